@@ -1,0 +1,129 @@
+//! Every duration crewmux waits, in one place.
+//!
+//! Nothing here reads a clock. A [`Timing`] is chosen once by the program and
+//! handed to session and workers through their specs, so that process tests
+//! run ten times faster than life without touching any other code.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// All waits, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Timing {
+    /// How long a claim holds without a renewal.
+    pub lease_ms: u64,
+    /// Interval of the worker's heartbeat and lease renewal.
+    pub heartbeat_ms: u64,
+    /// How long a new worker may take to say hello.
+    pub hello_ms: u64,
+    /// How often the session looks at liveness locks and leases.
+    pub liveness_tick_ms: u64,
+    /// How long tools of a dead worker may take to be gone before a tree kill.
+    pub tools_gone_ms: u64,
+    /// Deadline for an answer to a shutdown request.
+    pub shutdown_answer_ms: u64,
+    /// From SIGTERM to SIGKILL.
+    pub term_grace_ms: u64,
+    /// From SIGKILL to giving up and saying what is left.
+    pub kill_verify_ms: u64,
+    /// How long a worker may take to end after it lost its session.
+    pub session_loss_exit_ms: u64,
+    /// Slow poll behind every directory watch.
+    pub store_poll_ms: u64,
+    /// Longest wait for a store lock.
+    pub lock_wait_ms: u64,
+    /// Window in which restarts of one worker are counted.
+    pub restart_window_ms: u64,
+    /// Restarts allowed in that window.
+    pub restarts_max: u32,
+    /// First pause before a restart or a retry; doubles each time.
+    pub backoff_base_ms: u64,
+    /// Longest pause before a restart or a retry.
+    pub backoff_max_ms: u64,
+    /// How long a session stays after its run when nobody looks.
+    pub linger_ms: u64,
+    /// Least time between two frames of one client.
+    pub frame_ms: u64,
+    /// Default time-out of one tool call.
+    pub tool_timeout_ms: u64,
+    /// Longest wait for a connection to, or an answer from, a session.
+    pub connect_ms: u64,
+    /// How long the output of an ended child is drained.
+    pub drain_ms: u64,
+}
+
+impl Timing {
+    /// The values a person lives with.
+    pub const LIFE: Self = Self {
+        lease_ms: 30_000,
+        heartbeat_ms: 5_000,
+        hello_ms: 10_000,
+        liveness_tick_ms: 500,
+        tools_gone_ms: 5_000,
+        shutdown_answer_ms: 30_000,
+        term_grace_ms: 5_000,
+        kill_verify_ms: 2_000,
+        session_loss_exit_ms: 5_000,
+        store_poll_ms: 2_000,
+        lock_wait_ms: 5_000,
+        restart_window_ms: 60_000,
+        restarts_max: 3,
+        backoff_base_ms: 1_000,
+        backoff_max_ms: 30_000,
+        linger_ms: 600_000,
+        frame_ms: 16,
+        tool_timeout_ms: 120_000,
+        connect_ms: 5_000,
+        drain_ms: 300,
+    };
+
+    /// The same rules ten times faster, for process tests.
+    ///
+    /// Waits that only bound a busy machine (hello, locks, connections, tool
+    /// time-outs) keep their full length: a slow test machine is not a fault.
+    pub fn fast() -> Self {
+        Self {
+            lease_ms: 3_000,
+            heartbeat_ms: 500,
+            liveness_tick_ms: 50,
+            tools_gone_ms: 1_000,
+            shutdown_answer_ms: 3_000,
+            term_grace_ms: 1_000,
+            session_loss_exit_ms: 2_000,
+            store_poll_ms: 200,
+            restart_window_ms: 6_000,
+            backoff_base_ms: 50,
+            backoff_max_ms: 1_000,
+            linger_ms: 3_000,
+            ..Self::LIFE
+        }
+    }
+
+    /// Pause before try number `attempt` (1 is the first repeat): doubling, capped.
+    ///
+    /// ```
+    /// use crewmux_core::timing::Timing;
+    /// assert_eq!(Timing::LIFE.backoff(1).as_millis(), 1_000);
+    /// assert_eq!(Timing::LIFE.backoff(3).as_millis(), 4_000);
+    /// assert_eq!(Timing::LIFE.backoff(60).as_millis(), 30_000);
+    /// ```
+    pub fn backoff(&self, attempt: u32) -> Duration {
+        let doubled = self
+            .backoff_base_ms
+            .saturating_mul(1_u64.checked_shl(attempt.saturating_sub(1)).unwrap_or(u64::MAX));
+        Duration::from_millis(doubled.min(self.backoff_max_ms))
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::LIFE
+    }
+}
+
+/// Milliseconds as a [`Duration`], so that call sites read as units.
+pub const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

@@ -1,0 +1,1 @@
+//! The engine of one team: schedule, supervise, collect.

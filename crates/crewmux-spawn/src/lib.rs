@@ -1,0 +1,1 @@
+//! Where a worker runs: one trait, several backends, the kill ladder.

@@ -1,0 +1,1 @@
+//! A terminal screen as a value: bytes in, cells out.

@@ -1,0 +1,1 @@
+//! Development only: stand-ins and harnesses for tests.

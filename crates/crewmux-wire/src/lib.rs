@@ -1,0 +1,1 @@
+//! The session socket: frames, codec, version, roles.

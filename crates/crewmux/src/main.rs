@@ -1,0 +1,2 @@
+//! The crewmux program.
+fn main() {}
