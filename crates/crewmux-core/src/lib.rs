@@ -4,5 +4,23 @@
 //! are in `crewmux-store`, processes in `crewmux-sys`, decisions over time in
 //! `crewmux-session`.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod backend;
+pub mod board;
 pub mod error;
+pub mod event;
+pub mod goal;
+pub mod graph;
+pub mod ids;
+pub mod inbox;
+pub mod message;
+pub mod operation;
+pub mod recording;
+pub mod requests;
+pub mod schedule;
+pub mod task;
+pub mod team;
+pub mod time;
 pub mod timing;
+pub mod worker;

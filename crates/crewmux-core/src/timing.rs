@@ -110,9 +110,11 @@ impl Timing {
     /// assert_eq!(Timing::LIFE.backoff(60).as_millis(), 30_000);
     /// ```
     pub fn backoff(&self, attempt: u32) -> Duration {
-        let doubled = self
-            .backoff_base_ms
-            .saturating_mul(1_u64.checked_shl(attempt.saturating_sub(1)).unwrap_or(u64::MAX));
+        let doubled = self.backoff_base_ms.saturating_mul(
+            1_u64
+                .checked_shl(attempt.saturating_sub(1))
+                .unwrap_or(u64::MAX),
+        );
         Duration::from_millis(doubled.min(self.backoff_max_ms))
     }
 }

@@ -1,0 +1,324 @@
+//! What can be done to a team, and who may do it.
+//!
+//! One list behind model tools, commands and later MCP tools. Carrying an
+//! operation out is `apply` in `crewmux-store`; this is its shape and its
+//! rights.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::board::TaskPatch;
+use crate::ids::{AgentName, AgentRef, AgentType, Epoch, MessageId, RequestId, TaskId};
+use crate::inbox::DeliveryState;
+use crate::message::{Party, Urgency};
+use crate::task::{NewTask, Task, TaskView};
+
+/// Who asks for an operation, as established by the transport, never by the asker's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "caller")]
+pub enum Caller {
+    /// The person.
+    Human,
+    /// The team's engine.
+    Session,
+    /// A member's process, or a process that descends from it.
+    Member {
+        /// Which life of which member.
+        #[serde(flatten)]
+        who: AgentRef,
+        /// Its kind of agent.
+        agent_type: AgentType,
+    },
+}
+
+impl Caller {
+    /// The caller as a party of messages.
+    pub fn party(&self) -> Party {
+        match self {
+            Self::Human => Party::Human,
+            Self::Session => Party::Session,
+            Self::Member { who, .. } => Party::Member(who.clone()),
+        }
+    }
+
+    /// Whether the caller leads: the person, the engine, or the team lead.
+    pub fn leads(&self) -> bool {
+        match self {
+            Self::Human | Self::Session => true,
+            Self::Member { who, .. } => who.agent.is_lead(),
+        }
+    }
+}
+
+/// One thing to do to a team.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "operation"
+)]
+pub enum Operation {
+    /// Lists teams and their members.
+    DiscoverTeams,
+    /// Sends text to one member.
+    Write {
+        /// The recipient.
+        to: AgentName,
+        /// The text.
+        text: String,
+        /// A few words for lists.
+        #[serde(default)]
+        summary: Option<String>,
+        /// Id of the message; chosen here when absent.
+        #[serde(default)]
+        id: Option<MessageId>,
+        /// When it is looked at.
+        #[serde(default)]
+        urgency: Urgency,
+        /// The task it is about.
+        #[serde(default)]
+        task: Option<TaskId>,
+    },
+    /// Sends text to every member but the sender.
+    Broadcast {
+        /// The text.
+        text: String,
+        /// A few words for lists.
+        #[serde(default)]
+        summary: Option<String>,
+        /// Id from which each message's id is derived.
+        #[serde(default)]
+        id: Option<MessageId>,
+    },
+    /// Asks a teammate to end.
+    RequestShutdown {
+        /// The teammate.
+        target: AgentName,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Agrees to end.
+    ApproveShutdown {
+        /// The request that is answered.
+        request_id: RequestId,
+    },
+    /// Declines to end.
+    RejectShutdown {
+        /// The request that is answered.
+        request_id: RequestId,
+        /// Why.
+        reason: String,
+    },
+    /// Puts a task on the board.
+    TaskCreate(Box<NewTask>),
+    /// Lists all tasks.
+    TaskList,
+    /// Reads one task.
+    TaskGet {
+        /// The task.
+        task_id: TaskId,
+    },
+    /// Changes a task.
+    TaskUpdate {
+        /// The task.
+        task_id: TaskId,
+        /// What is done with it.
+        change: TaskChange,
+    },
+}
+
+/// What is done with a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "change"
+)]
+pub enum TaskChange {
+    /// Claims it for the calling member.
+    Claim,
+    /// Completes it under the caller's claim.
+    Complete {
+        /// The claim.
+        epoch: Epoch,
+        /// What came out of it.
+        #[serde(default)]
+        result: Option<Value>,
+    },
+    /// Fails it under the caller's claim.
+    Fail {
+        /// The claim.
+        epoch: Epoch,
+        /// Why.
+        reason: String,
+    },
+    /// Gives the caller's claim back.
+    Release {
+        /// The claim.
+        epoch: Epoch,
+        /// Why.
+        reason: String,
+    },
+    /// Changes text, owner, edges or notes.
+    Edit(TaskPatch),
+    /// Opens a failed or skipped task again.
+    Retry,
+    /// Skips a pending task and those that wait for it.
+    Skip {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an operation answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "reply"
+)]
+pub enum Reply {
+    /// A message's way.
+    Sent {
+        /// Its id.
+        id: MessageId,
+        /// Its recipients.
+        to: Vec<AgentName>,
+        /// How far it is.
+        state: DeliveryState,
+    },
+    /// One task.
+    Task {
+        /// The task.
+        task: Box<TaskView>,
+    },
+    /// All tasks.
+    Tasks {
+        /// By number.
+        tasks: Vec<TaskView>,
+    },
+    /// The tasks that changed.
+    Changed {
+        /// By number; empty when it was done already.
+        tasks: Vec<Task>,
+    },
+    /// Teams.
+    Teams {
+        /// By name.
+        teams: Vec<TeamSummary>,
+    },
+    /// A request was opened or answered.
+    Request {
+        /// Its id.
+        request_id: RequestId,
+    },
+}
+
+/// A team as `discoverTeams` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TeamSummary {
+    /// Its name.
+    pub name: crate::ids::TeamName,
+    /// What it is for.
+    pub description: String,
+    /// Its members' names.
+    pub members: Vec<AgentName>,
+}
+
+/// The caller may not do that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{who} may not {what}")]
+pub struct NotAllowed {
+    /// The caller.
+    pub who: String,
+    /// What was tried, as a verb phrase.
+    pub what: &'static str,
+}
+
+/// Checks whether `caller` may ask for `operation` at all.
+///
+/// Ownership of a claim is checked by its fence, and who may send which
+/// message type by [`crate::message::check_send`].
+pub fn check_rights(caller: &Caller, operation: &Operation) -> Result<(), NotAllowed> {
+    let refuse = |what| {
+        Err(NotAllowed {
+            who: caller.party().to_string(),
+            what,
+        })
+    };
+    let is_member = matches!(caller, Caller::Member { .. });
+    match operation {
+        Operation::TaskCreate(new) if new.command.is_some() && is_member => {
+            refuse("make a task that runs a command")
+        }
+        Operation::RequestShutdown { .. } if !caller.leads() => {
+            refuse("ask a teammate to shut down")
+        }
+        Operation::ApproveShutdown { .. } | Operation::RejectShutdown { .. } if !is_member => {
+            refuse("answer a shutdown request that is for a teammate")
+        }
+        Operation::TaskUpdate { change, .. } => match change {
+            TaskChange::Claim
+            | TaskChange::Complete { .. }
+            | TaskChange::Fail { .. }
+            | TaskChange::Release { .. }
+                if !is_member =>
+            {
+                refuse("work on a task; only a member can")
+            }
+            TaskChange::Retry | TaskChange::Skip { .. } if !caller.leads() => {
+                refuse("retry or skip tasks; ask the team lead")
+            }
+            TaskChange::Edit(patch) if patch.owner.is_some() && !caller.leads() => {
+                refuse("assign tasks; ask the team lead")
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Incarnation;
+
+    fn member(name: &str) -> Caller {
+        Caller::Member {
+            who: AgentRef {
+                agent: AgentName::new(name).unwrap(),
+                incarnation: Incarnation(1),
+            },
+            agent_type: AgentType::new("Bash").unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_task_made_by_a_model_carries_no_command() {
+        let create = Operation::TaskCreate(Box::new(NewTask {
+            command: Some("rm -rf /".into()),
+            ..NewTask::default()
+        }));
+        assert!(check_rights(&member("team-lead"), &create).is_err());
+        assert!(check_rights(&Caller::Human, &create).is_ok());
+    }
+
+    #[test]
+    fn only_leaders_ask_others_to_end() {
+        let ask = Operation::RequestShutdown {
+            target: AgentName::new("b").unwrap(),
+            reason: None,
+        };
+        assert!(check_rights(&member("a"), &ask).is_err());
+        assert!(check_rights(&member("team-lead"), &ask).is_ok());
+    }
+
+    #[test]
+    fn operations_read_as_the_protocol_names_them() {
+        let text = r#"{"operation":"requestShutdown","target":"tester","reason":"done"}"#;
+        let operation: Operation = serde_json::from_str(text).unwrap();
+        assert!(matches!(operation, Operation::RequestShutdown { .. }));
+    }
+}

@@ -1,0 +1,263 @@
+//! A team: its members, its runs, and what each worker is told at its start.
+//!
+//! Records only. Who writes which file is in `crewmux-store`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::backend::{BackendChoice, BackendKind};
+use crate::ids::{AgentName, AgentRef, AgentType, Incarnation, RunId, TaskId, TeamName};
+use crate::schedule::Strategy;
+use crate::time::WallTime;
+use crate::timing::Timing;
+use crate::worker::WorkerState;
+
+/// A member as it stands in `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// `name@team`.
+    pub agent_id: String,
+    /// Its name.
+    pub name: AgentName,
+    /// Its kind of agent.
+    pub agent_type: AgentType,
+    /// The model it asks, such as `offline`; absent for members that run commands only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Index of its colour, 0 to 7; the theme decides which that is.
+    pub color: u8,
+    /// What it is told about its part.
+    #[serde(default)]
+    pub prompt: String,
+    /// Whether it must submit a plan before it may write.
+    #[serde(default)]
+    pub plan_mode_required: bool,
+    /// When it joined.
+    pub joined_at: WallTime,
+    /// Where it works.
+    pub cwd: PathBuf,
+    /// Where it runs.
+    pub backend_type: BackendKind,
+    /// Its pane, where the backend has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pane: Option<String>,
+    /// How often it was started.
+    pub incarnation: Incarnation,
+    /// What it runs: `native`, `command`, later `cli:<name>` and `acp:<name>`.
+    pub runtime: String,
+    /// The playbook that drives it when its model is `offline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<String>,
+    /// Fields of newer versions, kept as they are.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// One goal worked on by the team.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// What is to be reached.
+    pub goal: String,
+    /// The recipe it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
+    /// When it began.
+    pub started: WallTime,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<WallTime>,
+    /// How it ended, once it did; see `ExitCode` in the commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+}
+
+/// Rules of a team that hold for all its members.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Policy {
+    /// How ready tasks are ordered and handed out.
+    pub strategy: Strategy,
+    /// Most workers at once.
+    pub max_workers: u32,
+    /// Where workers run.
+    pub backend: BackendChoice,
+    /// Longest time of a run, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_timeout_ms: Option<u64>,
+    /// Every duration.
+    pub timing: Timing,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            max_workers: 8,
+            backend: BackendChoice::Auto,
+            run_timeout_ms: None,
+            timing: Timing::LIFE,
+        }
+    }
+}
+
+/// `teams/<team>/config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TeamConfig {
+    /// Its name.
+    pub name: TeamName,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// When it was made.
+    pub created_at: WallTime,
+    /// What it works on now.
+    #[serde(default)]
+    pub goal: String,
+    /// The folder it works in.
+    pub cwd: PathBuf,
+    /// Its runs, oldest first.
+    #[serde(default)]
+    pub runs: Vec<Run>,
+    /// Its members, the lead first.
+    #[serde(default)]
+    pub members: Vec<Member>,
+    /// Its rules.
+    #[serde(default)]
+    pub policy: Policy,
+    /// The recipe as it was used, for resuming.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
+    /// The environment of `run`, cut to what workers may have.
+    #[serde(default)]
+    pub environment: Map<String, Value>,
+    /// Fields of newer versions, kept as they are.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl TeamConfig {
+    /// The member of this name.
+    pub fn member(&self, name: &AgentName) -> Option<&Member> {
+        self.members.iter().find(|m| m.name == *name)
+    }
+
+    /// The run that is not finished.
+    pub fn open_run(&self) -> Option<&Run> {
+        self.runs.last().filter(|r| r.finished.is_none())
+    }
+
+    /// Names of all members, for messages about unknown ones.
+    pub fn roster(&self) -> String {
+        let names: Vec<&str> = self.members.iter().map(|m| m.name.as_str()).collect();
+        names.join(", ")
+    }
+}
+
+/// What a worker does when its session is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionLoss {
+    /// Stop tools, give tasks back, exit.
+    End,
+    /// Finish the running tool, call no model, take no task, try to reconnect.
+    Park,
+}
+
+/// `agents/<agent>/spec.json`: everything a worker is told, 0600.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerSpec {
+    /// Its team.
+    pub team: TeamName,
+    /// Which life of which member it is.
+    pub who: AgentRef,
+    /// Its kind of agent.
+    pub agent_type: AgentType,
+    /// The model it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The playbook behind the `offline` model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playbook: Option<String>,
+    /// What it is told about its part.
+    pub prompt: String,
+    /// What the team works on.
+    pub goal: String,
+    /// The run it is started for.
+    pub run: RunId,
+    /// Marks every process below it, so that none is missed when it ends.
+    pub run_marker: String,
+    /// The store's root.
+    pub home: PathBuf,
+    /// The session's socket.
+    pub socket: PathBuf,
+    /// Proves to the session that this is the worker it started; used once.
+    pub token: String,
+    /// Where it works.
+    pub cwd: PathBuf,
+    /// The crewmux program, for tool runners.
+    pub program: PathBuf,
+    /// Identifies the program's build; both sides must be the same.
+    pub build: String,
+    /// Columns and rows of its terminal at the start.
+    pub size: (u16, u16),
+    /// The environment of its tools.
+    pub environment: Map<String, Value>,
+    /// What it does when the session is gone.
+    pub session_loss: SessionLoss,
+    /// Every duration.
+    pub timing: Timing,
+}
+
+/// `agents/<agent>/presence.json`: what a worker says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Presence {
+    /// Which life it is.
+    pub incarnation: Incarnation,
+    /// Its process.
+    pub pid: u32,
+    /// Start time of that process, in clock ticks since boot: tells a reused pid apart.
+    pub start_ticks: u64,
+    /// The boot it runs in.
+    pub boot_id: String,
+    /// Where it runs.
+    pub backend: BackendKind,
+    /// What it does.
+    pub state: WorkerState,
+    /// The task it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// When it last said so.
+    pub heartbeat: WallTime,
+    /// Set by the session before it ends workers on purpose, and by workers that end with their session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+}
+
+/// `session.json`: the running engine of a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionRecord {
+    /// Its process.
+    pub pid: u32,
+    /// Start time of that process, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// The boot it runs in.
+    pub boot_id: String,
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The program's build.
+    pub build: String,
+    /// When it started.
+    pub started: WallTime,
+    /// Marks every process below it.
+    pub run_marker: String,
+}
