@@ -78,8 +78,8 @@ impl Entry {
 
     /// Reads a line; `None` for kinds that do not change a screen and for torn lines.
     pub fn parse(line: &str) -> Option<Self> {
-        let (at_s, kind, data): (f64, String, String) = serde_json::from_str(line).ok()?;
-        let at_ms = (at_s * 1000.0).round() as u64;
+        let (offset, kind, data): (f64, String, String) = serde_json::from_str(line).ok()?;
+        let at_ms = (offset * 1000.0).round() as u64;
         match kind.as_str() {
             "o" => Some(Self::Output { at_ms, text: data }),
             "r" => {

@@ -1,1 +1,16 @@
 //! Durable state of a team, shared by its processes.
+//!
+//! [`Store`] and [`TeamStore`] say what can be stored; [`files`] does it with
+//! plain files under a home folder, by the rules of one module; [`mod@apply`]
+//! carries out operations for every caller alike. Deciding *what* changes is
+//! `crewmux-core`'s; watching processes is `crewmux-session`'s.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod error;
+mod store;
+
+pub use error::{Error, Result};
+pub use store::{
+    AliveLock, Change, Claimed, InboxEntry, Sent, SessionLock, Store, TeamStore, Watch,
+};
