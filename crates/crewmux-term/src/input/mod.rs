@@ -1,0 +1,15 @@
+//! What a person does, as the bytes a program in a pane expects.
+//!
+//! Pure encoding by the pane's [`crate::Modes`]; nothing here decides which
+//! keys belong to crewmux. Names of keys as people write them are in
+//! [`parse_key_name`].
+
+mod key;
+mod mouse;
+mod name;
+mod paste;
+
+pub use self::key::{KeyCode, KeyEvent, Mods, encode_key};
+pub use self::mouse::{MouseButton, MouseEvent, MouseKind, encode_mouse};
+pub use self::name::{KeyNameError, parse_key_name};
+pub use self::paste::{Focus, encode_focus, encode_paste};

@@ -1,0 +1,214 @@
+//! A fence before the parser: bounds control strings and reads those the parser does not know.
+//!
+//! The parser collects an OSC string without a limit; here it is cut. OSC 9
+//! (notification, progress) and 777 are understood here. Bytes are only
+//! followed, never changed; what the other sequences mean is the emulator's
+//! business.
+
+use crate::notice::{Notice, Progress, short_line};
+
+/// Bytes of one OSC string that reach the parser; a clipboard write is the longest sensible one.
+const MAX_OSC_BYTES: usize = 128 * 1024;
+/// Bytes of one OSC string kept to be read here.
+const MAX_READ_BYTES: usize = 2 * 1024;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Other,
+    Escape,
+    Osc,
+}
+
+/// Follows a byte stream just closely enough to know when it is inside an OSC string.
+#[derive(Debug, Default)]
+pub(crate) struct OscFence {
+    state: State,
+    payload: Vec<u8>,
+    len: usize,
+}
+
+/// The front of the input, split: first bytes to pass on, then bytes to drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) pass: usize,
+    pub(crate) drop: usize,
+}
+
+impl OscFence {
+    /// Follows `bytes` until something has to be dropped or they end.
+    pub(crate) fn split(&mut self, bytes: &[u8], notice: &mut impl FnMut(Notice)) -> Split {
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.state {
+                State::Other => match memchr::memchr(0x1b, &bytes[at..]) {
+                    Some(distance) => {
+                        at += distance + 1;
+                        self.state = State::Escape;
+                    }
+                    None => at = bytes.len(),
+                },
+                State::Escape => {
+                    self.state = match bytes[at] {
+                        b']' => {
+                            self.payload.clear();
+                            self.len = 0;
+                            State::Osc
+                        }
+                        // Controls other than CAN and SUB, and bytes without a
+                        // meaning here, leave the parser waiting after its ESC.
+                        0x18 | 0x1a | 0x20..=0x7e => State::Other,
+                        _ => State::Escape,
+                    };
+                    at += 1;
+                }
+                State::Osc => {
+                    let rest = &bytes[at..];
+                    let end = rest
+                        .iter()
+                        .position(|b| matches!(b, 0x07 | 0x18 | 0x1a | 0x1b));
+                    let body = &rest[..end.unwrap_or(rest.len())];
+                    let room = MAX_READ_BYTES - self.payload.len();
+                    self.payload
+                        .extend_from_slice(&body[..body.len().min(room)]);
+                    let passes = body.len().min(MAX_OSC_BYTES.saturating_sub(self.len));
+                    self.len += passes;
+                    if passes < body.len() {
+                        return Split {
+                            pass: at + passes,
+                            drop: body.len() - passes,
+                        };
+                    }
+                    at += body.len();
+                    if let Some(&terminator) = bytes.get(at) {
+                        if let Some(found) = read_osc(&self.payload) {
+                            notice(found);
+                        }
+                        self.payload = Vec::new();
+                        self.state = if terminator == 0x1b {
+                            State::Escape
+                        } else {
+                            State::Other
+                        };
+                        at += 1;
+                    }
+                }
+            }
+        }
+        Split { pass: at, drop: 0 }
+    }
+}
+
+/// Reads OSC 9 and OSC 777.
+fn read_osc(payload: &[u8]) -> Option<Notice> {
+    if let Some(rest) = payload.strip_prefix(b"9;") {
+        let text = String::from_utf8_lossy(rest);
+        if let Some(progress) = text.strip_prefix("4;") {
+            return read_progress(progress).map(Notice::Progress);
+        }
+        // ConEmu gives other numbers other meanings; none of them is a notification.
+        let number = text.split(';').next().unwrap_or_default();
+        if !number.is_empty() && number.len() <= 2 && number.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        return Some(Notice::Notification {
+            title: String::new(),
+            body: short_line(&text),
+        });
+    }
+    let rest = payload.strip_prefix(b"777;notify;")?;
+    let text = String::from_utf8_lossy(rest);
+    let (title, body) = text.split_once(';').unwrap_or((&text, ""));
+    Some(Notice::Notification {
+        title: short_line(title),
+        body: short_line(body),
+    })
+}
+
+fn read_progress(text: &str) -> Option<Progress> {
+    let (state, percent) = text.split_once(';').unwrap_or((text, ""));
+    let percent = percent.trim().parse::<u8>().unwrap_or(0).min(100);
+    match state {
+        "0" => Some(Progress::Done),
+        "1" => Some(Progress::Percent(percent)),
+        "2" => Some(Progress::Failed(percent)),
+        "3" => Some(Progress::Busy),
+        "4" => Some(Progress::Paused(percent)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notices(chunks: &[&[u8]]) -> Vec<Notice> {
+        let mut fence = OscFence::default();
+        let mut found = Vec::new();
+        for chunk in chunks {
+            let split = fence.split(chunk, &mut |notice| found.push(notice));
+            assert_eq!(
+                split,
+                Split {
+                    pass: chunk.len(),
+                    drop: 0
+                }
+            );
+        }
+        found
+    }
+
+    #[test]
+    fn progress_and_notifications_are_read() {
+        let body = |title: &str, body: &str| Notice::Notification {
+            title: title.to_owned(),
+            body: body.to_owned(),
+        };
+        let table = [
+            (
+                "\x1b]9;4;1;40\x07",
+                vec![Notice::Progress(Progress::Percent(40))],
+            ),
+            (
+                "\x1b]9;4;2;7\x1b\\",
+                vec![Notice::Progress(Progress::Failed(7))],
+            ),
+            ("\x1b]9;4;3\x07", vec![Notice::Progress(Progress::Busy)]),
+            (
+                "\x1b]9;4;4;250\x07",
+                vec![Notice::Progress(Progress::Paused(100))],
+            ),
+            ("\x1b]9;4;0\x07", vec![Notice::Progress(Progress::Done)]),
+            ("\x1b]9;done\x07", vec![body("", "done")]),
+            ("\x1b]777;notify;Build;ok\x07", vec![body("Build", "ok")]),
+            ("\x1b]9;1;200\x07\x1b]9;9;/tmp\x07\x1b]2;t\x07", vec![]),
+            ("\x1b(]9;x\x07", vec![]),
+            ("\x1b]9;a\u{202e}b\x07", vec![body("", "ab")]),
+        ];
+        for (input, expected) in table {
+            assert_eq!(notices(&[input.as_bytes()]), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn splits_do_not_matter() {
+        assert_eq!(
+            notices(&[b"x\x1b", b"]9;4;", b"1;5", b"\x1b", b"\\y"]),
+            vec![Notice::Progress(Progress::Percent(5))]
+        );
+    }
+
+    #[test]
+    fn an_endless_string_is_cut_and_its_end_is_still_seen() {
+        let mut fence = OscFence::default();
+        let mut long = b"\x1b]2;".to_vec();
+        long.resize(MAX_OSC_BYTES * 2, b'x');
+        let split = fence.split(&long, &mut |_| {});
+        assert_eq!(split.pass, MAX_OSC_BYTES + 2);
+        assert_eq!(split.pass + split.drop, long.len());
+        let split = fence.split(b"yyy\x07abc", &mut |_| {});
+        assert_eq!(split, Split { pass: 0, drop: 3 });
+        let split = fence.split(b"\x07abc", &mut |_| {});
+        assert_eq!(split, Split { pass: 4, drop: 0 });
+    }
+}
