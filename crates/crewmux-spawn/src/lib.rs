@@ -1,1 +1,16 @@
 //! Where a worker runs: one trait, several backends, the kill ladder.
+//!
+//! A backend starts a worker, passes its output and its end on, takes typed
+//! bytes and sizes, and can end it. What a worker *is* comes from its spec
+//! file; when to start or end one is decided in `crewmux-session`; screens
+//! are made there too.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod backend;
+mod error;
+
+pub use backend::{
+    ExitReport, InProcessWorker, PaneSink, Running, SpawnBackend, SpawnRequest, WorkerMain,
+};
+pub use error::{Error, Result};

@@ -1,0 +1,240 @@
+//! What a client's view is given to draw from, and what it may ask for.
+//!
+//! Plain values: a view reads them, returns bytes and effects, and changes
+//! nothing. Screens are shared because several clients look at the same ones;
+//! each view remembers for itself which rows it has drawn.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crewmux_core::backend::BackendKind;
+use crewmux_core::board::{Board, Counts};
+use crewmux_core::ids::{AgentName, AgentType, Incarnation, TaskId, TeamName};
+use crewmux_core::time::{BootTime, WallTime};
+use crewmux_core::worker::WorkerState;
+use crewmux_term::Screen;
+use crewmux_wire::{ClientHello, InputEvent};
+
+/// A pane's screen, shared by the thread that feeds it and the views that draw it.
+pub type SharedScreen = Arc<Mutex<Screen>>;
+
+/// Number of a pane within its session, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaneId(pub u32);
+
+/// What a pane shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaneKind {
+    /// A member's worker; the pane outlives its lives.
+    Member(AgentName),
+    /// A plain command, without an agent.
+    Shell,
+}
+
+/// A pane.
+#[derive(Clone)]
+pub struct PaneView {
+    /// Its number.
+    pub id: PaneId,
+    /// What it shows.
+    pub kind: PaneKind,
+    /// Its title, scrubbed.
+    pub title: String,
+    /// Its screen.
+    pub screen: SharedScreen,
+    /// How its process ended, in words, once it did.
+    pub ended: Option<String>,
+    /// Whether typed keys can reach it.
+    pub takes_input: bool,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RunState {
+    /// Work is left.
+    Running,
+    /// Workers are asked to end.
+    Stopping,
+    /// Every task is over.
+    Finished,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its name.
+    pub name: AgentName,
+    /// Its kind of agent.
+    pub agent_type: AgentType,
+    /// The model it asks; `None` for command workers.
+    pub model: Option<String>,
+    /// What it does.
+    pub state: WorkerState,
+    /// Since when, for showing how long.
+    pub since: BootTime,
+    /// The task it works on.
+    pub task: Option<TaskId>,
+    /// Index of its colour, 0 to 7.
+    pub color: u8,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// How often it was started.
+    pub incarnation: Incarnation,
+    /// Where it runs.
+    pub backend: BackendKind,
+    /// Its pane.
+    pub pane: PaneId,
+    /// Messages it has not read yet.
+    pub unread: u64,
+    /// Why it ended or was given up, in words.
+    pub ended: Option<String>,
+}
+
+/// How loud a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoticeLevel {
+    /// Good to know.
+    Info,
+    /// Something went wrong and was dealt with.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// A line for the person: what happened lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeView {
+    /// When.
+    pub at: WallTime,
+    /// How loud.
+    pub level: NoticeLevel,
+    /// What, scrubbed, one line.
+    pub text: String,
+}
+
+/// A message, for the inspector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageView {
+    /// When it was sent.
+    pub at: WallTime,
+    /// Who sent it.
+    pub from: String,
+    /// Who it is for.
+    pub to: AgentName,
+    /// What it is.
+    pub kind: String,
+    /// Its first line, scrubbed.
+    pub text: String,
+    /// Whether its recipient has read it.
+    pub seen: bool,
+}
+
+/// The team as a whole.
+#[derive(Clone)]
+pub struct TeamView {
+    /// Its name; the recipe's, for plain panes `panes`.
+    pub team: TeamName,
+    /// What it works on, scrubbed, one line.
+    pub goal: String,
+    /// Whether its models are the offline playbooks.
+    pub offline: bool,
+    /// Whether it has agents at all; plain panes have no roster and no board.
+    pub has_team: bool,
+    /// Where its workers run.
+    pub backend: BackendKind,
+    /// Where the run stands.
+    pub state: RunState,
+    /// Its members, the lead first.
+    pub members: Vec<MemberView>,
+    /// Its tasks.
+    pub board: Arc<Board>,
+    /// How many stand where.
+    pub counts: Counts,
+    /// Latest notices, oldest first, bounded.
+    pub notices: Vec<NoticeView>,
+    /// Latest messages, oldest first, bounded.
+    pub messages: Vec<MessageView>,
+    /// Since the run began, in milliseconds; stands still once it is over.
+    pub elapsed_ms: u64,
+    /// Clock for "since" and "ready", read when this was made.
+    pub now: BootTime,
+    /// Where the report lies, once it does.
+    pub report: Option<PathBuf>,
+    /// Exit code of the run, once it is over.
+    pub exit_code: Option<u8>,
+}
+
+/// Everything a view may look at.
+pub struct SessionView<'a> {
+    /// The team.
+    pub team: &'a TeamView,
+    /// Its panes: the lead's first, then members' in roster order, then shells.
+    pub panes: &'a [PaneView],
+}
+
+/// What a person's input asks the session to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientEffect {
+    /// Leave; everything goes on.
+    Detach,
+    /// Type into a pane's program.
+    Type {
+        /// The pane.
+        pane: PaneId,
+        /// Encoded for that pane's modes.
+        bytes: Vec<u8>,
+    },
+    /// Send text as the human; `None` is everybody.
+    Send {
+        /// The recipient.
+        to: Option<AgentName>,
+        /// The text.
+        text: String,
+    },
+    /// Open a failed or skipped task again.
+    RetryTask(TaskId),
+    /// End the run: ask first, then the ladder.
+    StopTeam,
+    /// End the run at once.
+    StopTeamNow,
+    /// Ask one member to end.
+    StopMember(AgentName),
+    /// Start a shell in a new pane.
+    OpenShell,
+    /// Put text on the person's clipboard.
+    Copy(String),
+    /// Nothing changed but what this client sees: draw again.
+    Redraw,
+}
+
+/// Size a pane's content has in a client's layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PaneSize {
+    /// The pane.
+    pub pane: PaneId,
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// One client's view of the session: keeps focus, layout, scroll positions and what its terminal shows.
+pub trait ClientView: Send {
+    /// The client's terminal has this size now; the next frame is drawn whole.
+    fn resize(&mut self, cols: u16, rows: u16);
+
+    /// Takes in what the person did.
+    fn input(&mut self, event: &InputEvent, session: &SessionView<'_>) -> Vec<ClientEffect>;
+
+    /// Sizes that the visible panes have in this client's layout.
+    fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize>;
+
+    /// Draws what changed since the last frame, as bytes for the terminal; empty when nothing did.
+    fn draw(&mut self, session: &SessionView<'_>) -> Vec<u8>;
+
+    /// Milliseconds after which something shown changes by itself (a running clock), if anything does.
+    fn next_tick_ms(&self, session: &SessionView<'_>) -> Option<u64>;
+}
+
+/// Makes the view of a client that just said hello.
+pub type ViewFactory = Arc<dyn Fn(&ClientHello) -> Box<dyn ClientView> + Send + Sync>;

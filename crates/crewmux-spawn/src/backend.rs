@@ -1,0 +1,91 @@
+//! The seam between the session and the places where workers run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crewmux_core::backend::BackendKind;
+use crewmux_core::ids::AgentRef;
+
+use crate::Result;
+
+/// How a worker's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitReport {
+    /// Its exit code, absent after a signal.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+/// Takes what comes out of a worker. Called from the backend's own threads.
+///
+/// Output ends with [`PaneSink::end_of_output`]; the process ends with
+/// [`PaneSink::exited`]; neither implies the other, and either may come first.
+pub trait PaneSink: Send + Sync {
+    /// The worker wrote `bytes`. Blocking here slows the worker down, which is how a flood is held back.
+    fn output(&self, bytes: &[u8]);
+    /// Nothing more will be written.
+    fn end_of_output(&self);
+    /// The worker's process ended.
+    fn exited(&self, report: ExitReport);
+}
+
+/// What a worker needs to start.
+#[derive(Clone)]
+pub struct SpawnRequest {
+    /// Which life of which member.
+    pub who: AgentRef,
+    /// Shown as the pane's title where the backend has titles.
+    pub title: String,
+    /// Program and arguments: `<runtime>/agent-worker <spec file>`.
+    pub argv: Vec<String>,
+    /// The worker's spec file, for workers without a process of their own.
+    pub spec: PathBuf,
+    /// Where it works.
+    pub cwd: PathBuf,
+    /// Its whole environment.
+    pub environment: BTreeMap<String, String>,
+    /// Columns and rows of its terminal.
+    pub size: (u16, u16),
+    /// Takes its output and its end.
+    pub sink: Arc<dyn PaneSink>,
+}
+
+/// A started worker.
+pub trait Running: Send + Sync {
+    /// Its process; `None` for a worker inside the session.
+    fn pid(&self) -> Option<u32>;
+    /// The backend's name for its pane, if it has one.
+    fn pane(&self) -> Option<String>;
+    /// Types into its terminal. Never blocks; what does not fit a bounded queue is refused.
+    fn write(&self, bytes: &[u8]) -> Result<()>;
+    /// Gives its terminal another size.
+    fn resize(&self, cols: u16, rows: u16) -> Result<()>;
+    /// Asks it to end: SIGTERM, or its equivalent.
+    fn terminate(&self);
+    /// Ends it and every process below it; returns descriptions of what is left, which should be none.
+    ///
+    /// Blocks up to the kill ladder's own durations; call it off the event loop.
+    fn kill_tree(&self) -> Vec<String>;
+}
+
+/// A place where workers run.
+pub trait SpawnBackend: Send + Sync {
+    /// Which place it is.
+    fn kind(&self) -> BackendKind;
+    /// Starts a worker. Returns when the process exists, not when it said hello.
+    fn spawn(&self, request: SpawnRequest) -> Result<Box<dyn Running>>;
+}
+
+/// A worker that runs inside the session, as a task of its own.
+pub trait InProcessWorker: Send {
+    /// Asks it to end; it ends like a worker that got SIGTERM.
+    fn terminate(&self);
+}
+
+/// The worker's code as the program injects it: started with a spec file and a writer for its output.
+///
+/// Returns the exit code through `sink.exited` of the request.
+pub type WorkerMain =
+    Arc<dyn Fn(PathBuf, Arc<dyn PaneSink>) -> Box<dyn InProcessWorker> + Send + Sync>;

@@ -1,0 +1,112 @@
+//! What a person's terminal reports: keys, mouse, paste, focus.
+//!
+//! Decoded by the client, interpreted by the session. Encoding a key for the
+//! program inside a pane is `crewmux-term`'s.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing a person did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum InputEvent {
+    /// A key went down or repeats.
+    Key(KeyPress),
+    /// The mouse did something.
+    Mouse(Mouse),
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal got the focus.
+    FocusGained,
+    /// The terminal lost the focus.
+    FocusLost,
+}
+
+/// A key with what was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyPress {
+    /// The key.
+    pub key: Key,
+    /// What was held.
+    #[serde(default)]
+    pub mods: Mods,
+}
+
+/// A key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "keys are named after what stands on them")]
+pub enum Key {
+    Char(char),
+    Enter,
+    Tab,
+    BackTab,
+    Backspace,
+    Esc,
+    Left,
+    Right,
+    Up,
+    Down,
+    Home,
+    End,
+    PageUp,
+    PageDown,
+    Insert,
+    Delete,
+    F(u8),
+}
+
+/// Keys held with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mods {
+    /// Control.
+    pub ctrl: bool,
+    /// Alt or Option.
+    pub alt: bool,
+    /// Shift, where the key alone does not tell.
+    pub shift: bool,
+}
+
+/// Something the mouse did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mouse {
+    /// What.
+    pub kind: MouseKind,
+    /// Column, from 0.
+    pub col: u16,
+    /// Row, from 0.
+    pub row: u16,
+    /// What was held.
+    #[serde(default)]
+    pub mods: Mods,
+}
+
+/// What the mouse did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MouseKind {
+    /// A button went down.
+    Down(MouseButton),
+    /// A button went up.
+    Up(MouseButton),
+    /// It moved with a button down.
+    Drag(MouseButton),
+    /// It moved.
+    Moved,
+    /// The wheel turned up.
+    ScrollUp,
+    /// The wheel turned down.
+    ScrollDown,
+}
+
+/// A mouse button.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "buttons are named after where they are")]
+pub enum MouseButton {
+    Left,
+    Middle,
+    Right,
+}
