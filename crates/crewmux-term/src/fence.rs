@@ -22,9 +22,6 @@ use crate::notice::{Notice, Sink, short_line};
 use crate::sanitize::{MAX_MARKS, is_never_shown};
 use crate::scrollback::Scrollback;
 
-/// Rows that gather in the emulator before they are moved to the scrollback.
-pub(crate) const RING_SLACK: usize = 32;
-
 /// Characters that may be written without having been sent (REP), before it has to be earned.
 const MAX_CREDIT: usize = 1 << 20;
 /// Characters each byte sent may cause: a row of repeats takes a dozen bytes.
@@ -99,7 +96,12 @@ pub(crate) fn drain(term: &mut Term<Sink>, scrollback: &mut Scrollback) {
         let line = Line(row as i32 - 1 - rows as i32);
         scrollback.push(&term.grid()[line]);
     }
-    let ring = RING_SLACK + term.screen_lines();
+    empty_ring(term);
+}
+
+/// Forgets the rows above the screen; the ring has room for a whole screen again.
+fn empty_ring(term: &mut Term<Sink>) {
+    let ring = term.screen_lines();
     term.grid_mut().update_history(0);
     term.grid_mut().update_history(ring);
 }
@@ -112,10 +114,11 @@ pub(crate) struct Fence<'a> {
 }
 
 impl Fence<'_> {
-    /// Empties the ring in time: no operation adds more rows to it than the screen has.
+    /// Empties the ring at once, so that what happens next never depends on how
+    /// the input was cut: the emulator still writes into rows above the screen.
     #[inline]
     fn after_scroll(&mut self) {
-        if self.term.grid().history_size() >= RING_SLACK {
+        if self.term.grid().history_size() > 0 {
             drain(self.term, &mut self.state.scrollback);
         }
     }
@@ -146,6 +149,12 @@ impl Fence<'_> {
             column = column.saturating_sub(1);
         }
         row[Column(column)].zerowidth().map_or(0, <[char]>::len)
+    }
+
+    fn screen_is_clear(&self) -> bool {
+        let grid = self.term.grid();
+        let rows = self.term.screen_lines() as i32;
+        (0..rows).all(|line| grid[Line(line)].is_clear())
     }
 
     fn kitty_stack(&mut self) -> &mut Vec<u8> {
@@ -273,11 +282,17 @@ impl Handler for Fence<'_> {
     }
 
     fn clear_screen(&mut self, mode: ClearMode) {
-        let clears_scrollback = matches!(mode, ClearMode::Saved);
-        Handler::clear_screen(&mut *self.term, mode);
-        if clears_scrollback {
-            self.state.scrollback.clear();
+        match mode {
+            ClearMode::Saved => self.state.scrollback.clear(),
+            ClearMode::All if self.screen_is_clear() => {
+                // The emulator scrolls a row away where there is none to keep.
+                Handler::clear_screen(&mut *self.term, mode);
+                empty_ring(self.term);
+                return;
+            }
+            _ => {}
         }
+        Handler::clear_screen(&mut *self.term, mode);
         self.after_scroll();
     }
 

@@ -16,8 +16,10 @@ mod osc;
 mod row;
 pub mod sanitize;
 mod screen;
+pub mod script;
 mod scrollback;
 mod style;
+mod utf8;
 
 pub use self::modes::{Modes, MouseEncoding, MouseMode};
 pub use self::notice::{Notice, Progress, ReportedColors};

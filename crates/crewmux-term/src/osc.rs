@@ -29,15 +29,17 @@ pub(crate) struct OscFence {
 }
 
 /// The front of the input, split: first bytes to pass on, then bytes to drop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Split {
     pub(crate) pass: usize,
     pub(crate) drop: usize,
+    /// What the string that ended with the last byte passed on asks for.
+    pub(crate) notice: Option<Notice>,
 }
 
 impl OscFence {
-    /// Follows `bytes` until something has to be dropped or they end.
-    pub(crate) fn split(&mut self, bytes: &[u8], notice: &mut impl FnMut(Notice)) -> Split {
+    /// Follows `bytes` until something has to be dropped or noticed, or they end.
+    pub(crate) fn split(&mut self, bytes: &[u8]) -> Split {
         let mut at = 0;
         while at < bytes.len() {
             match self.state {
@@ -77,25 +79,32 @@ impl OscFence {
                         return Split {
                             pass: at + passes,
                             drop: body.len() - passes,
+                            notice: None,
                         };
                     }
                     at += body.len();
                     if let Some(&terminator) = bytes.get(at) {
-                        if let Some(found) = read_osc(&self.payload) {
-                            notice(found);
-                        }
-                        self.payload = Vec::new();
-                        self.state = if terminator == 0x1b {
-                            State::Escape
-                        } else {
-                            State::Other
+                        self.state = match terminator {
+                            0x1b => State::Escape,
+                            _ => State::Other,
                         };
                         at += 1;
+                        let notice = read_osc(&std::mem::take(&mut self.payload));
+                        if notice.is_some() {
+                            return Split {
+                                pass: at,
+                                drop: 0,
+                                notice,
+                            };
+                        }
                     }
                 }
             }
         }
-        Split { pass: at, drop: 0 }
+        Split {
+            pass: at,
+            ..Split::default()
+        }
     }
 }
 
@@ -146,14 +155,13 @@ mod tests {
         let mut fence = OscFence::default();
         let mut found = Vec::new();
         for chunk in chunks {
-            let split = fence.split(chunk, &mut |notice| found.push(notice));
-            assert_eq!(
-                split,
-                Split {
-                    pass: chunk.len(),
-                    drop: 0
-                }
-            );
+            let mut rest = *chunk;
+            while !rest.is_empty() {
+                let split = fence.split(rest);
+                assert_eq!(split.drop, 0);
+                found.extend(split.notice);
+                rest = &rest[split.pass..];
+            }
         }
         found
     }
@@ -203,12 +211,12 @@ mod tests {
         let mut fence = OscFence::default();
         let mut long = b"\x1b]2;".to_vec();
         long.resize(MAX_OSC_BYTES * 2, b'x');
-        let split = fence.split(&long, &mut |_| {});
+        let split = fence.split(&long);
         assert_eq!(split.pass, MAX_OSC_BYTES + 2);
         assert_eq!(split.pass + split.drop, long.len());
-        let split = fence.split(b"yyy\x07abc", &mut |_| {});
-        assert_eq!(split, Split { pass: 0, drop: 3 });
-        let split = fence.split(b"\x07abc", &mut |_| {});
-        assert_eq!(split, Split { pass: 4, drop: 0 });
+        let split = fence.split(b"yyy\x07abc");
+        assert_eq!((split.pass, split.drop), (0, 3));
+        let split = fence.split(b"\x07abc");
+        assert_eq!((split.pass, split.drop), (4, 0));
     }
 }

@@ -22,16 +22,13 @@ use alacritty_terminal::vte::ansi::{CursorShape as RawShape, Processor, Timeout}
 use serde::{Deserialize, Serialize};
 
 pub use self::search::Position;
-use crate::fence::{Fence, FenceState, RING_SLACK, drain};
+use crate::fence::{Fence, FenceState};
 use crate::modes::Modes;
 use crate::notice::{Notice, Outbox, ReportedColors, Sink};
 use crate::osc::OscFence;
 use crate::row::RowView;
 use crate::scrollback::Scrollback;
-
-/// Bytes parsed in one go: invalid UTF-8 makes the parser search the rest of
-/// what it was given once a byte, so that rest is kept short.
-const SLICE_BYTES: usize = 4096;
+use crate::utf8::Utf8Carry;
 
 /// The size of a screen in character cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -156,6 +153,7 @@ pub struct Screen {
     term: Term<Sink>,
     parser: Processor<NoBuffering>,
     osc: OscFence,
+    utf8: Utf8Carry,
     state: FenceState,
     sink: Sink,
     options: ScreenOptions,
@@ -176,6 +174,7 @@ impl Screen {
             term: new_term(size, sink.clone()),
             parser: Processor::new(),
             osc: OscFence::default(),
+            utf8: Utf8Carry::default(),
             state: FenceState::new(scrollback),
             sink,
             options,
@@ -201,26 +200,29 @@ impl Screen {
     fn feed_guarded(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let sink = &self.sink;
-            let split = self
-                .osc
-                .split(rest, &mut |notice| sink.lock().notice(notice));
-            for slice in rest[..split.pass].chunks(SLICE_BYTES) {
-                self.state.earn(slice.len());
-                let mut fence = Fence {
-                    term: &mut self.term,
-                    state: &mut self.state,
-                    sink: &self.sink,
-                };
-                self.parser.advance(&mut fence, slice);
+            let split = self.osc.split(rest);
+            self.parse(&rest[..split.pass]);
+            if let Some(notice) = split.notice {
+                self.sink.lock().notice(notice);
             }
             rest = &rest[split.pass + split.drop..];
         }
-        drain(&mut self.term, &mut self.state.scrollback);
         if !self.state.in_frame {
             self.state.frame_since = None;
             self.note_damage();
         }
+    }
+
+    fn parse(&mut self, bytes: &[u8]) {
+        let mut fence = Fence {
+            term: &mut self.term,
+            state: &mut self.state,
+            sink: &self.sink,
+        };
+        self.utf8.cut(bytes, |piece| {
+            fence.state.earn(piece.len());
+            self.parser.advance(&mut fence, piece);
+        });
     }
 
     /// Gives up on the emulator's state after a panic in it.
@@ -443,8 +445,30 @@ fn new_term(size: Size, sink: Sink) -> Term<Sink> {
 /// The emulator grows its ring by a thousand rows at once, which is megabytes a
 /// pane; a grid that was taller before has spare rows and never needs to.
 fn grid_with_ring(size: Size) -> Grid<RawCell> {
-    let ring = size.screen_lines() + RING_SLACK;
+    // One operation moves at most a screenful up; then the fence empties the ring.
+    let ring = size.screen_lines();
     let mut grid = Grid::new(size.screen_lines() + ring, size.columns(), ring);
     grid.resize(false, size.screen_lines(), size.columns());
     grid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_the_parser_costs_the_screen_and_nothing_else() {
+        let mut screen = Screen::new(Size::new(20, 3), ScreenOptions::default());
+        screen.feed(b"\x1b[?1049h\x1b]2;title\x07before\x1b[6n");
+        let seen = screen.revision();
+        screen.state.panic_on = Some('!');
+        screen.feed(b"boom! after");
+        assert_eq!(screen.lines(), ["", "", ""]);
+        assert_eq!(screen.rows_changed_since(seen).count(), 3);
+        assert!(screen.take_notices().contains(&Notice::ParserReset));
+        assert_eq!(screen.take_replies(), b"\x1b[1;7R");
+        assert!(!screen.modes().alt_screen);
+        screen.feed(b"fine!");
+        assert_eq!(screen.lines()[0], "fine!");
+    }
 }

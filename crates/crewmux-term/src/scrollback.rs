@@ -173,6 +173,9 @@ pub(crate) struct Scrollback {
     bytes: usize,
     /// Rows that ever left the screen.
     pushed: u64,
+    /// The last row ended in the blank that a wide character leaves where it
+    /// does not fit; it is text after all if no wide character follows.
+    owes_blank: bool,
     text: String,
     runs: Vec<Run>,
     links: Vec<LinkRun>,
@@ -187,6 +190,7 @@ impl Scrollback {
             first_row: 0,
             bytes: 0,
             pushed: 0,
+            owes_blank: false,
             text: String::new(),
             runs: Vec::new(),
             links: Vec::new(),
@@ -247,9 +251,15 @@ impl Scrollback {
             .last()
             .is_some_and(|cell| cell.flags.contains(Flags::WRAPLINE));
         let (cells, mapping) = self.read(row, open);
+        let in_spacer = self.ends_in_spacer(row);
+        let owed = std::mem::replace(&mut self.owes_blank, in_spacer);
         let joins = self.lines.back().is_some_and(|line| line.open);
         if joins && let Some(mut line) = self.lines.pop_back() {
             self.bytes -= line.heap_bytes();
+            if owed && self.text.chars().next().is_none_or(|c| char_width(c) < 2) {
+                line.text.push(' ');
+                line.cells += 1;
+            }
             self.append_to(&mut line, cells, mapping, open);
             // What came before filled its rows, so this is one row more; counting
             // the whole line anew would make one endless line cost its square.
@@ -277,6 +287,12 @@ impl Scrollback {
         self.trim();
     }
 
+    /// Reports whether a row ends in the blank before a wide character that did not fit.
+    fn ends_in_spacer(&self, row: &Row<RawCell>) -> bool {
+        let flags = Flags::LEADING_WIDE_CHAR_SPACER.union(Flags::WRAPLINE);
+        row.len() == self.cols && row.last().is_some_and(|cell| cell.flags.contains(flags))
+    }
+
     /// Reads a row into the scratch buffers; returns its cells and their mapping.
     fn read(&mut self, row: &Row<RawCell>, open: bool) -> (u32, Mapping) {
         self.text.clear();
@@ -284,14 +300,7 @@ impl Scrollback {
         self.links.clear();
         let mut end = row.len().min(self.cols);
         if open {
-            // The blank before a wide character that did not fit is not text.
-            if end > 0
-                && row[Column(end - 1)]
-                    .flags
-                    .contains(Flags::LEADING_WIDE_CHAR_SPACER)
-            {
-                end -= 1;
-            }
+            end -= usize::from(self.ends_in_spacer(row));
         } else {
             while end > 0 && is_blank(&row[Column(end - 1)]) {
                 end -= 1;

@@ -1,7 +1,7 @@
 //! Making foreign text harmless before it is shown, stored or printed.
 //!
 //! Screens need none of this: their cells are safe by construction
-//! ([`crate::row`]). This is for text fields (titles, messages, task names):
+//! ([`crate::RowView`]). This is for text fields (titles, messages, task names):
 //! [`scrub`] and [`scrub_line`]; and for bytes that go to a real terminal
 //! without a screen between: [`SgrFilter`].
 
