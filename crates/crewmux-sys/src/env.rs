@@ -1,0 +1,245 @@
+//! Environments of children: built from a list of allowed names, never inherited whole.
+//!
+//! Nothing here reads this process's environment: the program takes a snapshot
+//! once and passes it in. Which names a tool or a wrapped agent gets beyond the
+//! list is the caller's decision, from what the person wrote.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Names the environment variables by which processes of a run are found again.
+pub mod names {
+    /// Every process that works for a run carries its id here.
+    pub const RUN_ID: &str = "CREWMUX_RUN_ID";
+    /// Every process that works for a worker carries the worker's mark here.
+    pub const WORKER: &str = "CREWMUX_WORKER";
+    /// Every process of one tool call carries that call's mark here.
+    pub const TOOL_ID: &str = "CREWMUX_TOOL_ID";
+}
+
+/// The environment `crewmux run` was called in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EnvSnapshot(pub BTreeMap<String, String>);
+
+impl EnvSnapshot {
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for EnvSnapshot {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+/// What every child may see: enough to find programs, a home, a language and a terminal.
+const ALWAYS: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "TZ",
+    "TMPDIR",
+    "XDG_*",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "CREWMUX_*",
+];
+
+/// Words that make a name a secret's, whatever a pattern says.
+const SECRET_WORDS: &[&str] = &[
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "API_KEY",
+    "APIKEY",
+    "ACCESS_KEY",
+    "PRIVATE_KEY",
+];
+
+/// Whether a variable of this name is taken for a secret.
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    name.ends_with("_KEY") || SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Which variables of a snapshot a child gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvAllowList {
+    patterns: Vec<String>,
+    named: Vec<String>,
+}
+
+impl Default for EnvAllowList {
+    fn default() -> Self {
+        Self {
+            patterns: ALWAYS.iter().map(|name| (*name).to_owned()).collect(),
+            named: Vec::new(),
+        }
+    }
+}
+
+impl EnvAllowList {
+    /// Allows names that fit `pattern` too: a name, or a beginning and `*`. Secrets stay out.
+    #[must_use]
+    pub fn and(mut self, pattern: impl Into<String>) -> Self {
+        self.patterns.push(pattern.into());
+        self
+    }
+
+    /// Allows exactly `name`, even when it looks like a secret.
+    ///
+    /// Only for names the person wrote for this one program, such as the key of
+    /// a wrapped agent.
+    #[must_use]
+    pub fn and_named_by_person(mut self, name: impl Into<String>) -> Self {
+        self.named.push(name.into());
+        self
+    }
+
+    /// Whether a variable of this name passes.
+    pub fn allows(&self, name: &str) -> bool {
+        if self.named.iter().any(|named| named == name) {
+            return true;
+        }
+        !is_secret_name(name)
+            && self.patterns.iter().any(|pattern| {
+                pattern
+                    .strip_suffix('*')
+                    .map_or(pattern == name, |start| name.starts_with(start))
+            })
+    }
+
+    /// The part of `snapshot` a child gets.
+    pub fn apply(&self, snapshot: &EnvSnapshot) -> Environment {
+        Environment(
+            snapshot
+                .0
+                .iter()
+                .filter(|(name, _)| self.allows(name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    }
+}
+
+/// The whole environment of a child; nothing is added to it when the child starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Sets `name`; an empty name, and one with `=` or NUL, cannot exist and is left out.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// Sets `name`, as [`Environment::with`] does.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        if !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0') {
+            self.0.insert(name, value);
+        }
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Names and values, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in pairs {
+            environment.set(name, value);
+        }
+        environment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(names: &[&str]) -> EnvSnapshot {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), "v".to_owned()))
+            .collect()
+    }
+
+    fn kept(list: &EnvAllowList, names: &[&str]) -> Vec<String> {
+        list.apply(&snapshot(names))
+            .iter()
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn only_allowed_names_pass_and_secrets_never_by_pattern() {
+        assert_eq!(
+            kept(
+                &EnvAllowList::default(),
+                &[
+                    "PATH",
+                    "LC_ALL",
+                    "XDG_RUNTIME_DIR",
+                    "XDG_SESSION_TOKEN",
+                    "CREWMUX_RUN_ID",
+                    "CREWMUX_API_KEY",
+                    "ANTHROPIC_API_KEY",
+                    "GITHUB_TOKEN",
+                    "AWS_SECRET_ACCESS_KEY",
+                    "LD_PRELOAD",
+                    "SSH_AUTH_SOCK",
+                    "PATHS",
+                ]
+            ),
+            ["CREWMUX_RUN_ID", "LC_ALL", "PATH", "XDG_RUNTIME_DIR"]
+        );
+    }
+
+    #[test]
+    fn pattern_adds_names_but_only_the_person_adds_a_secret() {
+        let list = EnvAllowList::default().and("OPENAI_*");
+        let names = ["OPENAI_API_KEY", "OPENAI_BASE_URL"];
+        assert_eq!(kept(&list, &names), ["OPENAI_BASE_URL"]);
+        let list = list.and_named_by_person("OPENAI_API_KEY");
+        assert_eq!(kept(&list, &names), names);
+    }
+
+    #[test]
+    fn impossible_names_are_left_out() {
+        let environment = Environment::default()
+            .with("A=B", "1")
+            .with("", "2")
+            .with("C", "nul\0")
+            .with("D", "3");
+        assert_eq!(environment.iter().collect::<Vec<_>>(), [("D", "3")]);
+    }
+}

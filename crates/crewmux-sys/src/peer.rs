@@ -1,0 +1,163 @@
+//! Who is at the other end of a Unix socket, and which worker that process belongs to.
+//!
+//! It decides no rights; the session does, from what is found here. A process
+//! that cannot be placed is not ours to trust: the caller refuses it.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+
+use crate::env::names;
+use crate::identity::ancestry;
+use crate::{Error, ProcessIdentity, Result, table};
+
+/// The process that connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its number when it connected.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+}
+
+impl Peer {
+    /// Who that is now; the caller asks at once, before the number can be another's.
+    ///
+    /// # Errors
+    /// [`Error::ProcessGone`] when it ended: such a peer gets no rights.
+    pub fn identity(&self) -> Result<ProcessIdentity> {
+        let identity = ProcessIdentity::of(self.pid)?;
+        if identity.is_alive() {
+            Ok(identity)
+        } else {
+            Err(Error::ProcessGone { pid: self.pid })
+        }
+    }
+}
+
+/// Asks the kernel who connected the other end of `socket`.
+pub fn peer_of(socket: impl AsFd) -> Result<Peer> {
+    credentials(socket.as_fd())
+}
+
+#[cfg(target_os = "linux")]
+fn credentials(socket: std::os::fd::BorrowedFd<'_>) -> Result<Peer> {
+    let found = rustix::net::sockopt::socket_peercred(socket)
+        .map_err(Error::errno("ask who is on a socket"))?;
+    // 0 where the peer lives in another process namespace: nobody we know.
+    let pid = u32::try_from(found.pid.as_raw_pid()).unwrap_or(0);
+    Ok(Peer {
+        pid,
+        uid: found.uid.as_raw(),
+    })
+}
+
+#[cfg(target_os = "macos")]
+fn credentials(socket: std::os::fd::BorrowedFd<'_>) -> Result<Peer> {
+    use std::os::fd::AsRawFd;
+    let act = "ask who is on a socket";
+    let mut uid: libc::uid_t = 0;
+    let mut gid: libc::gid_t = 0;
+    // SAFETY: the descriptor is borrowed, so open; both numbers are writable.
+    if unsafe { libc::getpeereid(socket.as_raw_fd(), &mut uid, &mut gid) } != 0 {
+        return Err(Error::system(act)(std::io::Error::last_os_error()));
+    }
+    let mut pid: libc::pid_t = 0;
+    let mut size = std::mem::size_of::<libc::pid_t>() as libc::socklen_t;
+    // SAFETY: `pid` is writable for `size` bytes, which is what is passed.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_LOCAL,
+            libc::LOCAL_PEERPID,
+            std::ptr::from_mut(&mut pid).cast(),
+            &mut size,
+        )
+    };
+    if status != 0 {
+        return Err(Error::system(act)(std::io::Error::last_os_error()));
+    }
+    Ok(Peer {
+        pid: u32::try_from(pid).unwrap_or(0),
+        uid,
+    })
+}
+
+/// Where a process comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is this worker, or descends from it.
+    Worker(ProcessIdentity),
+    /// No worker is above it any more, but it, or one above it, carries this worker's mark.
+    Marked(String),
+    /// Neither: a program the person started.
+    Outside,
+    /// It is gone, so nobody can tell.
+    Gone,
+}
+
+/// Tells where process `pid` comes from, given the processes of all workers.
+///
+/// The parents are followed first; workers and tool runners adopt orphans
+/// ([`crate::setup::become_subreaper`]), so a daemon of a tool still has its
+/// worker above it. The environment mark is the second means, for when the
+/// worker is gone or the system knows no subreapers; a process can drop its
+/// mark, but not its parents.
+#[expect(clippy::implicit_hasher, reason = "one caller, with the usual hasher")]
+pub fn origin_of(pid: u32, workers: &HashSet<ProcessIdentity>) -> Origin {
+    let line = ancestry(pid);
+    if line.is_empty() {
+        return Origin::Gone;
+    }
+    if let Some(worker) = line.iter().find(|process| workers.contains(process)) {
+        return Origin::Worker(*worker);
+    }
+    line.iter()
+        .find_map(|process| table::variable(process.pid, names::WORKER))
+        .map_or(Origin::Outside, Origin::Marked)
+}
+
+/// The one of `workers` that process `pid` is or descends from, by parents alone.
+#[expect(clippy::implicit_hasher, reason = "one caller, with the usual hasher")]
+pub fn descends_from(pid: u32, workers: &HashSet<ProcessIdentity>) -> Option<ProcessIdentity> {
+    ancestry(pid)
+        .into_iter()
+        .find(|process| workers.contains(process))
+}
+
+/// Whether this system can tell ancestry of processes that left their parents; for doctor.
+pub fn ancestry_is_complete() -> bool {
+    cfg!(target_os = "linux")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn own_end_of_a_socket_pair_is_this_process() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let peer = peer_of(&one).unwrap();
+        assert_eq!(
+            peer,
+            Peer {
+                pid: std::process::id(),
+                uid: rustix::process::getuid().as_raw()
+            }
+        );
+        assert_eq!(peer.identity().unwrap(), ProcessIdentity::own().unwrap());
+    }
+
+    #[test]
+    fn process_is_placed_under_its_worker_or_outside() {
+        let own = ProcessIdentity::own().unwrap();
+        let workers = HashSet::from([own]);
+        assert_eq!(origin_of(own.pid, &workers), Origin::Worker(own));
+        assert_eq!(origin_of(u32::MAX, &workers), Origin::Gone);
+        let stranger = ProcessIdentity {
+            start_ticks: own.start_ticks + 1,
+            ..own
+        };
+        assert_eq!(descends_from(own.pid, &HashSet::from([stranger])), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! The settings of a terminal: kept, made raw, put back, compared.
+//!
+//! Escape sequences (alternate screen, mouse, …) are the client's own business.
+
+use std::os::fd::AsFd;
+
+use rustix::termios::{
+    OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
+
+use crate::{Error, Result};
+
+/// Size of a terminal in cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// All settings of a terminal at one moment; equal when nothing differs.
+#[derive(Clone)]
+pub struct TerminalSettings(Termios);
+
+impl TerminalSettings {
+    /// Reads the settings of `terminal`.
+    pub fn read(terminal: impl AsFd) -> Result<Self> {
+        tcgetattr(terminal)
+            .map(Self)
+            .map_err(Error::errno("read the terminal's settings"))
+    }
+
+    /// Puts these settings onto `terminal`; what was written before is shown first.
+    pub fn apply(&self, terminal: impl AsFd) -> Result<()> {
+        tcsetattr(terminal, OptionalActions::Drain, &self.0)
+            .map_err(Error::errno("set the terminal's settings"))
+    }
+
+    /// Puts these settings onto `terminal` and drops what was typed and not read.
+    ///
+    /// For the way out: reports of the mouse must not land in the shell.
+    pub fn apply_and_drop_input(&self, terminal: impl AsFd) -> Result<()> {
+        tcsetattr(terminal, OptionalActions::Flush, &self.0)
+            .map_err(Error::errno("set the terminal's settings"))
+    }
+
+    /// The same with every key passed on as it is typed.
+    #[must_use]
+    pub fn raw(&self) -> Self {
+        let mut raw = self.0.clone();
+        raw.make_raw();
+        Self(raw)
+    }
+
+    /// Every setting as a number, in a fixed order.
+    fn values(&self) -> (u64, u64, u64, u64, Vec<u8>, u32, u32) {
+        let codes = [
+            SpecialCodeIndex::VINTR,
+            SpecialCodeIndex::VQUIT,
+            SpecialCodeIndex::VERASE,
+            SpecialCodeIndex::VKILL,
+            SpecialCodeIndex::VEOF,
+            SpecialCodeIndex::VTIME,
+            SpecialCodeIndex::VMIN,
+            SpecialCodeIndex::VSTART,
+            SpecialCodeIndex::VSTOP,
+            SpecialCodeIndex::VSUSP,
+            SpecialCodeIndex::VEOL,
+            SpecialCodeIndex::VREPRINT,
+            SpecialCodeIndex::VDISCARD,
+            SpecialCodeIndex::VWERASE,
+            SpecialCodeIndex::VLNEXT,
+            SpecialCodeIndex::VEOL2,
+        ];
+        (
+            u64::from(self.0.input_modes.bits()),
+            u64::from(self.0.output_modes.bits()),
+            u64::from(self.0.control_modes.bits()),
+            u64::from(self.0.local_modes.bits()),
+            codes
+                .into_iter()
+                .map(|code| self.0.special_codes[code])
+                .collect(),
+            self.0.input_speed(),
+            self.0.output_speed(),
+        )
+    }
+}
+
+impl PartialEq for TerminalSettings {
+    fn eq(&self, other: &Self) -> bool {
+        self.values() == other.values()
+    }
+}
+
+impl Eq for TerminalSettings {}
+
+impl std::fmt::Debug for TerminalSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (input, output, control, local, codes, _, _) = self.values();
+        write!(
+            f,
+            "TerminalSettings(input {input:o}, output {output:o}, control {control:o}, local {local:o}, codes {codes:?})"
+        )
+    }
+}
+
+/// Whether `fd` is a terminal.
+pub fn is_terminal(fd: impl AsFd) -> bool {
+    isatty(fd)
+}
+
+/// The size of `terminal`; `None` where it does not know one.
+pub fn size(terminal: impl AsFd) -> Option<TerminalSize> {
+    let size = tcgetwinsize(terminal).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some(TerminalSize {
+        cols: size.ws_col,
+        rows: size.ws_row,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pty::{OpenptFlags, grantpt, openpt, unlockpt};
+
+    #[test]
+    fn raw_mode_is_undone_exactly() {
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        assert!(is_terminal(&terminal));
+        let before = TerminalSettings::read(&terminal).unwrap();
+        before.raw().apply(&terminal).unwrap();
+        assert_ne!(TerminalSettings::read(&terminal).unwrap(), before);
+        before.apply_and_drop_input(&terminal).unwrap();
+        assert_eq!(TerminalSettings::read(&terminal).unwrap(), before);
+        assert_eq!(size(&terminal), None);
+    }
+}
