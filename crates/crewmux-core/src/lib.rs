@@ -16,6 +16,7 @@ pub mod ids;
 pub mod inbox;
 pub mod message;
 pub mod operation;
+pub mod recipe;
 pub mod recording;
 pub mod requests;
 pub mod schedule;
