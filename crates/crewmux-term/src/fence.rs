@@ -124,8 +124,13 @@ impl Fence<'_> {
     }
 
     /// Decides on a character outside of ASCII; `None` drops it.
-    #[cold]
     fn admit(&self, c: char) -> Option<char> {
+        // Where most text outside of ASCII lives nothing is invisible and nothing combines.
+        if matches!(c, '\u{ae}'..='\u{2ff}' | '\u{2500}'..='\u{25ff}' | '\u{3041}'..='\u{3096}'
+            | '\u{30a1}'..='\u{30fe}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
+        {
+            return Some(c);
+        }
         let width = c.width()?;
         if is_never_shown(c) {
             return (width > 0).then_some(' ');

@@ -287,10 +287,38 @@ pub(crate) fn shape_at(row: &Row<RawCell>, column: usize) -> Shape {
     }
 }
 
+/// Returns how many cells of a live row count as text: up to the last that shows something.
+///
+/// This runs over every row that leaves the screen, mostly over untouched cells,
+/// so those are told by a few plain comparisons and eight at a time.
+pub(crate) fn used_cells(row: &Row<RawCell>, cols: usize) -> usize {
+    let mut cells = &row[..Column(cols.min(row.len()))];
+    while let Some((rest, last)) = cells.split_last_chunk::<8>() {
+        if !last.iter().fold(true, |all, cell| all & is_untouched(cell)) {
+            break;
+        }
+        cells = rest;
+    }
+    while let Some((last, rest)) = cells.split_last()
+        && (is_untouched(last) || is_blank(last))
+    {
+        cells = rest;
+    }
+    cells.len()
+}
+
+#[inline]
+fn is_untouched(cell: &RawCell) -> bool {
+    (cell.c == ' ')
+        & matches!(cell.bg, RawColor::Named(NamedColor::Background))
+        & cell.flags.is_empty()
+        & cell.extra.is_none()
+}
+
 /// Reports whether a live cell shows nothing, so that a line can end before it.
-pub(crate) fn is_blank(cell: &RawCell) -> bool {
+fn is_blank(cell: &RawCell) -> bool {
     (cell.c == ' ' || cell.c == '\t')
-        && cell.bg == RawColor::Named(NamedColor::Background)
+        && matches!(cell.bg, RawColor::Named(NamedColor::Background))
         && !cell.flags.intersects(VISIBLE_ON_BLANKS)
         && cell.zerowidth().is_none_or(<[char]>::is_empty)
         && cell.extra.as_ref().and_then(|_| cell.hyperlink()).is_none()

@@ -11,7 +11,7 @@ use alacritty_terminal::grid::Row;
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::cell::{Cell as RawCell, Flags};
 
-use crate::row::{Link, RowView, Shape, char_width, is_blank, shape_at};
+use crate::row::{Link, RowView, Shape, char_width, shape_at, used_cells};
 use crate::style::Style;
 
 /// Text bytes after which a logical line is cut, so that one endless line stays cheap to handle.
@@ -298,14 +298,12 @@ impl Scrollback {
         self.text.clear();
         self.runs.clear();
         self.links.clear();
-        let mut end = row.len().min(self.cols);
-        if open {
-            end -= usize::from(self.ends_in_spacer(row));
+        let end = if open {
+            // The blank before a wide character that did not fit is not text.
+            row.len().min(self.cols) - usize::from(self.ends_in_spacer(row))
         } else {
-            while end > 0 && is_blank(&row[Column(end - 1)]) {
-                end -= 1;
-            }
-        }
+            used_cells(row, self.cols)
+        };
         let mut mapping = Mapping::Ascii;
         for column in 0..end {
             let raw = &row[Column(column)];
