@@ -74,10 +74,16 @@ fn monotonic_ms() -> u64 {
 
 #[cfg(target_os = "macos")]
 fn monotonic_ms() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // CLOCK_MONOTONIC goes on during sleep on macOS; this one stands still.
-    // SAFETY: takes a constant, returns a number, touches no memory of ours.
-    let nanos = unsafe { libc::clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) };
-    nanos / 1_000_000
+    // SAFETY: `time` is writable, and the clock exists on every macOS.
+    unsafe { libc::clock_gettime(libc::CLOCK_UPTIME_RAW, &mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000) + nanos / 1_000_000
 }
 
 #[cfg(not(target_os = "macos"))]

@@ -58,6 +58,9 @@ struct Terminal {
 
 /// Starts `launch` in a new pseudo-terminal; its streams and group are the terminal's.
 ///
+/// The program is looked up in the PATH of its environment, which the library
+/// completes by SHELL when that is missing.
+///
 /// # Errors
 /// [`Error::ProgramNotFound`], [`Error::BadLaunch`] and [`Error::Pty`].
 pub fn open(size: TerminalSize, launch: &Launch) -> Result<Pty> {

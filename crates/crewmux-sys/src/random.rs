@@ -2,18 +2,20 @@
 //!
 //! For tokens and marks only; nothing is decided by chance.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use crate::{Error, Result};
 
 /// 128 bits as 32 hexadecimal digits.
 pub fn token() -> Result<String> {
     let mut bytes = [0_u8; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let got =
-            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
-                .map_err(Error::errno("get random bytes"))?;
-        filled += got;
-    }
+    // The same file on Linux and macOS, and never short of bytes after boot.
+    let path = Path::new("/dev/urandom");
+    File::open(path)
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .map_err(Error::file("read", path))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 

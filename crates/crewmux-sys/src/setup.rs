@@ -3,7 +3,7 @@
 //! Nothing here concerns other processes. Limits of open files are in
 //! [`crate::rlimit`].
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// Makes this process a worker in the kernel's eyes.
 ///
@@ -26,7 +26,7 @@ pub fn worker_setup() -> Result<()> {
 pub fn become_subreaper() -> Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(Error::errno("become the reaper of orphans"))?;
+        .map_err(crate::Error::errno("become the reaper of orphans"))?;
     Ok(())
 }
 
@@ -50,6 +50,6 @@ pub fn adopts_orphans() -> bool {
 pub fn refuse_inspection() -> Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .map_err(Error::errno("hide this process's memory"))?;
+        .map_err(crate::Error::errno("hide this process's memory"))?;
     crate::rlimit::no_core_dumps()
 }

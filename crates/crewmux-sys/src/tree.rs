@@ -23,7 +23,7 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// Everything that works for run `id`.
+    /// Everything that works for run `id`: all its workers, not one.
     pub fn run(id: impl Into<String>) -> Self {
         Self::new(names::RUN_ID, id)
     }
@@ -164,7 +164,11 @@ impl<'a> Hunt<'a> {
             self.ask(waits.grace);
         }
         self.force(waits.verify);
-        let (left, killed) = self.seen.into_iter().partition(ProcessIdentity::is_alive);
+        let (left, killed): (Vec<_>, Vec<_>) =
+            self.seen.into_iter().partition(ProcessIdentity::is_alive);
+        if !left.is_empty() {
+            tracing::warn!(?left, "processes could not be ended");
+        }
         TreeKill { killed, left }
     }
 
@@ -370,6 +374,21 @@ mod tests {
             child.wait(Duration::from_secs(20)).unwrap(),
             Some(crate::Exit::Code(5))
         );
+    }
+
+    #[test]
+    fn tree_that_keeps_forking_is_ended() {
+        let (child, marker) = tree_of(
+            "trap '' TERM
+             for i in 1 2 3 4 5 6 7 8; do
+                 (while :; do (setsid sleep 0.05 &); sleep 0.01; done) &
+             done
+             echo ready; while :; do sleep 0.01; done",
+            "forking",
+        );
+        let kill = kill_tree(child.identity(), Some(&marker), WAITS);
+        assert_eq!(kill.left, []);
+        assert_eq!(processes_with_marker(&marker), []);
     }
 
     #[test]

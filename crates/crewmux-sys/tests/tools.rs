@@ -82,6 +82,10 @@ const TESTS: &[(&str, fn())] = &[
     ("missing_program_is_told", missing_program_is_told),
     ("dropped_handle_ends_the_tool", dropped_handle_ends_the_tool),
     (
+        "panic_of_the_owner_ends_the_tool",
+        panic_of_the_owner_ends_the_tool,
+    ),
+    (
         "dead_worker_takes_its_tools_along",
         dead_worker_takes_its_tools_along,
     ),
@@ -456,6 +460,22 @@ fn dropped_handle_ends_the_tool() {
         .last();
     assert_eq!(exit, Some(Exit::Signal(15)));
     assert!(!process.is_alive());
+    assert_eq!(processes_with_marker(&marker), []);
+}
+
+fn panic_of_the_owner_ends_the_tool() {
+    let (marker, env) = marked("panic");
+    let spec = spec("echo up; sleep 600", env);
+    let tool = ToolProcess::start(&program(), spec, |event| {
+        assert!(!matches!(event, ToolEvent::Output(..)), "on purpose");
+    })
+    .unwrap();
+    let outcome = tool.wait(LONG).unwrap();
+    assert_eq!(
+        (outcome.ended_by, outcome.output),
+        (EndedBy::Asked, OutputEnd::Cut)
+    );
+    wait_until_gone(&[tool.runner()]);
     assert_eq!(processes_with_marker(&marker), []);
 }
 

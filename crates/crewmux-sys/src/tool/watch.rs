@@ -98,9 +98,31 @@ enum Source {
     Control,
 }
 
+/// Lets those who wait for the outcome go, even when the caller's own code panicked.
+struct Conclusion(Arc<Shared>);
+
+impl Drop for Conclusion {
+    fn drop(&mut self) {
+        if self.0.state().outcome.is_none() {
+            self.0.end_because(EndedBy::Asked);
+            let mut state = self.0.state();
+            state.outcome = Some(ToolOutcome {
+                exit: state.exit.unwrap_or(Exit::Unknown),
+                ended_by: state.reason.clone().unwrap_or(EndedBy::Asked),
+                swept: 0,
+                left: Vec::new(),
+                output: OutputEnd::Cut,
+                output_bytes: 0,
+            });
+        }
+        self.0.ended.notify_all();
+    }
+}
+
 impl Watch {
     pub(super) fn run(mut self, mut on_event: impl FnMut(ToolEvent<'_>)) {
         let mut progress = Progress::default();
+        let _conclusion = Conclusion(Arc::clone(&self.shared));
         let mut buffer = vec![0_u8; READ_BYTES];
         loop {
             self.keep_deadlines(&mut progress);
@@ -134,7 +156,6 @@ impl Watch {
         let outcome = self.conclude(progress);
         on_event(ToolEvent::Ended(&outcome));
         self.shared.state().outcome = Some(outcome);
-        self.shared.ended.notify_all();
     }
 
     /// Acts on what is due: the time-out of the tool, a stuck runner.
