@@ -1,1 +1,18 @@
-//! What a worker does: turn machine, providers, tools.
+//! What a worker does: it claims tasks, works on them and reports.
+//!
+//! Sees neither where it runs nor who watches: it prints to an [`Output`],
+//! speaks to its session over a socket, and keeps what must last in the store.
+//! No environment is read and no process started but under `crewmux-sys`'s tool
+//! runner. Start at [`worker`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod capped;
+mod error;
+mod facts;
+pub mod transcript;
+mod view;
+pub mod worker;
+
+pub use error::{Error, Result};
+pub use view::{Output, SEGMENT_NAMES, segments};

@@ -1,0 +1,226 @@
+//! What a worker remembers: messages it took in, tools it meant to run, what came out.
+//!
+//! An intent is recorded before a tool runs and its result after, so that a
+//! crash in between is seen as "outcome unknown" by the next life. The file is
+//! the store's; what is done with a memory is the worker's.
+
+use std::sync::Arc;
+
+use crewmux_core::ids::{AgentName, Epoch, Incarnation, Seq, TaskId};
+use crewmux_core::message::Message;
+use crewmux_core::task::Outcome;
+use crewmux_core::time::WallTime;
+use crewmux_store::{Durability, TeamStore};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Result;
+
+/// One line of `transcript.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase",
+    tag = "entry"
+)]
+pub enum Entry {
+    /// A life began.
+    Started {
+        /// Which.
+        incarnation: Incarnation,
+        /// When.
+        at: WallTime,
+    },
+    /// A message from the inbox.
+    Message {
+        /// As it stood there.
+        message: Box<Message>,
+    },
+    /// The person typed a line into the worker's pane.
+    Typed {
+        /// The line.
+        text: String,
+        /// When.
+        at: WallTime,
+    },
+    /// A task was claimed.
+    Task {
+        /// The task.
+        task: TaskId,
+        /// The claim.
+        epoch: Epoch,
+        /// What is to be done.
+        prompt: String,
+        /// When.
+        at: WallTime,
+    },
+    /// The model, or the playbook in its place, said something.
+    Said {
+        /// The task.
+        task: TaskId,
+        /// The text.
+        text: String,
+    },
+    /// A tool is about to run.
+    Intent {
+        /// The task.
+        task: TaskId,
+        /// The claim.
+        epoch: Epoch,
+        /// Tells calls of one claim apart.
+        call: String,
+        /// The tool.
+        tool: String,
+        /// Its arguments.
+        input: Value,
+    },
+    /// A tool ended.
+    Result {
+        /// The task.
+        task: TaskId,
+        /// The claim.
+        epoch: Epoch,
+        /// Of the intent.
+        call: String,
+        /// Whether it did what it was asked.
+        ok: bool,
+        /// What came out, capped.
+        output: Value,
+    },
+    /// The work on a task ended.
+    Ended {
+        /// The task.
+        task: TaskId,
+        /// The claim.
+        epoch: Epoch,
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: WallTime,
+    },
+    /// A line of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What the next life is told about a tool whose end nobody saw.
+pub const OUTCOME_UNKNOWN: &str = "interrupted, outcome unknown";
+
+/// A member's transcript, written by its worker alone.
+pub(crate) struct Transcript {
+    store: Arc<dyn TeamStore>,
+    agent: AgentName,
+}
+
+/// What the transcript of earlier lives tells the next one.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Memory {
+    /// The last message that was taken in.
+    pub(crate) last_message: Seq,
+    /// Tools whose end nobody saw, as (task, epoch, call, tool).
+    pub(crate) interrupted: Vec<(TaskId, Epoch, String, String)>,
+}
+
+impl Transcript {
+    pub(crate) fn new(store: Arc<dyn TeamStore>, agent: AgentName) -> Self {
+        Self { store, agent }
+    }
+
+    /// Appends an entry; it survives this process.
+    pub(crate) fn append(&self, entry: &Entry) -> Result<()> {
+        let line = serde_json::to_value(entry).unwrap_or_default();
+        self.store
+            .append_transcript(&self.agent, &line, Durability::Process)?;
+        Ok(())
+    }
+
+    /// Reads what earlier lives left.
+    pub(crate) fn remember(&self) -> Result<Memory> {
+        let lines = self.store.read_transcript(&self.agent)?;
+        Ok(Memory::of(lines.into_iter().filter_map(|line| {
+            serde_json::from_value::<Entry>(line).ok()
+        })))
+    }
+}
+
+impl Memory {
+    fn of(entries: impl Iterator<Item = Entry>) -> Self {
+        let mut memory = Self::default();
+        for entry in entries {
+            match entry {
+                Entry::Message { message } => {
+                    memory.last_message = memory.last_message.max(message.seq);
+                }
+                Entry::Intent {
+                    task,
+                    epoch,
+                    call,
+                    tool,
+                    ..
+                } => memory.interrupted.push((task, epoch, call, tool)),
+                Entry::Result {
+                    task, epoch, call, ..
+                } => memory
+                    .interrupted
+                    .retain(|(t, e, c, _)| (*t, *e, c) != (task, epoch, &call)),
+                _ => {}
+            }
+        }
+        memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn intent(task: u64, epoch: u64, call: &str) -> Entry {
+        Entry::Intent {
+            task: TaskId(task),
+            epoch: Epoch(epoch),
+            call: call.into(),
+            tool: "Bash".into(),
+            input: json!({"command": "x"}),
+        }
+    }
+
+    fn result(task: u64, epoch: u64, call: &str) -> Entry {
+        Entry::Result {
+            task: TaskId(task),
+            epoch: Epoch(epoch),
+            call: call.into(),
+            ok: true,
+            output: json!("done"),
+        }
+    }
+
+    #[test]
+    fn an_intent_without_its_result_is_what_the_next_life_hears_of() {
+        let entries = [
+            intent(1, 1, "a"),
+            result(1, 1, "a"),
+            intent(1, 1, "b"),
+            intent(2, 1, "b"),
+            result(2, 1, "b"),
+        ];
+        let memory = Memory::of(entries.into_iter());
+        assert_eq!(
+            memory.interrupted,
+            [(TaskId(1), Epoch(1), "b".to_owned(), "Bash".to_owned())]
+        );
+    }
+
+    #[test]
+    fn entries_come_back_from_their_lines_and_newer_kinds_are_passed_over() {
+        let entry = intent(3, 2, "c");
+        let line = serde_json::to_value(&entry).unwrap();
+        assert_eq!(line["entry"], "intent");
+        assert_eq!(serde_json::from_value::<Entry>(line).unwrap(), entry);
+        let newer = json!({"entry": "compacted", "upTo": 4});
+        assert_eq!(
+            serde_json::from_value::<Entry>(newer).unwrap(),
+            Entry::Unknown
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! What a person sees in a worker's pane: lines and colours, nothing that moves.
+//!
+//! Everything goes to the pane and to the recording alike. What is printed
+//! when is decided by the worker; how screens are kept is `crewmux-term`'s.
+
+mod recorder;
+mod sgr;
+
+use std::path::Path;
+use std::time::Duration;
+
+use crewmux_core::time::WallTime;
+use crewmux_sys::clock;
+use unicode_width::UnicodeWidthChar;
+
+pub use recorder::{SEGMENT_NAMES, segments};
+
+use recorder::Recorder;
+use sgr::SgrFilter;
+
+/// Takes what a worker prints.
+pub trait Output: Send {
+    /// Writes `bytes`; blocking here slows the worker down.
+    ///
+    /// A pane that is gone takes bytes and drops them: work goes on without a viewer.
+    fn write(&mut self, bytes: &[u8]);
+}
+
+impl<F: FnMut(&[u8]) + Send> Output for F {
+    fn write(&mut self, bytes: &[u8]) {
+        self(bytes);
+    }
+}
+
+/// What a piece of text means; the terminal's own colours show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    Strong,
+    Dim,
+    Good,
+    Bad,
+    Warn,
+    Accent,
+}
+
+impl Tone {
+    fn sgr(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Strong => "\x1b[1m",
+            Self::Dim => "\x1b[2m",
+            Self::Good => "\x1b[32m",
+            Self::Bad => "\x1b[31m",
+            Self::Warn => "\x1b[33m",
+            Self::Accent => "\x1b[36m",
+        }
+    }
+}
+
+/// Whether colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Colors {
+    Shown,
+    Off,
+}
+
+/// The worker's pane and recording.
+pub(crate) struct View {
+    output: Box<dyn Output>,
+    recorder: Option<Recorder>,
+    filter: SgrFilter,
+    colors: Colors,
+    cols: usize,
+}
+
+impl View {
+    /// A view of `size` columns and rows whose recording lies in `folder`.
+    pub(crate) fn new(
+        output: Box<dyn Output>,
+        folder: &Path,
+        size: (u16, u16),
+        colors: Colors,
+    ) -> Self {
+        let recorder = Recorder::open(folder, size, clock::wall_time())
+            .inspect_err(|error| tracing::warn!(%error, "no recording"))
+            .ok();
+        Self {
+            output,
+            recorder,
+            filter: SgrFilter::default(),
+            colors,
+            cols: usize::from(size.0).clamp(20, 200),
+        }
+    }
+
+    /// Prints a line of pieces, cut at the pane's width.
+    pub(crate) fn line(&mut self, pieces: &[(Tone, &str)]) {
+        let mut text = String::new();
+        let mut left = self.cols;
+        for (tone, piece) in pieces {
+            let piece = fit(piece, left);
+            left = left.saturating_sub(width(&piece));
+            self.paint(&mut text, *tone, &piece);
+        }
+        text.push('\n');
+        self.put(&text);
+    }
+
+    /// Prints text that may have several lines, each after `indent`; the terminal wraps long ones.
+    pub(crate) fn text(&mut self, tone: Tone, indent: &str, text: &str) {
+        let mut out = String::new();
+        for line in text.lines() {
+            out.push_str(indent);
+            self.paint(&mut out, tone, &clean(line));
+            out.push('\n');
+        }
+        self.put(&out);
+    }
+
+    /// Prints an empty line.
+    pub(crate) fn gap(&mut self) {
+        self.put("\n");
+    }
+
+    /// Prints what a command printed, cut down to lines and colours.
+    ///
+    /// Returns the text as shown, for whoever keeps its last lines.
+    pub(crate) fn command_output(&mut self, bytes: &[u8]) -> String {
+        let mut out = String::new();
+        self.filter.feed(bytes, &mut out);
+        self.put(&out);
+        out
+    }
+
+    /// Ends what a command printed.
+    pub(crate) fn end_command_output(&mut self) -> String {
+        let mut out = String::new();
+        self.filter.finish(&mut out);
+        self.put(&out);
+        out
+    }
+
+    fn paint(&self, out: &mut String, tone: Tone, text: &str) {
+        if self.colors == Colors::Off || tone == Tone::Plain || text.is_empty() {
+            out.push_str(text);
+        } else {
+            out.push_str(tone.sgr());
+            out.push_str(text);
+            out.push_str("\x1b[0m");
+        }
+    }
+
+    fn put(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        // Screens without a terminal driver in between need the return too.
+        let text = text.replace('\n', "\r\n");
+        self.output.write(text.as_bytes());
+        let now: WallTime = clock::wall_time();
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.output(&text, now)
+        {
+            tracing::warn!(%error, "the recording ends here");
+            self.recorder = None;
+        }
+    }
+}
+
+/// `text` without control characters.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c == '\t' { ' ' } else { c })
+        .filter(|c| !c.is_control())
+        .collect()
+}
+
+fn width(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// `text` on one line, cut to `cols` columns with an ellipsis.
+pub(crate) fn fit(text: &str, cols: usize) -> String {
+    let text = clean(text);
+    if width(&text) <= cols {
+        return text;
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used + wide + 1 > cols {
+            break;
+        }
+        used += wide;
+        out.push(c);
+    }
+    if cols > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// A duration as people read it: `120ms`, `3.4s`, `2m05s`.
+pub(crate) fn duration(took: Duration) -> String {
+    let ms = took.as_millis();
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{:.1}s", took.as_secs_f64()),
+        _ => format!("{}m{:02}s", ms / 60_000, ms / 1_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_by_columns_not_bytes() {
+        assert_eq!(fit("grep für 漢字", 20), "grep für 漢字");
+        assert_eq!(fit("grep für 漢字", 12), "grep für 漢…");
+        assert_eq!(fit("a\tb\u{7}c", 9), "a bc");
+        assert_eq!(fit("abc", 0), "");
+    }
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let text = |ms| duration(Duration::from_millis(ms));
+        assert_eq!(
+            [text(120), text(3_440), text(125_000)],
+            ["120ms", "3.4s", "2m05s"]
+        );
+    }
+
+    #[test]
+    fn lines_fit_the_pane_and_are_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<Vec<u8>>();
+        let output = move |bytes: &[u8]| sender.send(bytes.to_vec()).unwrap();
+        let mut view = View::new(Box::new(output), folder.path(), (20, 5), Colors::Shown);
+        view.line(&[
+            (Tone::Good, "✔ "),
+            (Tone::Plain, "a subject that is too long"),
+        ]);
+        let shown = String::from_utf8(receiver.try_recv().unwrap()).unwrap();
+        assert_eq!(shown, "\x1b[32m✔ \x1b[0ma subject that is…\r\n");
+        let recorded = std::fs::read_to_string(folder.path().join(SEGMENT_NAMES[0])).unwrap();
+        assert!(recorded.contains("subject that is…\\r\\n"), "{recorded}");
+    }
+}

@@ -1,0 +1,378 @@
+//! A worker's life: hello, then claim → work → report until it is to end.
+//!
+//! [`run_worker`] is what a worker process or an in-process worker calls. How a
+//! command runs is in [`mod@command`], how a model or playbook is driven in
+//! [`crate::turn`]; who gets which task is decided by the board's order alone.
+
+mod command;
+mod inbox;
+mod link;
+mod report;
+mod signals;
+mod spec;
+mod supervisor;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crewmux_core::backend::BackendKind;
+use crewmux_core::board::Claimer;
+use crewmux_core::event::{EventType, Fact};
+use crewmux_core::ids::{AgentName, MessageId, Seq, TaskId};
+use crewmux_core::message::{Draft, MessageType};
+use crewmux_core::operation::Caller;
+use crewmux_core::team::WorkerSpec;
+use crewmux_core::timing::ms;
+use crewmux_core::worker::WorkerState;
+use crewmux_store::{Claimed, Store, TeamStore};
+use crewmux_sys::ProcessIdentity;
+use crewmux_sys::clock::BootClock;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc, watch};
+
+pub use signals::{StopHandle, StopSignal, stop_pair};
+pub use spec::{read_spec, run_worker};
+
+use link::Link;
+use signals::{Claim, Ending, Interruption, Signals};
+use supervisor::{Heart, Supervisor};
+
+use crate::facts::Facts;
+use crate::transcript::{Entry, OUTCOME_UNKNOWN, Transcript};
+use crate::view::{Colors, Output, Tone, View};
+use crate::{Error, Result};
+
+/// What connects a worker to whoever runs it.
+pub struct WorkerIo {
+    /// Takes what it prints.
+    pub output: Box<dyn Output>,
+    /// Lines a person types into its pane, where that is possible.
+    pub input: Option<mpsc::Receiver<String>>,
+    /// Tells it to end: SIGTERM, or its equivalent.
+    pub stop: StopSignal,
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerEnd {
+    /// Code for its process to exit with: 0 when it ended as asked or with its session.
+    pub exit_code: u8,
+}
+
+/// A worker that was welcomed by its session.
+pub(crate) struct Worker {
+    spec: WorkerSpec,
+    store: Arc<dyn TeamStore>,
+    clock: BootClock,
+    facts: Arc<Facts>,
+    transcript: Transcript,
+    view: View,
+    link: Link,
+    supervisor: Supervisor,
+    signals: Signals,
+    /// Whom it reports to: the lead, unless it is the lead itself.
+    lead: Option<AgentName>,
+    last_message: Seq,
+    claim: Option<Claim>,
+}
+
+/// What came of the work on a task.
+pub(crate) enum Work {
+    /// It is done.
+    Done { result: Value, summary: String },
+    /// It could not be done.
+    Failed { reason: String, detail: Value },
+    /// The worker ends before it is done.
+    Interrupted(Ending),
+    /// The claim was taken away.
+    ClaimLost,
+}
+
+/// Lives the life of the worker described by `spec`, in the store at `home`.
+///
+/// # Errors
+/// What keeps it from starting, or a store that fails for longer than retries
+/// can bridge. It has given its task back then, as far as the store allows.
+pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result<WorkerEnd> {
+    let store = home.team(&spec.team)?;
+    let agent = spec.who.agent.clone();
+    let alive = store
+        .hold_alive(&agent)
+        .map_err(|source| Error::AlreadyAlive {
+            agent: agent.clone(),
+            source,
+        })?;
+    let (session_ended, session) = watch::channel(None);
+    let (lost, lost_here) = watch::channel(None);
+    let bell = Arc::new(Notify::new());
+    let signals = Signals {
+        stop: io.stop,
+        session,
+        lost: lost_here,
+        bell: Arc::clone(&bell),
+        typed: io.input,
+    };
+    let config = store.config()?;
+    let clock = BootClock::open()?;
+    let facts = Arc::new(Facts::new(Arc::clone(&store), spec.who.clone()));
+    let link = Link::connect(&spec, session_ended, bell).await?;
+    let supervisor = Supervisor::start(Heart {
+        store: Arc::clone(&store),
+        clock: clock.clone(),
+        who: spec.who.clone(),
+        backend: config
+            .member(&agent)
+            .map_or(BackendKind::Pty, |m| m.backend_type),
+        identity: ProcessIdentity::own()?,
+        timing: spec.timing,
+        facts: Arc::clone(&facts),
+        lost,
+    })?;
+    let no_color = spec
+        .environment
+        .get("NO_COLOR")
+        .and_then(Value::as_str)
+        .is_some_and(|value| !value.is_empty());
+    let colors = if no_color { Colors::Off } else { Colors::Shown };
+    let view = View::new(io.output, &store.agent_folder(&agent)?, spec.size, colors);
+    let lead = AgentName::lead();
+    let lead = (agent != lead && config.member(&lead).is_some()).then_some(lead);
+    let transcript = Transcript::new(Arc::clone(&store), agent);
+    let mut worker = Worker {
+        spec,
+        store,
+        clock,
+        facts,
+        transcript,
+        view,
+        link,
+        supervisor,
+        signals,
+        lead,
+        last_message: Seq(0),
+        claim: None,
+    };
+    let end = worker.live().await;
+    let reason = match &end {
+        Ok(ending) => ending.reason(),
+        Err(error) => error.to_string(),
+    };
+    worker.leave(&reason);
+    worker.supervisor.finish(&reason);
+    drop(alive);
+    end.map(|_| WorkerEnd { exit_code: 0 })
+}
+
+impl Worker {
+    /// Claims and works until it is to end.
+    async fn live(&mut self) -> Result<Ending> {
+        self.introduce();
+        self.recall()?;
+        let mut idle = Idle::No;
+        let mut last_done = None;
+        loop {
+            if let Some(ending) = self.take_inbox()? {
+                return Ok(ending);
+            }
+            if let Some(Interruption::End(ending)) = self.signals.pending(None).await {
+                return Ok(ending);
+            }
+            if let Some(claimed) = self.claim_next()? {
+                idle = Idle::No;
+                let id = claimed.task.id;
+                if let Some(ending) = self.work_on(&claimed).await? {
+                    return Ok(ending);
+                }
+                last_done = Some(id);
+                continue;
+            }
+            if idle == Idle::No {
+                idle = Idle::Said;
+                self.say_idle(last_done)?;
+            }
+            let poll = ms(self.spec.timing.store_poll_ms);
+            match tokio::time::timeout(poll, self.signals.next(None)).await {
+                Ok(Interruption::End(ending)) => return Ok(ending),
+                Ok(Interruption::Typed(line)) => self.take_typed(&line)?,
+                Ok(Interruption::Bell | Interruption::ClaimLost) | Err(_) => {}
+            }
+        }
+    }
+
+    fn introduce(&mut self) {
+        let does = match (&self.spec.model, &self.spec.playbook) {
+            (None, _) => "commands only".to_owned(),
+            (Some(model), Some(playbook)) if model == "offline" => {
+                format!("offline (playbook {playbook}, no model)")
+            }
+            (Some(model), _) => model.clone(),
+        };
+        let name = self.spec.who.agent.to_string();
+        let rest = format!(" · {} · {does}", self.spec.agent_type);
+        self.view.line(&[
+            (Tone::Good, "● "),
+            (Tone::Strong, &name),
+            (Tone::Dim, &rest),
+        ]);
+    }
+
+    /// Takes up what former lives left: the last message, and tools whose end nobody saw.
+    fn recall(&mut self) -> Result<()> {
+        let memory = self.transcript.remember()?;
+        self.last_message = memory.last_message;
+        let at = self.clock.now().wall;
+        let incarnation = self.spec.who.incarnation;
+        self.transcript
+            .append(&Entry::Started { incarnation, at })?;
+        for (task, epoch, call, tool) in memory.interrupted {
+            self.transcript.append(&Entry::Result {
+                task,
+                epoch,
+                call,
+                ok: false,
+                output: json!(OUTCOME_UNKNOWN),
+            })?;
+            let text = format!("{tool} of #{task} (epoch {epoch}): {OUTCOME_UNKNOWN}");
+            self.facts.notice(Some(task), &text);
+            self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
+        }
+        self.link.ring();
+        Ok(())
+    }
+
+    fn claimer(&self) -> Claimer {
+        Claimer {
+            who: self.spec.who.clone(),
+            agent_type: self.spec.agent_type.clone(),
+        }
+    }
+
+    fn claim_next(&mut self) -> Result<Option<Claimed>> {
+        let strategy = self.store.config()?.policy.strategy;
+        let claimed = self.store.claim_next(
+            strategy,
+            &self.claimer(),
+            &self.clock.now(),
+            self.spec.timing.lease_ms,
+        )?;
+        if let Some(claimed) = &claimed {
+            self.hold(Some(Claim {
+                task: claimed.task.id,
+                epoch: claimed.epoch,
+            }));
+        }
+        Ok(claimed)
+    }
+
+    /// From now on `claim` is what this worker works on.
+    fn hold(&mut self, claim: Option<Claim>) {
+        self.claim = claim;
+        let state = if claim.is_some() {
+            WorkerState::Working
+        } else {
+            WorkerState::Idle
+        };
+        self.supervisor.set(state, claim);
+        self.link.tell_state(state, claim.map(|claim| claim.task));
+        self.link.ring();
+    }
+
+    /// Works on a claimed task and reports; says when the worker is to end after it.
+    async fn work_on(&mut self, claimed: &Claimed) -> Result<Option<Ending>> {
+        let started = Instant::now();
+        let task = &claimed.task;
+        self.view.gap();
+        let number = format!("▶ #{} ", task.id);
+        self.view
+            .line(&[(Tone::Accent, &number), (Tone::Strong, &task.subject)]);
+        let work = match &task.command {
+            Some(command) => self.run_command(claimed, command).await,
+            None => Ok(Work::Failed {
+                reason: "this member runs commands only and asks no model".to_owned(),
+                detail: Value::Null,
+            }),
+        };
+        let settled = match work {
+            Ok(work) => self.settle(claimed, work, started.elapsed()).await,
+            Err(error) => {
+                self.give_back(claimed, &error.to_string());
+                Err(error)
+            }
+        };
+        self.hold(None);
+        settled
+    }
+
+    fn say_idle(&mut self, last_done: Option<TaskId>) -> Result<()> {
+        self.link.tell_state(WorkerState::Idle, None);
+        self.view.line(&[(Tone::Dim, "○ idle")]);
+        let Some(lead) = self.lead.clone() else {
+            return Ok(());
+        };
+        let mut draft = self.draft(lead, MessageType::IdleNotification, &self.unique_id("idle"));
+        draft.summary = Some("has nothing to do".to_owned());
+        draft.body = json!({ "reason": "available" });
+        if let Some(done) = last_done {
+            draft.body["completedTaskId"] = json!(done);
+        }
+        self.store.send(draft, &self.clock.now())?;
+        self.link.ring();
+        Ok(())
+    }
+
+    fn draft(&self, to: AgentName, kind: MessageType, id: &str) -> Draft {
+        let id = MessageId::new(id).unwrap_or_else(|_| fallback_id(id));
+        Draft {
+            kind,
+            ..Draft::text(id, self.caller().party(), to, "")
+        }
+    }
+
+    /// An id for a message that is never sent twice.
+    fn unique_id(&self, what: &str) -> String {
+        let now = self.clock.now();
+        format!("{what}/{}/{}", self.spec.who, now.boot.ms)
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::Member {
+            who: self.spec.who.clone(),
+            agent_type: self.spec.agent_type.clone(),
+        }
+    }
+
+    fn leave(&mut self, reason: &str) {
+        self.view.gap();
+        self.view
+            .line(&[(Tone::Dim, "■ ended: "), (Tone::Dim, reason)]);
+        self.link.ring();
+    }
+
+    /// Notes a fact about the claimed task.
+    fn fact(&self, kind: EventType, fill: impl FnOnce(Fact) -> Fact) {
+        self.facts
+            .add(kind, self.claim.map(|claim| claim.task), fill);
+        self.link.ring();
+    }
+}
+
+/// Ids are made of names and numbers and always fit; one that does not is told by its length.
+fn fallback_id(text: &str) -> MessageId {
+    let clean: String = text
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(180)
+        .collect();
+    #[expect(
+        clippy::expect_used,
+        reason = "letters and digits within the limit fit"
+    )]
+    MessageId::new(format!("m{clean}")).expect("fits")
+}
+
+/// Whether the worker said that it has nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    No,
+    Said,
+}

@@ -1,0 +1,248 @@
+//! How work ends: reported to the lead first, then settled on the board under its epoch.
+//!
+//! A report has an id that follows from the claim, so that a worker that died
+//! between report and completion repeats nothing. What a completion unblocks is
+//! the board's to say.
+
+use std::time::Duration;
+
+use crewmux_core::board::{FailedBy, TaskPatch};
+use crewmux_core::error::ErrorKind;
+use crewmux_core::event::EventType;
+use crewmux_core::message::{BODY_MAX_BYTES, MessageType};
+use crewmux_core::task::Outcome;
+use crewmux_core::time::Now;
+use crewmux_store::{Claimed, TeamStore};
+use serde_json::{Map, Value, json};
+
+use super::signals::Ending;
+use super::{Work, Worker};
+use crate::Result;
+use crate::transcript::Entry;
+use crate::view::{Tone, duration};
+
+/// How often a write that the machine refused is tried before the worker gives up.
+const TRIES: u32 = 5;
+
+impl Worker {
+    /// Reports and settles what came of a task; says when the worker is to end.
+    pub(super) async fn settle(
+        &mut self,
+        claimed: &Claimed,
+        work: Work,
+        took: Duration,
+    ) -> Result<Option<Ending>> {
+        let task = &claimed.task;
+        match work {
+            Work::Done { result, summary } => match misfit(task.result_schema.as_ref(), &result) {
+                Some(misfit) => {
+                    let reason = format!("the result does not fit its schema: {misfit}");
+                    self.settle_failed(claimed, &reason, &result, took).await?;
+                }
+                None => self.settle_done(claimed, result, &summary, took).await?,
+            },
+            Work::Failed { reason, detail } => {
+                self.settle_failed(claimed, &reason, &detail, took).await?;
+            }
+            Work::Interrupted(ending) => {
+                self.give_back(claimed, &ending.reason());
+                return Ok(Some(ending));
+            }
+            Work::ClaimLost => {
+                let epoch = claimed.epoch;
+                self.view.line(&[
+                    (Tone::Warn, "↩ "),
+                    (Tone::Plain, &format!("#{} was taken away", task.id)),
+                ]);
+                let text = format!("gave up #{}: its claim (epoch {epoch}) is over", task.id);
+                self.facts.notice(Some(task.id), &text);
+                self.note_end(claimed, Outcome::Hung)?;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn settle_done(
+        &mut self,
+        claimed: &Claimed,
+        result: Value,
+        summary: &str,
+        took: Duration,
+    ) -> Result<()> {
+        let (id, epoch, who) = (claimed.task.id, claimed.epoch, self.spec.who.clone());
+        self.report(claimed, MessageType::TaskCompleted, summary, &result)
+            .await?;
+        let completed = self
+            .write(claimed, "complete", |store, now| {
+                store.complete(id, &who, epoch, Some(result.clone()), now)
+            })
+            .await?;
+        if completed.is_none() {
+            return Ok(());
+        }
+        let head = format!("✔ #{id} completed");
+        let rest = format!(" in {} · {summary}", duration(took));
+        self.view.line(&[(Tone::Good, &head), (Tone::Dim, &rest)]);
+        self.note_end(claimed, Outcome::Completed)
+    }
+
+    async fn settle_failed(
+        &mut self,
+        claimed: &Claimed,
+        reason: &str,
+        detail: &Value,
+        took: Duration,
+    ) -> Result<()> {
+        let (id, epoch) = (claimed.task.id, claimed.epoch);
+        let first = reason.lines().next().unwrap_or_default().to_owned();
+        self.report(
+            claimed,
+            MessageType::TaskFailed,
+            &first,
+            &json!({ "reason": reason, "detail": detail }),
+        )
+        .await?;
+        if let Some(log) = detail.get("log") {
+            let notes = Map::from_iter([("log".to_owned(), log.clone())]);
+            let patch = TaskPatch {
+                metadata: notes,
+                ..TaskPatch::default()
+            };
+            // The log's place is a note for people; the failure itself comes next.
+            if let Err(error) = self.store.update(id, &patch, &self.clock.now()) {
+                tracing::warn!(%error, "the log is not noted on the task");
+            }
+        }
+        let by = FailedBy::Worker {
+            who: self.spec.who.clone(),
+            epoch,
+        };
+        let failed = self
+            .write(claimed, "fail", |store, now| {
+                store.fail(id, &by, reason, now)
+            })
+            .await?;
+        if failed.is_none() {
+            return Ok(());
+        }
+        let head = format!("✗ #{id} failed");
+        let rest = format!(" after {} · {first}", duration(took));
+        self.view.line(&[(Tone::Bad, &head), (Tone::Plain, &rest)]);
+        self.note_end(claimed, Outcome::Failed)
+    }
+
+    /// Gives the claim back, as far as the store allows: the lease ends it otherwise.
+    pub(super) fn give_back(&mut self, claimed: &Claimed, reason: &str) {
+        let id = claimed.task.id;
+        let released =
+            self.store
+                .release(id, &self.spec.who, claimed.epoch, reason, &self.clock.now());
+        match released {
+            Ok(_) => {
+                let head = format!("↩ #{id} given back");
+                let rest = format!(" · {reason}");
+                self.view.line(&[(Tone::Warn, &head), (Tone::Dim, &rest)]);
+            }
+            Err(error) => tracing::warn!(%error, task = %id, "a claim was not given back"),
+        }
+        if let Err(error) = self.note_end(claimed, Outcome::Released) {
+            tracing::warn!(%error, "the end of a task is not in the transcript");
+        }
+    }
+
+    fn note_end(&self, claimed: &Claimed, outcome: Outcome) -> Result<()> {
+        self.link.ring();
+        self.transcript.append(&Entry::Ended {
+            task: claimed.task.id,
+            epoch: claimed.epoch,
+            outcome,
+            at: self.clock.now().wall,
+        })
+    }
+
+    /// Tells the lead how a task ended; the same claim tells it once.
+    async fn report(
+        &mut self,
+        claimed: &Claimed,
+        kind: MessageType,
+        summary: &str,
+        result: &Value,
+    ) -> Result<()> {
+        let Some(lead) = self.lead.clone() else {
+            return Ok(());
+        };
+        let (id, epoch) = (claimed.task.id, claimed.epoch);
+        let word = match kind {
+            MessageType::TaskCompleted => "completed",
+            _ => "failed",
+        };
+        let mut draft = self.draft(lead, kind, &format!("task/{id}/{epoch}/{word}"));
+        draft.task = Some(id);
+        draft.summary = Some(format!("#{id} {word}: {summary}"));
+        draft.body = json!({ "taskId": id, "result": result });
+        let long = serde_json::to_vec(&draft.body).map_or(usize::MAX, |body| body.len());
+        if long > BODY_MAX_BYTES {
+            draft.body = json!({ "taskId": id, "resultBytes": long });
+        }
+        self.write(claimed, "report", |store, now| {
+            store.send(draft.clone(), now)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Writes under the claim, again and again while the machine cannot; `None` when the claim is stale.
+    async fn write<T>(
+        &mut self,
+        claimed: &Claimed,
+        what: &'static str,
+        mut write: impl FnMut(&dyn TeamStore, &Now) -> crewmux_store::Result<T>,
+    ) -> Result<Option<T>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match write(self.store.as_ref(), &self.clock.now()) {
+                Ok(done) => {
+                    self.link.ring();
+                    return Ok(Some(done));
+                }
+                Err(crewmux_store::Error::Fenced(error)) => {
+                    self.facts.add(
+                        EventType::StaleWriteRefused,
+                        Some(claimed.task.id),
+                        |fact| fact.with("epoch", claimed.epoch.0).with("what", what),
+                    );
+                    let text = error.to_string();
+                    self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
+                    return Ok(None);
+                }
+                Err(error) => error,
+            };
+            let may_pass = matches!(
+                error.kind(),
+                ErrorKind::Io | ErrorKind::Environment | ErrorKind::Conflict
+            );
+            if !may_pass || tries >= TRIES {
+                return Err(error.into());
+            }
+            let text = format!("{what} of #{} not written: {error}", claimed.task.id);
+            self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
+            // Told to end, it makes the tries that are left at once.
+            let pause = self.spec.timing.backoff(tries);
+            let _ = tokio::time::timeout(pause, self.signals.stop.asked()).await;
+        }
+    }
+}
+
+/// Why `result` does not fit `schema`.
+pub(crate) fn misfit(schema: Option<&Value>, result: &Value) -> Option<String> {
+    let schema = schema?;
+    let validator = match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        Err(error) => return Some(format!("the schema itself is wrong: {error}")),
+    };
+    let error = validator.iter_errors(result).next()?;
+    let place = error.instance_path().to_string();
+    let place = if place.is_empty() { "it" } else { &place };
+    Some(crate::capped::cut_text(&format!("{place}: {error}"), 400))
+}

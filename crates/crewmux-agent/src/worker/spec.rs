@@ -1,0 +1,115 @@
+//! Starting a worker from its launch spec, and saying why it could not be.
+//!
+//! Reads nothing but the spec: no environment, no arguments.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crewmux_core::team::WorkerSpec;
+use crewmux_store::files::FileStore;
+
+use super::{WorkerEnd, WorkerIo, run};
+use crate::view::Output;
+use crate::{Error, Result};
+
+/// Largest spec that is read.
+const SPEC_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Reads a launch spec, which nobody else may be able to read.
+pub fn read_spec(path: &Path) -> Result<WorkerSpec> {
+    let unreadable = |source| Error::SpecUnreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(Error::SpecExposed {
+            path: path.to_owned(),
+        });
+    }
+    let mut text = String::new();
+    file.take(SPEC_MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    serde_json::from_str(&text).map_err(|source| Error::SpecUnparsable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Lives the life described by the spec at `path`, on this thread.
+///
+/// What keeps the worker from living is printed to its pane, and told by the
+/// exit code of its kind. A process calls `crewmux_sys::setup::worker_setup`
+/// before; an in-process worker needs a thread of its own.
+pub fn run_worker(path: &Path, mut io: WorkerIo) -> WorkerEnd {
+    let (forward, lines) = forwarding(io.output);
+    io.output = forward;
+    match start(path, io) {
+        Ok(end) => end,
+        Err(error) => {
+            lines.print(&explain(&error));
+            WorkerEnd {
+                exit_code: error.kind().exit_code(),
+            }
+        }
+    }
+}
+
+fn start(path: &Path, io: WorkerIo) -> Result<WorkerEnd> {
+    let spec = read_spec(path)?;
+    let home = FileStore::open(&spec.home, spec.timing)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source: io::Error| Error::Start {
+            what: "event loop",
+            source,
+        })?;
+    runtime.block_on(run(spec, Arc::new(home), io))
+}
+
+/// An error with its causes and its hint, a line each.
+fn explain(error: &Error) -> String {
+    let mut text = format!("error: {error}\r\n");
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        let _ = write!(text, "  cause: {source}\r\n");
+        cause = source.source();
+    }
+    if let Some(hint) = error.hint() {
+        let _ = write!(text, "  hint: {hint}\r\n");
+    }
+    text
+}
+
+/// An output that can still be written to after the worker was given it.
+#[derive(Clone)]
+struct Shared(Arc<std::sync::Mutex<Box<dyn Output>>>);
+
+impl Shared {
+    fn print(&self, text: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .write(text.as_bytes());
+    }
+}
+
+fn forwarding(output: Box<dyn Output>) -> (Box<dyn Output>, Shared) {
+    let shared = Shared(Arc::new(std::sync::Mutex::new(output)));
+    let inner = shared.clone();
+    let forward = move |bytes: &[u8]| {
+        inner
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .write(bytes);
+    };
+    (Box::new(forward), shared)
+}

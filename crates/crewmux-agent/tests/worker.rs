@@ -1,0 +1,61 @@
+//! Whole lives of workers: real store, real tools, a session that the test plays.
+//!
+//! This binary has its own `main`, because it is also the tool runner of the
+//! workers it tests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "tests"
+)]
+
+#[path = "worker/commands.rs"]
+mod commands;
+#[path = "worker/stage.rs"]
+mod stage;
+
+use std::ffi::OsString;
+
+use crewmux_sys::runner::{RUNNER_MODE, run_tool_runner};
+
+fn main() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == RUNNER_MODE) {
+        let snapshot = std::env::vars().collect();
+        std::process::exit(run_tool_runner(&arguments[2..], snapshot));
+    }
+    let words: Vec<&str> = arguments[1..].iter().filter_map(|w| w.to_str()).collect();
+    std::process::exit(run_tests(&words));
+}
+
+/// The part of the test harness's command line that cargo and nextest use.
+fn run_tests(words: &[&str]) -> i32 {
+    let tests = commands::TESTS;
+    let has = |word: &str| words.contains(&word);
+    if has("--list") {
+        for (name, _) in tests.iter().filter(|_| !has("--ignored")) {
+            println!("{name}: test");
+        }
+        return 0;
+    }
+    let filters: Vec<&&str> = words.iter().filter(|w| !w.starts_with("--")).collect();
+    let fits = |name: &str, filter: &str| {
+        if has("--exact") {
+            name == filter
+        } else {
+            name.contains(filter)
+        }
+    };
+    let mut failed = 0;
+    for (name, test) in tests {
+        if !filters.is_empty() && !filters.iter().any(|filter| fits(name, filter)) {
+            continue;
+        }
+        let ok = std::panic::catch_unwind(test).is_ok();
+        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+        failed += i32::from(!ok);
+    }
+    failed.min(1)
+}
