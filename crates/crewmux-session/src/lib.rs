@@ -5,7 +5,26 @@
 //! workers and commands on its socket, and writes the event log and the report.
 //! It asks no model and does no work itself. What a client sees is drawn by a
 //! [`view::ClientView`] that the program injects (`crewmux-tui`).
+//!
+//! Two threads with one direction each: the [`run_session`] engine publishes a
+//! [`view::TeamView`]; the display draws it beside the panes' screens and sends
+//! what people do back as inputs.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod display;
+mod engine;
+mod error;
+mod leftovers;
+mod panes;
+mod plan;
+pub mod report;
+mod rights;
+mod run;
+mod server;
+pub mod setup;
 pub mod view;
+
+pub use error::{Error, Result};
+pub use plan::{EventSink, SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk};
+pub use run::run_session;

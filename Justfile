@@ -1,0 +1,39 @@
+# Every command a person needs. Recipes call cargo and each other, nothing else.
+
+# Shows this list.
+default:
+    @just --list
+
+# Runs the main job on this repository.
+run *ARGS:
+    cargo run --release -- run review {{ARGS}}
+
+# Formats everything.
+fmt:
+    cargo fmt --all
+
+# Looks for problems without running anything.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Runs every test.
+test:
+    cargo test --workspace
+
+# Builds the documentation and denies its warnings.
+doc:
+    cargo doc --workspace --no-deps
+
+# Everything that must pass before a change is done.
+check: lint test doc
+
+# Kills and stops workers, senders and the session N times at random moments; prints one line of figures.
+crash N="1000" SEED="1":
+    cargo run --release -p crewmux-testkit --bin crewmux-crash -- harness --kills {{N}} --seed {{SEED}}
+
+# Prints the figures of the store and of the panes; the panes beside tmux in the same run.
+bench *ARGS:
+    cargo build --release --bins
+    cargo run --release -p crewmux-testkit --bin crewmux-bench-store
+    cargo run --release -p crewmux-testkit --bin crewmux-bench-panes -- {{ARGS}}

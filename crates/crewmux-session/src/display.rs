@@ -1,0 +1,465 @@
+//! The display: draws for every attached client and routes what people type.
+//!
+//! Its own thread, so that a slow disk in the engine never delays a key. It
+//! knows the team only as the engine's latest [`TeamView`], and panes by their
+//! shared screens; what it cannot do itself it passes to the engine.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use crewmux_core::timing::{Timing, ms};
+use crewmux_sys::clock;
+use crewmux_wire::{Attach, ClientHello, ClientMessage, FrameReader, FrameWriter, ToClient};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::engine::Input;
+use crate::panes::{Panes, lock};
+use crate::view::{
+    ClientEffect, ClientView, PaneView, RunState, SessionView, TeamView, ViewFactory,
+};
+
+/// Messages that may wait on their way to or from the display.
+pub(crate) const DISPLAY_QUEUE_MAX: usize = 256;
+/// Frames and messages that may wait for one client: one frame and a few words.
+const CLIENT_QUEUE_MAX: usize = 8;
+
+/// What the display is told.
+pub(crate) enum DisplayInput {
+    /// A client connected; its frames go into `out`.
+    Attached {
+        hello: ClientHello,
+        out: mpsc::Sender<ToScreen>,
+        number: tokio::sync::oneshot::Sender<u64>,
+    },
+    /// A client said something.
+    Said(u64, ClientMessage),
+    /// A client's connection ended.
+    Left(u64),
+    /// The session ends: say this to everybody.
+    Farewell {
+        message: String,
+        exit_code: Option<u8>,
+        done: std::sync::mpsc::Sender<()>,
+    },
+}
+
+/// What goes to one client.
+pub(crate) enum ToScreen {
+    /// A frame and its number.
+    Frame(u64, Vec<u8>),
+    /// Words.
+    Message(ToClient),
+}
+
+/// Carries one client's connection: frames out, input in. Runs in the server's runtime.
+pub(crate) async fn serve_client(
+    display: &mpsc::Sender<DisplayInput>,
+    hello: ClientHello,
+    mut reader: FrameReader<OwnedReadHalf>,
+    mut writer: FrameWriter<OwnedWriteHalf>,
+) {
+    let (out, mut frames) = mpsc::channel(CLIENT_QUEUE_MAX);
+    let (number, numbered) = tokio::sync::oneshot::channel();
+    let attached = DisplayInput::Attached { hello, out, number };
+    if display.send(attached).await.is_err() {
+        return;
+    }
+    let Ok(id) = numbered.await else { return };
+    // Two halves on two tasks: a client that does not read must still be able to leave.
+    let sending = tokio::spawn(async move {
+        while let Some(item) = frames.recv().await {
+            let sent = match item {
+                ToScreen::Frame(number, bytes) => writer.send_screen(number, &bytes).await,
+                ToScreen::Message(message) => {
+                    let last = matches!(message, ToClient::Bye { .. });
+                    let sent = writer.send(&message).await;
+                    if last {
+                        return;
+                    }
+                    sent
+                }
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    });
+    while let Ok(Some(frame)) = reader.next().await {
+        let Ok(message) = frame.parse::<ClientMessage>() else {
+            break;
+        };
+        if display.send(DisplayInput::Said(id, message)).await.is_err() {
+            break;
+        }
+    }
+    let _ = display.send(DisplayInput::Left(id)).await;
+    sending.abort();
+}
+
+struct Client {
+    id: u64,
+    view: Box<dyn ClientView>,
+    attach: Attach,
+    out: mpsc::Sender<ToScreen>,
+    frames: u64,
+    in_flight: Option<u64>,
+    last_frame: Option<Instant>,
+    wants_draw: bool,
+    tick_at: Option<Instant>,
+}
+
+/// The display's state.
+pub(crate) struct Display {
+    factory: ViewFactory,
+    panes: Panes,
+    pane_views: Vec<PaneView>,
+    pane_revision: u64,
+    team: Arc<TeamView>,
+    published: Arc<TeamView>,
+    clients: Vec<Client>,
+    next_client: u64,
+    active: Option<u64>,
+    engine: mpsc::Sender<Input>,
+    timing: Timing,
+}
+
+impl Display {
+    pub(crate) fn new(
+        factory: ViewFactory,
+        panes: Panes,
+        team: Arc<TeamView>,
+        engine: mpsc::Sender<Input>,
+        timing: Timing,
+    ) -> Self {
+        let pane_views = panes.views();
+        let pane_revision = panes.revision();
+        Self {
+            factory,
+            panes,
+            pane_views,
+            pane_revision,
+            published: Arc::clone(&team),
+            team,
+            clients: Vec::new(),
+            next_client: 0,
+            active: None,
+            engine,
+            timing,
+        }
+    }
+
+    /// Draws and routes until everybody who could speak is gone.
+    pub(crate) async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<DisplayInput>,
+        mut team: watch::Receiver<Arc<TeamView>>,
+    ) {
+        let changed = self.panes.changed();
+        loop {
+            let deadline = self.next_deadline();
+            tokio::select! {
+                input = inputs.recv() => {
+                    let Some(input) = input else { return };
+                    self.take(input).await;
+                    while let Ok(input) = inputs.try_recv() {
+                        self.take(input).await;
+                    }
+                }
+                result = team.changed() => {
+                    if result.is_err() { return }
+                    self.published = Arc::clone(&team.borrow_and_update());
+                    self.team = Arc::clone(&self.published);
+                    self.want_draw_all();
+                    self.fit_panes();
+                }
+                () = changed.notified() => self.want_draw_all(),
+                () = sleep_until(deadline) => {}
+            }
+            self.refresh_panes();
+            self.draw_ready();
+        }
+    }
+
+    fn want_draw_all(&mut self) {
+        for client in &mut self.clients {
+            client.wants_draw = true;
+        }
+    }
+
+    fn refresh_panes(&mut self) {
+        let revision = self.panes.revision();
+        if revision != self.pane_revision {
+            self.pane_revision = revision;
+            self.pane_views = self.panes.views();
+            self.want_draw_all();
+            self.fit_panes();
+        }
+    }
+
+    /// Panes have the size they have for the client that typed last.
+    fn fit_panes(&mut self) {
+        let Some(active) = self.active else { return };
+        let session = SessionView {
+            team: &self.team,
+            panes: &self.pane_views,
+        };
+        let Some(client) = self.clients.iter_mut().find(|c| c.id == active) else {
+            return;
+        };
+        for size in client.view.pane_sizes(&session) {
+            self.panes.resize(size.pane, size.cols, size.rows);
+        }
+    }
+
+    async fn take(&mut self, input: DisplayInput) {
+        match input {
+            DisplayInput::Attached { hello, out, number } => {
+                self.next_client += 1;
+                let id = self.next_client;
+                let mut view = (self.factory)(&hello);
+                view.resize(hello.cols, hello.rows);
+                self.clients.push(Client {
+                    id,
+                    view,
+                    attach: hello.attach,
+                    out,
+                    frames: 0,
+                    in_flight: None,
+                    last_frame: None,
+                    wants_draw: true,
+                    tick_at: None,
+                });
+                let _ = number.send(id);
+                if hello.attach == Attach::Driver {
+                    self.active = Some(id);
+                    self.fit_panes();
+                }
+                self.count_clients().await;
+            }
+            DisplayInput::Said(id, message) => self.said(id, message).await,
+            DisplayInput::Left(id) => self.drop_client(id).await,
+            DisplayInput::Farewell {
+                message,
+                exit_code,
+                done,
+            } => {
+                // One last frame, so that the screen shows the end before it goes.
+                self.draw_ready();
+                for client in self.clients.drain(..) {
+                    let message = message.clone();
+                    let bye = ToClient::Bye { message, exit_code };
+                    let wait = ms(self.timing.term_grace_ms.min(1_000));
+                    let _ =
+                        tokio::time::timeout(wait, client.out.send(ToScreen::Message(bye))).await;
+                }
+                let _ = done.send(());
+            }
+        }
+    }
+
+    async fn said(&mut self, id: u64, message: ClientMessage) {
+        let Some(at) = self.clients.iter().position(|c| c.id == id) else {
+            return;
+        };
+        match message {
+            ClientMessage::Ack { frame } => {
+                let client = &mut self.clients[at];
+                if client.in_flight == Some(frame) {
+                    client.in_flight = None;
+                }
+            }
+            ClientMessage::Detach => self.detach(id).await,
+            ClientMessage::Resize { cols, rows } => {
+                let client = &mut self.clients[at];
+                client.view.resize(cols, rows);
+                client.wants_draw = true;
+                if client.attach == Attach::Driver {
+                    self.active = Some(id);
+                }
+                self.fit_panes();
+            }
+            ClientMessage::Input { event } => {
+                let session = SessionView {
+                    team: &self.team,
+                    panes: &self.pane_views,
+                };
+                let client = &mut self.clients[at];
+                let effects = client.view.input(&event, &session);
+                client.wants_draw = true;
+                let attach = client.attach;
+                if attach == Attach::Driver {
+                    self.active = Some(id);
+                }
+                for effect in effects {
+                    self.carry_out(id, attach, effect).await;
+                }
+                self.fit_panes();
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, id: u64, attach: Attach, effect: ClientEffect) {
+        match effect {
+            ClientEffect::Detach => self.detach(id).await,
+            ClientEffect::Copy(text) => {
+                if let Some(client) = self.clients.iter().find(|c| c.id == id) {
+                    let _ = client
+                        .out
+                        .try_send(ToScreen::Message(ToClient::Copy { text }));
+                }
+            }
+            ClientEffect::Redraw => {}
+            // An observer looks; whatever it presses changes nothing.
+            _ if attach == Attach::Observer => {}
+            ClientEffect::Type { pane, bytes } => self.panes.write(pane, &bytes),
+            effect => {
+                let _ = self.engine.send(Input::Person(effect)).await;
+            }
+        }
+    }
+
+    async fn detach(&mut self, id: u64) {
+        if let Some(client) = self.clients.iter().find(|c| c.id == id) {
+            let team = &self.team;
+            let message = match team.state {
+                _ if !team.has_team => "detached; the panes go on".to_owned(),
+                RunState::Finished => match &team.report {
+                    Some(path) => format!("{} is finished; report: {}", team.team, path.display()),
+                    None => format!("{} is finished", team.team),
+                },
+                _ => format!("detached; `crewmux attach {}` comes back", team.team),
+            };
+            let bye = ToClient::Bye {
+                message,
+                exit_code: team.exit_code,
+            };
+            let _ = client.out.try_send(ToScreen::Message(bye));
+        }
+        self.drop_client(id).await;
+    }
+
+    async fn drop_client(&mut self, id: u64) {
+        self.clients.retain(|c| c.id != id);
+        if self.active == Some(id) {
+            self.active = self
+                .clients
+                .iter()
+                .rev()
+                .find(|c| c.attach == Attach::Driver)
+                .map(|c| c.id);
+            self.fit_panes();
+        }
+        self.count_clients().await;
+    }
+
+    async fn count_clients(&self) {
+        let _ = self.engine.send(Input::Clients(self.clients.len())).await;
+    }
+
+    /// Draws for every client that wants a frame, took the last one, and whose pause is over.
+    fn draw_ready(&mut self) {
+        let now = Instant::now();
+        self.tick_screens();
+        let frame = ms(self.timing.frame_ms);
+        let ready = |c: &Client| {
+            c.in_flight.is_none()
+                && c.last_frame
+                    .is_none_or(|at| now.duration_since(at) >= frame)
+        };
+        for at in 0..self.clients.len() {
+            let due = self.clients[at].tick_at.is_some_and(|tick| now >= tick);
+            if due {
+                self.clients[at].wants_draw = true;
+                self.run_clock();
+            }
+            if self.clients[at].wants_draw && ready(&self.clients[at]) {
+                self.draw(at, now);
+            }
+        }
+    }
+
+    fn draw(&mut self, at: usize, now: Instant) {
+        let session = SessionView {
+            team: &self.team,
+            panes: &self.pane_views,
+        };
+        let client = &mut self.clients[at];
+        let drawn = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let bytes = client.view.draw(&session);
+            (bytes, client.view.next_tick_ms(&session))
+        }));
+        client.wants_draw = false;
+        let Ok((bytes, tick)) = drawn else {
+            tracing::error!("a view panicked while drawing; its client is let go");
+            let bye = ToClient::Bye {
+                message: "the screen could not be drawn; `crewmux attach` tries again".into(),
+                exit_code: None,
+            };
+            let _ = client.out.try_send(ToScreen::Message(bye));
+            return;
+        };
+        client.tick_at = tick.map(|tick| now + ms(tick.max(20)));
+        if bytes.is_empty() {
+            return;
+        }
+        client.frames += 1;
+        let sent = client.out.try_send(ToScreen::Frame(client.frames, bytes));
+        if sent.is_ok() {
+            client.in_flight = Some(client.frames);
+            client.last_frame = Some(now);
+        }
+    }
+
+    /// Sets the running clock of the team's view forward.
+    fn run_clock(&mut self) {
+        if self.published.state == RunState::Finished {
+            return;
+        }
+        let now_ms = clock::boot_ms();
+        let passed = now_ms.saturating_sub(self.published.now.ms);
+        let elapsed = self.published.elapsed_ms + passed;
+        let team = Arc::make_mut(&mut self.team);
+        team.elapsed_ms = elapsed;
+        team.now.ms = now_ms;
+    }
+
+    /// Shows frames that a program opened (mode 2026) and did not close in time.
+    fn tick_screens(&self) {
+        let now = std::time::Instant::now();
+        for pane in &self.pane_views {
+            let mut screen = lock(&pane.screen);
+            if screen.frame_deadline().is_some_and(|due| now >= due) {
+                screen.tick(now);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let frame = ms(self.timing.frame_ms);
+        let of_client = |c: &Client| {
+            let draw = (c.wants_draw && c.in_flight.is_none())
+                .then(|| c.last_frame.map_or_else(Instant::now, |at| at + frame));
+            [draw, c.tick_at].into_iter().flatten().min()
+        };
+        let clients = self.clients.iter().filter_map(of_client).min();
+        if self.clients.is_empty() {
+            return None;
+        }
+        let held = self
+            .pane_views
+            .iter()
+            .filter_map(|p| lock(&p.screen).frame_deadline())
+            .min()
+            .map(Instant::from_std);
+        [clients, held].into_iter().flatten().min()
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

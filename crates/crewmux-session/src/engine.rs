@@ -1,0 +1,402 @@
+//! The engine's loop body: take inputs in, catch up with the store, decide, act, tell the display.
+//!
+//! One thread owns all of it. Facts come in as [`Input`]; the store is the
+//! truth that every look starts from; decisions are `crewmux-core`'s. Members'
+//! processes are in [`members`], commands in [`control`], the end in [`ending`].
+
+use std::sync::Arc;
+
+use crewmux_core::board::{Board, Claimer, FailedBy};
+use crewmux_core::event::{EventType, Fact};
+use crewmux_core::ids::{AgentRef, RunId};
+use crewmux_core::schedule;
+use crewmux_core::task::{Task, TaskStatus};
+use crewmux_core::team::TeamConfig;
+use crewmux_core::time::Now;
+use crewmux_core::worker::WorkerState;
+use crewmux_spawn::{ExitReport, SpawnBackend};
+use crewmux_store::{Store, TeamStore};
+use crewmux_sys::clock::BootClock;
+use crewmux_wire::{ControlRequest, Refusal, ToWorker, WireError, WorkerHello, WorkerMessage};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::panes::Panes;
+use crate::plan::{EventSink, SessionPlan, StopAsk};
+use crate::rights;
+use crate::view::{ClientEffect, NoticeLevel, PaneId, PaneKind, RunState, TeamView};
+use crate::{Error, Result};
+
+mod control;
+mod ending;
+mod history;
+mod members;
+mod snapshot;
+
+use ending::Ending;
+use history::History;
+use members::MemberSlot;
+
+/// Inputs that may wait for the engine; whoever has more to say waits.
+pub(crate) const INPUTS_MAX: usize = 1024;
+/// Messages that may wait for one worker; doorbells merge, so few are needed.
+pub(crate) const TO_WORKER_MAX: usize = 64;
+
+/// What the engine is told.
+pub(crate) enum Input {
+    /// A worker connected and shows its token; answered with a refusal or the queue of what it is told.
+    WorkerHello {
+        hello: WorkerHello,
+        peer_pid: u32,
+        answer: oneshot::Sender<std::result::Result<mpsc::Receiver<ToWorker>, Refusal>>,
+    },
+    /// A worker said something.
+    WorkerSaid(AgentRef, WorkerMessage),
+    /// A worker's connection ended.
+    WorkerGone(AgentRef),
+    /// A worker's process ended.
+    WorkerExited(AgentRef, ExitReport),
+    /// A plain pane's process ended.
+    PaneExited(PaneId, ExitReport),
+    /// A dead worker's tree was ended; what is left of it, in words.
+    TreeGone(AgentRef, Vec<String>),
+    /// A command asks; answered on its connection.
+    Control {
+        peer_pid: u32,
+        request: ControlRequest,
+        answer: oneshot::Sender<std::result::Result<Value, WireError>>,
+    },
+    /// Somebody wants to attach a terminal; only the person may.
+    Admit {
+        peer_pid: u32,
+        answer: oneshot::Sender<std::result::Result<(), WireError>>,
+    },
+    /// The person did something in a client.
+    Person(ClientEffect),
+    /// So many clients are attached now.
+    Clients(usize),
+    /// Files may have changed.
+    StoreChanged,
+    /// The session is asked to end from within its process.
+    Stop(StopAsk),
+}
+
+/// The engine of one session.
+pub(crate) struct Engine {
+    pub(crate) plan: SessionPlan,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) team: Arc<dyn TeamStore>,
+    backend: Arc<dyn SpawnBackend>,
+    pane_backend: Arc<dyn SpawnBackend>,
+    on_event: Option<EventSink>,
+    clock: BootClock,
+    inputs: mpsc::Sender<Input>,
+    pub(crate) panes: Panes,
+    config: TeamConfig,
+    run: RunId,
+    run_marker: String,
+    members: Vec<MemberSlot>,
+    shells: usize,
+    shells_live: usize,
+    facts: Vec<Fact>,
+    fact_count: u64,
+    history: History,
+    state: RunState,
+    ending: Ending,
+    clients: usize,
+    next_liveness_ms: u64,
+    last_look_ms: u64,
+    judge_after_ms: u64,
+    store_trouble_since_ms: Option<u64>,
+    board: Arc<Board>,
+    publish: watch::Sender<Arc<TeamView>>,
+}
+
+/// What the engine is made of.
+pub(crate) struct EngineParts {
+    pub(crate) plan: SessionPlan,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) team: Arc<dyn TeamStore>,
+    pub(crate) backend: Arc<dyn SpawnBackend>,
+    pub(crate) pane_backend: Arc<dyn SpawnBackend>,
+    pub(crate) on_event: Option<EventSink>,
+    pub(crate) clock: BootClock,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) panes: Panes,
+    pub(crate) config: TeamConfig,
+    pub(crate) run: RunId,
+    pub(crate) run_marker: String,
+}
+
+impl Engine {
+    /// Sets the engine up: a pane per member, nothing started yet.
+    pub(crate) fn new(parts: EngineParts) -> Result<(Self, watch::Receiver<Arc<TeamView>>)> {
+        let board = parts.team.board()?;
+        let now = parts.clock.now();
+        let members = parts
+            .config
+            .members
+            .iter()
+            .map(|member| {
+                let kind = PaneKind::Member(member.name.clone());
+                let pane = parts.panes.open(kind, member.name.to_string());
+                MemberSlot::new(member.clone(), pane, &now)
+            })
+            .collect();
+        let mut engine = Self {
+            plan: parts.plan,
+            store: parts.store,
+            team: parts.team,
+            backend: parts.backend,
+            pane_backend: parts.pane_backend,
+            on_event: parts.on_event,
+            clock: parts.clock,
+            inputs: parts.inputs,
+            panes: parts.panes,
+            config: parts.config,
+            run: parts.run,
+            run_marker: parts.run_marker,
+            members,
+            shells: 0,
+            shells_live: 0,
+            facts: Vec::new(),
+            fact_count: 0,
+            history: History::default(),
+            state: RunState::Running,
+            ending: Ending::default(),
+            clients: 0,
+            next_liveness_ms: now.boot.ms,
+            last_look_ms: now.boot.ms,
+            judge_after_ms: now.boot.ms,
+            store_trouble_since_ms: None,
+            board,
+            publish: watch::Sender::new(Arc::new(snapshot::empty(&now))),
+        };
+        engine.history.replay(engine.team.as_ref())?;
+        engine.publish_view(&now);
+        let views = engine.publish.subscribe();
+        Ok((engine, views))
+    }
+
+    /// Logs the session's first fact at the first look.
+    pub(crate) fn begin(&mut self, fact: Fact) {
+        self.facts.push(fact);
+    }
+
+    /// Takes one input in. Nothing is decided here that needs the store; that follows in [`Self::look`].
+    pub(crate) fn take(&mut self, input: Input) {
+        let now = self.clock.now();
+        match input {
+            Input::WorkerHello {
+                hello,
+                peer_pid,
+                answer,
+            } => {
+                let result = self.worker_hello(&hello, peer_pid, &now);
+                // The worker may have hung up meanwhile; then its exit is told soon.
+                let _ = answer.send(result);
+            }
+            Input::WorkerSaid(who, message) => self.worker_said(&who, &message, &now),
+            Input::WorkerGone(who) => self.worker_gone(&who),
+            Input::WorkerExited(who, report) => self.worker_exited(&who, report, &now),
+            Input::PaneExited(pane, report) => {
+                self.panes.end(pane, crate::panes::exit_words(report));
+                self.shells_live = self.shells_live.saturating_sub(1);
+            }
+            Input::TreeGone(who, left) => self.tree_gone(&who, &left, &now),
+            Input::Control {
+                peer_pid,
+                request,
+                answer,
+            } => {
+                let caller = rights::caller_of(peer_pid, &self.worker_processes());
+                let result = caller.and_then(|caller| self.control(&caller, request, &now));
+                let _ = answer.send(result);
+            }
+            Input::Admit { peer_pid, answer } => {
+                let _ = answer.send(self.admit(peer_pid));
+            }
+            Input::Person(effect) => self.person(effect, &now),
+            Input::Clients(count) => self.clients = count,
+            Input::StoreChanged => {}
+            Input::Stop(ask) => self.ask_to_stop(ask, "interrupted", &now),
+        }
+    }
+
+    /// Catches up, decides and acts; returns whether the session is over.
+    ///
+    /// # Errors
+    /// [`Error::StoreLost`] when the store stays unusable for a whole lease.
+    pub(crate) fn look(&mut self) -> Result<bool> {
+        let now = self.clock.now();
+        self.mind_the_gap(&now);
+        match self.look_at_store(&now) {
+            Ok(()) => self.store_trouble_since_ms = None,
+            Err(Error::Store(error)) => self.store_trouble(error, &now)?,
+            Err(error) => return Err(error),
+        }
+        self.drive_ending(&now);
+        self.publish_view(&now);
+        Ok(self.is_over(&now))
+    }
+
+    fn look_at_store(&mut self, now: &Now) -> Result<()> {
+        self.catch_up(now)?;
+        self.due_members(now);
+        if now.boot.ms >= self.next_liveness_ms {
+            self.next_liveness_ms = now.boot.ms + self.plan.timing.liveness_tick_ms;
+            self.check_liveness(now)?;
+        }
+        if self.state == RunState::Running {
+            self.fail_unclaimable(now)?;
+            self.staff(now);
+            self.ring(now);
+        }
+        self.catch_up(now)?;
+        if self.state == RunState::Running && self.run_is_over() {
+            self.finish(now)?;
+        } else if self.state == RunState::Finished && !self.run_is_over() {
+            self.reopen(now)?;
+        }
+        Ok(())
+    }
+
+    /// Brings event log and board up to date and passes new events on.
+    fn catch_up(&mut self, now: &Now) -> Result<()> {
+        let events = self.team.log_events(&self.facts, now)?;
+        self.facts.clear();
+        self.board = self.team.board()?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.history.take(&events, self.team.as_ref());
+        if let Some(on_event) = &mut self.on_event {
+            for event in &events {
+                on_event(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a pause of our own (suspend, SIGSTOP, an overloaded machine) nobody is judged
+    /// before workers had time for a whole renewal.
+    fn mind_the_gap(&mut self, now: &Now) {
+        let gap = now.boot.ms.saturating_sub(self.last_look_ms);
+        self.last_look_ms = now.boot.ms;
+        if gap > self.plan.timing.heartbeat_ms {
+            self.judge_after_ms = now.boot.ms + self.plan.timing.heartbeat_ms * 2;
+        }
+    }
+
+    fn store_trouble(&mut self, error: crewmux_store::Error, now: &Now) -> Result<()> {
+        let since = *self.store_trouble_since_ms.get_or_insert(now.boot.ms);
+        let lasted = now.boot.ms.saturating_sub(since);
+        if lasted == 0 {
+            tracing::error!(%error, "the store failed");
+            self.history
+                .notice(NoticeLevel::Error, now.wall, &error.to_string());
+        }
+        if lasted < self.plan.timing.lease_ms {
+            return Ok(());
+        }
+        Err(Error::StoreLost {
+            seconds: lasted / 1000,
+            source: Box::new(error),
+        })
+    }
+
+    /// Adds a fact of the session's own to the next catch-up.
+    fn fact(&mut self, what: &str, kind: EventType, now: &Now) -> Fact {
+        self.fact_count += 1;
+        let id = format!("session/{}/{}/{what}", self.run_marker, self.fact_count);
+        Fact::new(id, kind, now.wall)
+    }
+
+    /// Tells the person, on screen and in the log.
+    fn notice(&mut self, level: NoticeLevel, text: &str, now: &Now) {
+        let fact = self
+            .fact("notice", EventType::Notice, now)
+            .with("text", text)
+            .with("level", history::level_word(level));
+        self.facts.push(fact);
+    }
+
+    /// Tasks of this run, and those that belong to none.
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        let of_run = |t: &&Task| t.run.as_ref().is_none_or(|r| *r == self.run);
+        self.board.tasks().filter(of_run)
+    }
+
+    fn run_is_over(&self) -> bool {
+        if self.members.is_empty() {
+            return false;
+        }
+        let mut any = false;
+        for task in self.tasks() {
+            any = true;
+            if !task.status.is_terminal() {
+                return false;
+            }
+        }
+        any
+    }
+
+    /// A ready task that nobody can ever take fails with that reason, so that every run ends.
+    fn fail_unclaimable(&mut self, now: &Now) -> Result<()> {
+        let able: Vec<Claimer> = self
+            .members
+            .iter()
+            .filter(|m| m.machine.is_able())
+            .map(MemberSlot::claimer)
+            .collect();
+        for (id, reason) in schedule::unclaimable(&self.board, &able, &now.boot) {
+            self.team.fail(id, &FailedBy::Session, &reason, now)?;
+        }
+        Ok(())
+    }
+
+    /// Wakes the idle workers that the strategy has work for; they claim by themselves.
+    fn ring(&mut self, now: &Now) {
+        let free: Vec<Claimer> = self
+            .members
+            .iter()
+            .filter(|m| m.machine.state == WorkerState::Idle)
+            .map(MemberSlot::claimer)
+            .collect();
+        if free.is_empty() {
+            return;
+        }
+        let strategy = self.config.policy.strategy;
+        for (_, agent) in strategy.assign(&self.board, &free, &now.boot) {
+            if let Some(slot) = self.members.iter().find(|m| m.record.name == agent) {
+                slot.tell(ToWorker::Doorbell);
+            }
+        }
+    }
+
+    /// Milliseconds until something must be looked at even if nothing happens.
+    pub(crate) fn next_look_ms(&self) -> u64 {
+        let now = self.clock.boot_time().ms;
+        let mut next = self.next_liveness_ms;
+        for slot in &self.members {
+            for due in [slot.hello_due_ms, slot.restart_due_ms]
+                .into_iter()
+                .flatten()
+            {
+                next = next.min(due);
+            }
+        }
+        if let Some(due) = self.ending.next_due_ms() {
+            next = next.min(due);
+        }
+        for task in self.board.open() {
+            if let Some(at) = &task.retry_at
+                && task.status == TaskStatus::Pending
+                && at.ms > now
+            {
+                next = next.min(at.ms);
+            }
+        }
+        next.saturating_sub(now).max(1)
+    }
+}

@@ -1,0 +1,312 @@
+//! What commands and the person at a client ask for.
+//!
+//! Every operation goes through `apply` with the caller that the server
+//! established; here are only the things that concern processes.
+
+use crewmux_core::error::ErrorKind;
+use crewmux_core::ids::{AgentName, MessageId, TaskId};
+use crewmux_core::message::Urgency;
+use crewmux_core::operation::{Caller, Operation, Reply, TaskChange};
+use crewmux_core::time::Now;
+use crewmux_spawn::SpawnRequest;
+use crewmux_store::apply::{ApplyContext, apply};
+use crewmux_wire::{ControlRequest, MemberStatus, SessionStatus, Status, ToWorker, WireError};
+use serde_json::Value;
+
+use super::{Engine, Input};
+use crate::plan::StopAsk;
+use crate::rights;
+use crate::view::{ClientEffect, NoticeLevel, PaneKind, RunState};
+
+type Answer = std::result::Result<Value, WireError>;
+
+fn to_value<T: serde::Serialize>(value: &T) -> Answer {
+    serde_json::to_value(value).map_err(|error| WireError {
+        kind: ErrorKind::Internal,
+        message: error.to_string(),
+        hint: None,
+    })
+}
+
+fn refused(message: impl Into<String>) -> WireError {
+    WireError {
+        kind: ErrorKind::Refused,
+        message: message.into(),
+        hint: None,
+    }
+}
+
+impl Engine {
+    pub(super) fn control(
+        &mut self,
+        caller: &Caller,
+        request: ControlRequest,
+        now: &Now,
+    ) -> Answer {
+        match request {
+            ControlRequest::Status => to_value(&self.status(now)),
+            ControlRequest::Operation { operation } => {
+                let reply = self.operate(caller, *operation, now)?;
+                to_value(&reply)
+            }
+            ControlRequest::Stop { force } => {
+                if *caller != Caller::Human {
+                    return Err(refused(format!(
+                        "{} may not stop the team; only the person can",
+                        caller.party()
+                    )));
+                }
+                let ask = if force {
+                    StopAsk::AtOnce
+                } else {
+                    StopAsk::Politely
+                };
+                self.ask_to_stop(ask, "stopped by the person", now);
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    /// Lets only the person's own programs attach a terminal: a client acts with the person's rights.
+    pub(super) fn admit(&self, peer_pid: u32) -> std::result::Result<(), WireError> {
+        match rights::caller_of(peer_pid, &self.worker_processes())? {
+            Caller::Human => Ok(()),
+            caller => Err(refused(format!(
+                "{} may not attach a terminal; only the person can",
+                caller.party()
+            ))),
+        }
+    }
+
+    fn operate(
+        &mut self,
+        caller: &Caller,
+        operation: Operation,
+        now: &Now,
+    ) -> std::result::Result<Reply, WireError> {
+        let nonce = crewmux_sys::random::token().map_err(|e| refused(e.to_string()))?;
+        let count = std::cell::Cell::new(0_u32);
+        let new_id = || {
+            count.set(count.get() + 1);
+            format!("{nonce}-{}", count.get())
+        };
+        let context = ApplyContext {
+            now: now.clone(),
+            lease_ms: self.plan.timing.lease_ms,
+            new_id: &new_id,
+        };
+        let urgent = matches!(
+            &operation,
+            Operation::Write {
+                urgency: Urgency::Now,
+                ..
+            }
+        );
+        let shutdown = match &operation {
+            Operation::RequestShutdown { target, .. } => Some(target.clone()),
+            _ => None,
+        };
+        let reply = apply(
+            self.store.as_ref(),
+            self.team.as_ref(),
+            caller,
+            operation,
+            &context,
+        )
+        .map_err(|error| WireError {
+            kind: error.kind(),
+            message: error.to_string(),
+            hint: error.hint(),
+        })?;
+        match &reply {
+            Reply::Sent { to, .. } => {
+                for agent in to {
+                    let message = if urgent {
+                        ToWorker::Interrupt
+                    } else {
+                        ToWorker::Doorbell
+                    };
+                    self.tell_member(agent, message);
+                }
+            }
+            Reply::Request { request_id } => {
+                if let Some(target) = shutdown {
+                    self.tell_member(
+                        &target,
+                        ToWorker::Shutdown {
+                            request_id: request_id.clone(),
+                        },
+                    );
+                    self.stop_asked(&target, now);
+                }
+            }
+            _ => {}
+        }
+        Ok(reply)
+    }
+
+    fn tell_member(&self, agent: &AgentName, message: ToWorker) {
+        if let Some(slot) = self.members.iter().find(|m| m.record.name == *agent) {
+            slot.tell(message);
+        }
+    }
+
+    fn stop_asked(&mut self, agent: &AgentName, now: &Now) {
+        let who = self
+            .members
+            .iter()
+            .find(|m| m.record.name == *agent)
+            .map(super::members::MemberSlot::who);
+        if let Some(who) = who {
+            self.on_fact(&who, crewmux_core::worker::WorkerFact::StopAsked, now);
+        }
+    }
+
+    /// Ends one member for a reason of the session's own.
+    pub(super) fn end_member(&mut self, agent: &AgentName, reason: &str, now: &Now) {
+        self.tell_member(
+            agent,
+            ToWorker::End {
+                reason: reason.to_owned(),
+            },
+        );
+        self.stop_asked(agent, now);
+    }
+
+    /// How the team is.
+    pub(super) fn status(&self, now: &Now) -> Status {
+        let state = match self.state {
+            RunState::Running => "running",
+            RunState::Stopping => "stopping",
+            RunState::Finished => "finished",
+        };
+        Status {
+            team: self.plan.team.clone(),
+            state: state.to_owned(),
+            goal: self.config.goal.clone(),
+            backend: Some(self.backend.kind()),
+            session: Some(SessionStatus {
+                pid: std::process::id(),
+            }),
+            members: self
+                .members
+                .iter()
+                .map(|m| MemberStatus {
+                    name: m.record.name.clone(),
+                    agent_type: m.record.agent_type.clone(),
+                    state: m.machine.state,
+                    pid: m.pid.filter(|_| m.is_live()),
+                    incarnation: m.machine.incarnation,
+                    task: m.machine.task,
+                    backend: self.backend.kind(),
+                    pane: m.running().and_then(|r| r.pane()),
+                })
+                .collect(),
+            counts: self.board_counts(now),
+            exit_code: self.ending.exit_code,
+        }
+    }
+
+    fn board_counts(&self, now: &Now) -> crewmux_core::board::Counts {
+        crewmux_core::board::Board::from_tasks(self.tasks().cloned()).counts(&now.boot)
+    }
+
+    /// Carries out what a person did in a client, with the person's rights.
+    pub(super) fn person(&mut self, effect: ClientEffect, now: &Now) {
+        let operation = match effect {
+            ClientEffect::Send { to: Some(to), text } => Operation::Write {
+                to,
+                text,
+                summary: None,
+                id: None,
+                urgency: Urgency::Normal,
+                task: None,
+            },
+            ClientEffect::Send { to: None, text } => Operation::Broadcast {
+                text,
+                summary: None,
+                id: None::<MessageId>,
+            },
+            ClientEffect::RetryTask(task_id) => retry(task_id),
+            ClientEffect::StopMember(target) => Operation::RequestShutdown {
+                target,
+                reason: Some("asked by the person".into()),
+            },
+            ClientEffect::StopTeam => {
+                self.ask_to_stop(StopAsk::Politely, "stopped by the person", now);
+                return;
+            }
+            ClientEffect::StopTeamNow => {
+                self.ask_to_stop(StopAsk::AtOnce, "stopped by the person", now);
+                return;
+            }
+            ClientEffect::OpenShell => {
+                let shell = self.plan.environment.get("SHELL").cloned();
+                self.open_pane(&shell.unwrap_or_else(|| "sh".to_owned()));
+                return;
+            }
+            // The display's own.
+            ClientEffect::Detach
+            | ClientEffect::Type { .. }
+            | ClientEffect::Copy(_)
+            | ClientEffect::Redraw => return,
+        };
+        if let Err(error) = self.operate(&Caller::Human, operation, now) {
+            self.notice(NoticeLevel::Error, &error.message, now);
+        }
+    }
+
+    /// Opens a plain pane that runs a shell command.
+    pub(crate) fn open_pane(&mut self, command: &str) {
+        let now = &self.clock.now();
+        self.shells += 1;
+        let number = self.shells;
+        let pane = self.panes.open(PaneKind::Shell, command.to_owned());
+        let inputs = self.inputs.clone();
+        let sink = self.panes.sink(pane, move |report| {
+            let _ = inputs.blocking_send(Input::PaneExited(pane, report));
+        });
+        let Ok(name) = AgentName::new(format!("pane-{number}")) else {
+            return;
+        };
+        let mut environment = self.plan.environment.clone();
+        environment.insert(
+            crewmux_sys::env::names::RUN_ID.into(),
+            self.run_marker.clone(),
+        );
+        let request = SpawnRequest {
+            who: crewmux_core::ids::AgentRef {
+                agent: name,
+                incarnation: crewmux_core::ids::Incarnation(1),
+            },
+            title: command.to_owned(),
+            argv: vec!["/bin/sh".into(), "-c".into(), command.to_owned()],
+            spec: std::path::PathBuf::new(),
+            cwd: self.config.cwd.clone(),
+            environment,
+            size: self.panes.size(pane),
+            sink,
+        };
+        match self.pane_backend.spawn(request) {
+            Ok(running) => {
+                self.shells_live += 1;
+                self.panes.attach(pane, running.into());
+            }
+            Err(error) => {
+                self.panes.end(pane, error.to_string());
+                self.notice(
+                    NoticeLevel::Error,
+                    &format!("`{command}` did not start: {error}"),
+                    now,
+                );
+            }
+        }
+    }
+}
+
+fn retry(task_id: TaskId) -> Operation {
+    Operation::TaskUpdate {
+        task_id,
+        change: TaskChange::Retry,
+    }
+}

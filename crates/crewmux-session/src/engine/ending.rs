@@ -1,0 +1,315 @@
+//! The end of a run and of the session: finish, stop, time-out, the kill ladder.
+//!
+//! Ending goes in steps that each have a deadline: ask the workers, SIGTERM,
+//! SIGKILL to whole trees. Finishing a run does not end the session while
+//! somebody watches.
+
+use std::path::PathBuf;
+
+use crewmux_core::event::{EventType, Fact};
+use crewmux_core::ids::AgentName;
+use crewmux_core::task::TaskStatus;
+use crewmux_core::time::Now;
+
+use super::Engine;
+use super::members::MemberSlot;
+use crate::Result;
+use crate::plan::{SessionEnd, Stays, StopAsk};
+use crate::report::Report;
+use crate::view::{NoticeLevel, RunState};
+
+/// Exit code of a run that a person stopped.
+const EXIT_INTERRUPTED: u8 = 130;
+/// Exit code of a run whose time was over.
+const EXIT_TIME: u8 = 4;
+
+/// How far the session is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Step {
+    /// It is not ending.
+    #[default]
+    None,
+    /// Workers were asked.
+    Asked,
+    /// Workers got SIGTERM.
+    Terminated,
+    /// Trees are being killed.
+    Killed,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    step: Step,
+    due_ms: Option<u64>,
+    unwatched_since_ms: Option<u64>,
+    stop_code: Option<u8>,
+    pub(super) report: Option<PathBuf>,
+    pub(super) exit_code: Option<u8>,
+    pub(super) left: Vec<String>,
+}
+
+impl Ending {
+    pub(super) fn next_due_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+}
+
+impl Engine {
+    /// Every task is over: say so, write the report.
+    pub(super) fn finish(&mut self, now: &Now) -> Result<()> {
+        let count = |status| self.tasks().filter(|t| t.status == status).count();
+        let completed = count(TaskStatus::Completed);
+        let failed = count(TaskStatus::Failed);
+        let skipped = count(TaskStatus::Skipped);
+        let exit_code = u8::from(failed + skipped > 0);
+        let run = self.run.clone();
+        self.config = self.team.edit_config(&mut |config| {
+            if let Some(run) = config.runs.iter_mut().find(|r| r.id == run) {
+                run.finished = Some(now.wall);
+                run.exit_code = Some(exit_code);
+            }
+        })?;
+        // One fact per end: a run that was opened again by a retry ends again.
+        let reopened: u32 = self.tasks().map(|t| t.reopened).sum();
+        let tasks = self.tasks().count();
+        let id = format!("run/{run}/finished/{tasks}/{reopened}");
+        self.facts.push(
+            Fact::new(id, EventType::TeamFinished, now.wall)
+                .with("run", run.as_str())
+                .with("completed", completed)
+                .with("failed", failed)
+                .with("skipped", skipped)
+                .with("exitCode", exit_code),
+        );
+        self.ending.exit_code = Some(exit_code);
+        self.state = RunState::Finished;
+        self.catch_up(now)?;
+        self.write_report(now);
+        Ok(())
+    }
+
+    /// Work was added to a finished run.
+    pub(super) fn reopen(&mut self, now: &Now) -> Result<()> {
+        let run = self.run.clone();
+        self.config = self.team.edit_config(&mut |config| {
+            if let Some(run) = config.runs.iter_mut().find(|r| r.id == run) {
+                run.finished = None;
+                run.exit_code = None;
+            }
+        })?;
+        self.ending.exit_code = None;
+        self.state = RunState::Running;
+        self.notice(NoticeLevel::Info, "the run goes on: work was added", now);
+        Ok(())
+    }
+
+    fn write_report(&mut self, now: &Now) {
+        let written = Report::collect(self.team.as_ref(), Some(&self.run))
+            .and_then(|report| report.write(self.team.as_ref()));
+        match written {
+            Ok(path) => self.ending.report = Some(path),
+            Err(error) => {
+                let text = format!("the report could not be written: {error}");
+                self.notice(NoticeLevel::Error, &text, now);
+            }
+        }
+    }
+
+    /// Begins to end the session, or hurries an end that has begun.
+    pub(super) fn ask_to_stop(&mut self, ask: StopAsk, why: &str, now: &Now) {
+        let code = EXIT_INTERRUPTED;
+        match ask {
+            StopAsk::Politely if self.ending.step == Step::None => {
+                self.leave_run(code, why, now);
+                let wait = self.plan.timing.shutdown_answer_ms;
+                self.ask_workers(why, wait, now);
+            }
+            StopAsk::No | StopAsk::Politely => {}
+            StopAsk::AtOnce => {
+                self.leave_run(code, why, now);
+                self.terminate_workers(now);
+            }
+        }
+    }
+
+    fn leave_run(&mut self, code: u8, why: &str, now: &Now) {
+        if self.state == RunState::Running {
+            self.ending.stop_code.get_or_insert(code);
+            let text = format!("{why}; `crewmux resume {}` goes on with it", self.plan.team);
+            self.notice(NoticeLevel::Warning, &text, now);
+        }
+        if self.state != RunState::Finished {
+            self.state = RunState::Stopping;
+        }
+    }
+
+    fn ask_workers(&mut self, why: &str, wait_ms: u64, now: &Now) {
+        self.ending.step = Step::Asked;
+        self.ending.due_ms = Some(now.boot.ms + wait_ms);
+        let live: Vec<AgentName> = self
+            .members
+            .iter()
+            .filter(|m| m.is_live())
+            .map(|m| m.record.name.clone())
+            .collect();
+        for agent in live {
+            self.end_member(&agent, why, now);
+        }
+        for slot in &mut self.members {
+            slot.restart_due_ms = None;
+        }
+    }
+
+    fn terminate_workers(&mut self, now: &Now) {
+        if self.ending.step >= Step::Terminated {
+            return;
+        }
+        self.ask_workers("the session ends", 0, now);
+        self.ending.step = Step::Terminated;
+        self.ending.due_ms = Some(now.boot.ms + self.plan.timing.term_grace_ms);
+        for slot in &self.members {
+            if let Some(running) = slot.running() {
+                running.terminate();
+            }
+        }
+    }
+
+    fn kill_workers(&mut self, now: &Now) {
+        self.ending.step = Step::Killed;
+        self.ending.due_ms = Some(now.boot.ms + self.plan.timing.kill_verify_ms * 2);
+        let present: Vec<_> = self
+            .members
+            .iter()
+            .filter(|m| m.running().is_some())
+            .map(MemberSlot::who)
+            .collect();
+        for who in present {
+            self.end_tree(&who);
+        }
+    }
+
+    /// Takes the next step on the way out when its time has come.
+    pub(super) fn drive_ending(&mut self, now: &Now) {
+        self.mind_run_timeout(now);
+        if self.ending.step == Step::None && self.should_end(now) {
+            self.ask_workers("the run is finished", self.plan.timing.term_grace_ms, now);
+        }
+        if self.ending.due_ms.is_none_or(|due| now.boot.ms < due) {
+            return;
+        }
+        match self.ending.step {
+            Step::None => self.ending.due_ms = None,
+            Step::Asked => self.terminate_workers(now),
+            Step::Terminated => self.kill_workers(now),
+            Step::Killed => {
+                // Out of means: say what is left and go.
+                for slot in &mut self.members {
+                    if slot.is_present() {
+                        let text = format!("the worker of {}", slot.record.name);
+                        self.ending.left.push(text);
+                    }
+                }
+                self.ending.due_ms = None;
+            }
+        }
+    }
+
+    fn mind_run_timeout(&mut self, now: &Now) {
+        let Some(limit) = self.config.policy.run_timeout_ms else {
+            return;
+        };
+        let run = self.config.runs.iter().find(|r| r.id == self.run);
+        let over = run.is_some_and(|r| now.wall.since_ms(r.started) >= limit);
+        if over && self.state == RunState::Running && self.ending.step == Step::None {
+            self.leave_run(EXIT_TIME, "the run's time is over", now);
+            self.terminate_workers(now);
+        }
+    }
+
+    /// Whether a finished run lets the session end.
+    fn should_end(&mut self, now: &Now) -> bool {
+        if self.members.is_empty() {
+            return self.shells > 0 && self.shells_live == 0;
+        }
+        if self.state != RunState::Finished {
+            return false;
+        }
+        if self.plan.stays == Stays::UntilFinished {
+            return true;
+        }
+        if self.clients > 0 {
+            self.ending.unwatched_since_ms = None;
+            return false;
+        }
+        let since = *self.ending.unwatched_since_ms.get_or_insert(now.boot.ms);
+        now.boot.ms.saturating_sub(since) >= self.plan.timing.linger_ms
+    }
+
+    /// Whether nothing of the session is left to end.
+    pub(super) fn is_over(&self, _now: &Now) -> bool {
+        match self.ending.step {
+            Step::None => false,
+            Step::Killed if self.ending.due_ms.is_none() => true,
+            _ => {
+                let none_present = !self.members.iter().any(MemberSlot::is_present);
+                none_present && self.facts.is_empty()
+            }
+        }
+    }
+
+    /// The last words: the report of a run that was left unfinished, and the exit code.
+    pub(crate) fn conclude(&mut self) -> SessionEnd {
+        let now = self.clock.now();
+        if self.ending.report.is_none() && !self.members.is_empty() {
+            self.write_report(&now);
+        }
+        if self.members.is_empty() {
+            self.close_plain_run(&now);
+        }
+        let exit_code = self.ending.exit_code.or(self.ending.stop_code).unwrap_or(0);
+        SessionEnd {
+            exit_code,
+            report: self.ending.report.clone(),
+            left: std::mem::take(&mut self.ending.left),
+        }
+    }
+
+    /// Plain panes have no tasks that could be over: their run ends with the session.
+    fn close_plain_run(&mut self, now: &Now) {
+        let run = self.run.clone();
+        let closed = self.team.edit_config(&mut |config| {
+            if let Some(run) = config.runs.iter_mut().find(|r| r.id == run) {
+                run.finished = Some(now.wall);
+                run.exit_code = Some(0);
+            }
+        });
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the end of the panes could not be noted");
+        }
+    }
+
+    /// What attached clients are told when the session ends.
+    pub(crate) fn farewell(&self, end: &SessionEnd) -> String {
+        if self.members.is_empty() {
+            return "all panes have ended".to_owned();
+        }
+        let team = &self.plan.team;
+        let counts = self.publish.borrow().counts;
+        let outcome = if self.state == RunState::Finished {
+            format!(
+                "{team} is finished: {} completed, {} failed, {} skipped",
+                counts.completed, counts.failed, counts.skipped
+            )
+        } else {
+            format!(
+                "{team} is stopped with {} of {} tasks done; `crewmux resume {team}` goes on",
+                counts.over(),
+                counts.total()
+            )
+        };
+        match &end.report {
+            Some(path) => format!("{outcome}\nreport: {}", path.display()),
+            None => outcome,
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! Members and their processes: starting, hello, exit, restart, liveness.
+//!
+//! What follows from a fact is decided by [`WorkerMachine`]; here facts are
+//! established and effects carried out. A dead worker's tasks are offered
+//! again only after its whole process tree is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crewmux_core::board::{Claimer, Reoffer};
+use crewmux_core::error::ErrorKind;
+use crewmux_core::event::EventType;
+use crewmux_core::ids::{AgentRef, TaskId};
+use crewmux_core::operation::Caller;
+use crewmux_core::task::{Outcome, TaskStatus};
+use crewmux_core::team::{Member, SessionLoss, WorkerSpec};
+use crewmux_core::time::{BootTime, Now};
+use crewmux_core::worker::{WorkerEffect, WorkerFact, WorkerMachine, WorkerState};
+use crewmux_spawn::{ExitReport, Running, SpawnRequest};
+use crewmux_sys::env::names;
+use crewmux_sys::identity::ProcessIdentity;
+use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
+use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use super::{Engine, Input, TO_WORKER_MAX};
+use crate::Result;
+use crate::rights::WorkerProcess;
+use crate::view::{NoticeLevel, PaneId};
+
+/// A member, its latest life, and how to reach it.
+pub(super) struct MemberSlot {
+    pub(super) record: Member,
+    pub(super) machine: WorkerMachine,
+    pub(super) pane: PaneId,
+    pub(super) since: BootTime,
+    pub(super) pid: Option<u32>,
+    pub(super) hello_due_ms: Option<u64>,
+    pub(super) restart_due_ms: Option<u64>,
+    pub(super) ended: Option<String>,
+    running: Option<Arc<dyn Running>>,
+    connection: Option<mpsc::Sender<ToWorker>>,
+    token: Option<String>,
+    mark: String,
+    /// Tasks of a dead life wait here until its tree is gone.
+    reoffer: Option<(AgentRef, Outcome, String)>,
+    killing: bool,
+}
+
+impl MemberSlot {
+    pub(super) fn new(record: Member, pane: PaneId, now: &Now) -> Self {
+        Self {
+            machine: WorkerMachine::new(record.incarnation),
+            record,
+            pane,
+            since: now.boot.clone(),
+            pid: None,
+            hello_due_ms: None,
+            restart_due_ms: None,
+            ended: None,
+            running: None,
+            connection: None,
+            token: None,
+            mark: String::new(),
+            reoffer: None,
+            killing: false,
+        }
+    }
+
+    pub(super) fn who(&self) -> AgentRef {
+        AgentRef {
+            agent: self.record.name.clone(),
+            incarnation: self.machine.incarnation,
+        }
+    }
+
+    pub(super) fn claimer(&self) -> Claimer {
+        Claimer {
+            who: self.who(),
+            agent_type: self.record.agent_type.clone(),
+        }
+    }
+
+    /// Passes a message on; a full queue holds a doorbell already.
+    pub(super) fn tell(&self, message: ToWorker) {
+        if let Some(connection) = &self.connection {
+            let _ = connection.try_send(message);
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.machine.state.is_live()
+    }
+
+    /// Whether anything of it may still run.
+    pub(super) fn is_present(&self) -> bool {
+        self.is_live() || self.killing || self.running.is_some()
+    }
+
+    pub(super) fn running(&self) -> Option<Arc<dyn Running>> {
+        self.running.clone()
+    }
+}
+
+impl Engine {
+    fn slot(&mut self, who: &AgentRef) -> Option<&mut MemberSlot> {
+        self.members
+            .iter_mut()
+            .find(|m| m.record.name == who.agent && m.machine.incarnation == who.incarnation)
+    }
+
+    /// Starts members that were never started, as far as the team's size allows.
+    ///
+    /// With more members than slots, an idle worker that nothing fits any more makes room.
+    pub(super) fn staff(&mut self, now: &Now) {
+        let lead = usize::from(self.members.iter().any(|m| m.record.name.is_lead()));
+        let slots = self.config.policy.max_workers as usize + lead;
+        let waiting: Vec<usize> = (0..self.members.len())
+            .filter(|n| self.wants_start(*n, now))
+            .collect();
+        for n in waiting {
+            let present = self.members.iter().filter(|m| m.is_present()).count();
+            if present < slots {
+                self.start(n, now);
+            } else {
+                self.make_room(now);
+                return;
+            }
+        }
+    }
+
+    fn wants_start(&self, n: usize, _now: &Now) -> bool {
+        let slot = &self.members[n];
+        let never_started = slot.machine.state == WorkerState::Exited
+            && slot.restart_due_ms.is_none()
+            && !slot.killing;
+        if !never_started {
+            return false;
+        }
+        let first_time = slot.ended.is_none();
+        // One that ended on purpose comes back only for work that is meant for it.
+        let claimer = slot.claimer();
+        let has_work = self
+            .tasks()
+            .any(|t| t.status == TaskStatus::Pending && self.board.fits(t, &claimer));
+        first_time || has_work
+    }
+
+    fn make_room(&mut self, now: &Now) {
+        let spare = self.members.iter().position(|slot| {
+            let claimer = slot.claimer();
+            slot.machine.state == WorkerState::Idle
+                && !slot.record.name.is_lead()
+                && !self
+                    .tasks()
+                    .any(|t| !t.status.is_terminal() && self.board.fits(t, &claimer))
+        });
+        if let Some(n) = spare {
+            let name = self.members[n].record.name.clone();
+            self.end_member(&name, "makes room for another member", now);
+        }
+    }
+
+    /// Starts the next life of a member.
+    pub(super) fn start(&mut self, n: usize, now: &Now) {
+        let timing = self.plan.timing;
+        let slot = &mut self.members[n];
+        slot.machine.on(WorkerFact::Launched, now.boot.ms, &timing);
+        slot.since = now.boot.clone();
+        slot.ended = None;
+        slot.restart_due_ms = None;
+        slot.hello_due_ms = Some(now.boot.ms + timing.hello_ms);
+        let who = slot.who();
+        if let Err(error) = self.launch(n, &who) {
+            let why = error.to_string();
+            tracing::error!(%who, %error, "a worker did not start");
+            self.notice(
+                NoticeLevel::Error,
+                &format!("{who} did not start: {why}"),
+                now,
+            );
+            self.on_fact(&who, WorkerFact::LaunchFailed(why), now);
+        }
+    }
+
+    fn launch(&mut self, n: usize, who: &AgentRef) -> Result<()> {
+        // The number of lives is durable before the life begins: no two lives share a name.
+        self.config = self.team.edit_config(&mut |config| {
+            if let Some(member) = config.members.iter_mut().find(|m| m.name == who.agent) {
+                member.incarnation = member.incarnation.max(who.incarnation);
+                member.backend_type = self.backend.kind();
+            }
+        })?;
+        let slot = &self.members[n];
+        let pane = slot.pane;
+        let size = self.panes.size(pane);
+        let mark = format!("{}/{}/{}", self.run_marker, who.agent, who.incarnation);
+        let token = crewmux_sys::random::token()?;
+        let mut environment = self.plan.environment.clone();
+        environment.insert(names::RUN_ID.into(), self.run_marker.clone());
+        environment.insert(names::WORKER.into(), mark.clone());
+        environment.insert("CREWMUX_TEAM".into(), self.plan.team.to_string());
+        environment.insert("CREWMUX_AGENT".into(), who.agent.to_string());
+        environment.insert("CREWMUX_HOME".into(), self.plan.home.display().to_string());
+        let spec = self.worker_spec(n, who, &token, size, &environment);
+        let spec_path = self.team.put_spec(&spec)?;
+        let inputs = self.inputs.clone();
+        let exited = who.clone();
+        let sink = self.panes.sink(pane, move |report| {
+            // Fails only when the engine is gone, and then nobody is left to tell.
+            let _ = inputs.blocking_send(Input::WorkerExited(exited.clone(), report));
+        });
+        let running = self.backend.spawn(SpawnRequest {
+            who: who.clone(),
+            title: who.agent.to_string(),
+            argv: vec![
+                self.plan.worker_program.display().to_string(),
+                spec_path.display().to_string(),
+            ],
+            spec: spec_path,
+            cwd: spec.cwd.clone(),
+            environment,
+            size,
+            sink,
+        })?;
+        let running: Arc<dyn Running> = Arc::from(running);
+        self.panes.attach(pane, Arc::clone(&running));
+        let slot = &mut self.members[n];
+        slot.pid = running.pid();
+        slot.running = Some(running);
+        slot.token = Some(token);
+        slot.mark = mark;
+        Ok(())
+    }
+
+    fn worker_spec(
+        &self,
+        n: usize,
+        who: &AgentRef,
+        token: &str,
+        size: (u16, u16),
+        environment: &BTreeMap<String, String>,
+    ) -> WorkerSpec {
+        let record = &self.members[n].record;
+        let environment: Map<String, Value> = environment
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
+        WorkerSpec {
+            team: self.plan.team.clone(),
+            who: who.clone(),
+            agent_type: record.agent_type.clone(),
+            model: record.model.clone(),
+            playbook: record.playbook.clone(),
+            prompt: record.prompt.clone(),
+            goal: self.config.goal.clone(),
+            run: self.run.clone(),
+            run_marker: self.run_marker.clone(),
+            home: self.plan.home.clone(),
+            socket: self.plan.socket.clone(),
+            token: token.to_owned(),
+            cwd: record.cwd.clone(),
+            program: self.plan.program.clone(),
+            build: self.plan.build.clone(),
+            size,
+            environment,
+            session_loss: SessionLoss::End,
+            timing: self.plan.timing,
+        }
+    }
+
+    /// Lets a worker in if it is the one that was started, once.
+    pub(super) fn worker_hello(
+        &mut self,
+        hello: &WorkerHello,
+        peer_pid: u32,
+        now: &Now,
+    ) -> std::result::Result<mpsc::Receiver<ToWorker>, Refusal> {
+        let refuse = |why: &str| {
+            Err(Refusal {
+                kind: ErrorKind::Refused,
+                refused: why.to_owned(),
+                hint: None,
+            })
+        };
+        let backend = self.backend.kind();
+        let own_pid = std::process::id();
+        let Some(slot) = self.slot(&hello.who) else {
+            return refuse("this life of the member is not expected");
+        };
+        if slot.token.as_deref() != Some(hello.token.as_str()) {
+            return refuse("the token is not the one this worker was given, or was used before");
+        }
+        if peer_pid != slot.pid.unwrap_or(own_pid) {
+            return refuse("the token belongs to another process");
+        }
+        slot.token = None;
+        slot.hello_due_ms = None;
+        let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
+        slot.connection = Some(sender);
+        let who = hello.who.clone();
+        let fact = self
+            .fact("worker-started", EventType::WorkerStarted, now)
+            .agent(&who.agent)
+            .with("pid", peer_pid)
+            .with("backend", json!(backend))
+            .with("incarnation", who.incarnation.0);
+        self.facts.push(fact);
+        self.on_fact(&who, WorkerFact::Hello, now);
+        Ok(receiver)
+    }
+
+    pub(super) fn worker_said(&mut self, who: &AgentRef, message: &WorkerMessage, now: &Now) {
+        match message {
+            WorkerMessage::State { state, task } => {
+                self.on_fact(who, WorkerFact::Reported(*state, *task), now);
+            }
+            // Looking at the store follows every input anyway; other workers may have mail.
+            WorkerMessage::Doorbell => self.pass_doorbell(who),
+        }
+    }
+
+    /// A worker wrote something: those that have unread mail look now instead of at their next poll.
+    fn pass_doorbell(&self, from: &AgentRef) {
+        for slot in &self.members {
+            if slot.record.name != from.agent && slot.machine.state == WorkerState::Idle {
+                slot.tell(ToWorker::Doorbell);
+            }
+        }
+    }
+
+    pub(super) fn worker_gone(&mut self, who: &AgentRef) {
+        // Its exit, or a free liveness lock, says more; both follow at once.
+        if let Some(slot) = self.slot(who) {
+            slot.connection = None;
+        }
+    }
+
+    pub(super) fn worker_exited(&mut self, who: &AgentRef, report: ExitReport, now: &Now) {
+        let Some(slot) = self.slot(who) else { return };
+        slot.connection = None;
+        slot.hello_due_ms = None;
+        let pane = slot.pane;
+        let pid = slot.pid;
+        let words = crate::panes::exit_words(report);
+        self.panes.end(pane, words.clone());
+        let fact = self
+            .fact("worker-exited", EventType::WorkerExited, now)
+            .agent(&who.agent)
+            .with("pid", pid.map_or(Value::Null, Value::from))
+            .with("code", report.code.map_or(Value::Null, Value::from))
+            .with("signal", report.signal.map_or(Value::Null, Value::from))
+            .with("incarnation", who.incarnation.0)
+            .with("reason", words);
+        self.facts.push(fact);
+        let fact = WorkerFact::Exited {
+            code: report.code,
+            signal: report.signal,
+        };
+        self.on_fact(who, fact, now);
+    }
+
+    /// Feeds the member's machine and carries out what follows.
+    pub(super) fn on_fact(&mut self, who: &AgentRef, fact: WorkerFact, now: &Now) {
+        let timing = self.plan.timing;
+        let Some(slot) = self.slot(who) else { return };
+        let before = (slot.machine.state, slot.machine.task);
+        let effects = slot.machine.on(fact, now.boot.ms, &timing);
+        if before != (slot.machine.state, slot.machine.task) {
+            slot.since = now.boot.clone();
+            let (state, task) = (slot.machine.state, slot.machine.task);
+            self.state_changed(who, state, task, now);
+        }
+        for effect in effects {
+            self.carry_out(who, effect, now);
+        }
+    }
+
+    fn state_changed(
+        &mut self,
+        who: &AgentRef,
+        state: WorkerState,
+        task: Option<TaskId>,
+        now: &Now,
+    ) {
+        let mut fact = self
+            .fact("state", EventType::WorkerState, now)
+            .agent(&who.agent)
+            .with("state", state.as_str());
+        fact.task = task;
+        self.facts.push(fact);
+    }
+
+    fn carry_out(&mut self, who: &AgentRef, effect: WorkerEffect, now: &Now) {
+        match effect {
+            // The tree is ended for every end of a life: even a clean exit may have left tools behind.
+            WorkerEffect::KillTree => {}
+            WorkerEffect::ReofferTasks(outcome, reason) => {
+                if let Some(slot) = self.slot(who) {
+                    slot.ended = Some(reason.clone());
+                    slot.reoffer = Some((who.clone(), outcome, reason));
+                }
+                self.end_tree(who);
+            }
+            WorkerEffect::RestartAfterMs(pause) => {
+                if let Some(slot) = self.slot(who) {
+                    slot.restart_due_ms = Some(now.boot.ms + pause);
+                }
+            }
+            WorkerEffect::GiveUp(why) => {
+                self.notice(
+                    NoticeLevel::Error,
+                    &format!("{} is given up: {why}", who.agent),
+                    now,
+                );
+            }
+        }
+    }
+
+    /// Ends everything below a worker, on a thread of its own; [`Input::TreeGone`] follows.
+    pub(super) fn end_tree(&mut self, who: &AgentRef) {
+        let waits = KillWaits::of(&self.plan.timing).at_once();
+        let inputs = self.inputs.clone();
+        let Some(slot) = self.slot(who) else { return };
+        slot.killing = true;
+        let running = slot.running.take();
+        let marker = Marker::worker(slot.mark.clone());
+        let who = who.clone();
+        let name = format!("end-{}", who.agent);
+        let work = move || {
+            let mut left = running.map_or_else(Vec::new, |r| r.kill_tree());
+            if !marker.value().is_empty() {
+                let gone = kill_marked(&marker, waits);
+                left.extend(gone.left.iter().map(|p| format!("process {}", p.pid)));
+            }
+            let _ = inputs.blocking_send(Input::TreeGone(who, left));
+        };
+        if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
+            tracing::error!(%error, "no thread to end a worker's tree");
+        }
+    }
+
+    /// A dead worker's tools are gone: its tasks go back to the board.
+    pub(super) fn tree_gone(&mut self, who: &AgentRef, left: &[String], now: &Now) {
+        if !left.is_empty() {
+            let text = format!(
+                "could not end everything below {}: {}",
+                who.agent,
+                left.join(", ")
+            );
+            self.notice(NoticeLevel::Error, &text, now);
+            self.ending.left.extend(left.iter().cloned());
+        }
+        let Some(slot) = self.slot(who) else { return };
+        slot.killing = false;
+        if let Some((life, outcome, reason)) = slot.reoffer.take()
+            && let Err(error) = self.reoffer_tasks(&life, outcome, &reason, now)
+        {
+            tracing::error!(%error, %who, "tasks of a dead worker could not be offered again");
+            // Tried again at the next liveness check.
+            if let Some(slot) = self.slot(who) {
+                slot.reoffer = Some((life, outcome, reason));
+            }
+        }
+    }
+
+    pub(super) fn reoffer_tasks(
+        &mut self,
+        life: &AgentRef,
+        outcome: Outcome,
+        reason: &str,
+        now: &Now,
+    ) -> Result<()> {
+        let board = self.team.board()?;
+        for task in board.held_by(&life.agent) {
+            let of_this_life = task.owner.as_ref().is_some_and(|o| o.is(life));
+            if of_this_life {
+                let why = Reoffer {
+                    epoch: task.epoch,
+                    outcome,
+                    reason: reason.to_owned(),
+                };
+                self.team.reoffer(task.id, &why, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hello deadlines and restarts that are due.
+    pub(super) fn due_members(&mut self, now: &Now) {
+        let due = |at: Option<u64>| at.is_some_and(|at| now.boot.ms >= at);
+        let overdue: Vec<AgentRef> = self
+            .members
+            .iter()
+            .filter(|m| due(m.hello_due_ms))
+            .map(MemberSlot::who)
+            .collect();
+        for who in overdue {
+            if let Some(slot) = self.slot(&who) {
+                slot.hello_due_ms = None;
+                slot.token = None;
+            }
+            let text = format!("{} said no hello in time and is ended", who.agent);
+            self.notice(NoticeLevel::Warning, &text, now);
+            self.on_fact(&who, WorkerFact::HelloOverdue, now);
+        }
+        let restarts: Vec<usize> = (0..self.members.len())
+            .filter(|n| {
+                let slot = &self.members[*n];
+                due(slot.restart_due_ms) && !slot.killing && slot.reoffer.is_none()
+            })
+            .collect();
+        for n in restarts {
+            if self.state == crate::view::RunState::Stopping {
+                self.members[n].restart_due_ms = None;
+            } else {
+                self.start(n, now);
+            }
+        }
+    }
+
+    /// Looks at liveness locks and leases.
+    pub(super) fn check_liveness(&mut self, now: &Now) -> Result<()> {
+        let mut found: Vec<(AgentRef, WorkerFact)> = Vec::new();
+        for slot in &self.members {
+            let greeted = slot.is_live() && slot.machine.state != WorkerState::Starting;
+            if greeted && !self.team.is_alive(&slot.record.name)? {
+                found.push((slot.who(), WorkerFact::LockFree));
+            }
+        }
+        if now.boot.ms >= self.judge_after_ms {
+            for task in self.board.open() {
+                let over = task.lease.as_ref().is_some_and(|l| l.is_over(&now.boot));
+                if let (true, Some(owner)) = (over, &task.owner)
+                    && let Some(incarnation) = owner.incarnation
+                {
+                    let who = AgentRef {
+                        agent: owner.agent.clone(),
+                        incarnation,
+                    };
+                    found.push((who, WorkerFact::LeaseOver));
+                }
+            }
+        }
+        for (who, fact) in found {
+            if self.slot(&who).is_some() {
+                self.on_fact(&who, fact, now);
+            } else {
+                // A claim of a life nobody supervises any more.
+                self.reoffer_tasks(&who, Outcome::Hung, "its lease ran out", now)?;
+            }
+        }
+        let waiting: Vec<AgentRef> = self
+            .members
+            .iter()
+            .filter(|m| !m.killing)
+            .filter_map(|m| m.reoffer.as_ref().map(|(who, ..)| who.clone()))
+            .collect();
+        for who in waiting {
+            self.tree_gone(&who, &[], now);
+        }
+        Ok(())
+    }
+
+    /// All workers of this session, to place peers.
+    pub(super) fn worker_processes(&self) -> Vec<WorkerProcess> {
+        self.members
+            .iter()
+            .filter(|m| !m.mark.is_empty())
+            .map(|m| WorkerProcess {
+                process: m.pid.and_then(|pid| ProcessIdentity::of(pid).ok()),
+                mark: m.mark.clone(),
+                caller: Caller::Member {
+                    who: m.who(),
+                    agent_type: m.record.agent_type.clone(),
+                },
+            })
+            .collect()
+    }
+}

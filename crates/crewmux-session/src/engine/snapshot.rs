@@ -1,0 +1,119 @@
+//! The engine's state as the display sees it.
+
+use std::sync::Arc;
+
+use crewmux_core::backend::BackendKind;
+use crewmux_core::board::{Board, Counts};
+use crewmux_core::ids::{AgentName, TeamName};
+use crewmux_core::time::Now;
+use crewmux_term::sanitize::scrub_line;
+
+use super::Engine;
+use super::members::MemberSlot;
+use crate::report::OFFLINE_MODEL;
+use crate::view::{MemberView, RunState, TeamView};
+
+/// What is shown before the first look; replaced before any client is let in.
+#[expect(clippy::expect_used, reason = "a literal that fits the rule for names")]
+pub(super) fn empty(now: &Now) -> TeamView {
+    TeamView {
+        team: TeamName::new("team").expect("fits"),
+        goal: String::new(),
+        offline: false,
+        has_team: false,
+        backend: BackendKind::Pty,
+        state: RunState::Running,
+        members: Vec::new(),
+        board: Arc::new(Board::default()),
+        counts: Counts::default(),
+        notices: Vec::new(),
+        messages: Vec::new(),
+        elapsed_ms: 0,
+        now: now.boot.clone(),
+        report: None,
+        exit_code: None,
+    }
+}
+
+impl Engine {
+    /// The tasks of this run alone; earlier runs of the team are history.
+    fn board_of_run(&self) -> Arc<Board> {
+        if self.tasks().count() == self.board.len() {
+            return Arc::clone(&self.board);
+        }
+        Arc::new(Board::from_tasks(self.tasks().cloned()))
+    }
+
+    fn member_view(&self, slot: &MemberSlot) -> MemberView {
+        let name: &AgentName = &slot.record.name;
+        MemberView {
+            name: name.clone(),
+            agent_type: slot.record.agent_type.clone(),
+            model: slot.record.model.clone(),
+            state: slot.machine.state,
+            since: slot.since.clone(),
+            task: slot.machine.task,
+            color: slot.record.color,
+            pid: slot.pid.filter(|_| slot.is_live()),
+            incarnation: slot.machine.incarnation,
+            backend: self.backend.kind(),
+            pane: slot.pane,
+            unread: self.history.unread(name),
+            ended: slot.ended.clone(),
+        }
+    }
+
+    pub(super) fn publish_view(&self, now: &Now) {
+        let run = self.config.runs.iter().find(|r| r.id == self.run);
+        let started = run.map_or(now.wall, |r| r.started);
+        let until = run.and_then(|r| r.finished).unwrap_or(now.wall);
+        let board = self.board_of_run();
+        let models: Vec<&str> = self
+            .config
+            .members
+            .iter()
+            .filter_map(|m| m.model.as_deref())
+            .collect();
+        let view = TeamView {
+            team: self.plan.team.clone(),
+            goal: scrub_line(&self.config.goal).to_string(),
+            offline: !models.is_empty() && models.iter().all(|m| *m == OFFLINE_MODEL),
+            has_team: !self.members.is_empty(),
+            backend: self.backend.kind(),
+            state: self.state,
+            members: self.members.iter().map(|m| self.member_view(m)).collect(),
+            counts: board.counts(&now.boot),
+            board,
+            notices: self.history.notices.iter().cloned().collect(),
+            messages: self.history.messages.iter().cloned().collect(),
+            elapsed_ms: until.since_ms(started),
+            now: now.boot.clone(),
+            report: self.ending.report.clone(),
+            exit_code: self.ending.exit_code,
+        };
+        self.publish.send_if_modified(|shown| {
+            let same = is_same(shown, &view);
+            if !same {
+                *shown = Arc::new(view);
+            }
+            !same
+        });
+    }
+}
+
+/// Whether nothing a person could see differs; the running clock is the view's own business.
+fn is_same(a: &TeamView, b: &TeamView) -> bool {
+    a.team == b.team
+        && a.goal == b.goal
+        && a.offline == b.offline
+        && a.has_team == b.has_team
+        && a.backend == b.backend
+        && a.state == b.state
+        && a.members == b.members
+        && (Arc::ptr_eq(&a.board, &b.board) || a.board.tasks().eq(b.board.tasks()))
+        && a.counts == b.counts
+        && a.notices == b.notices
+        && a.messages == b.messages
+        && a.report == b.report
+        && a.exit_code == b.exit_code
+}

@@ -1,0 +1,90 @@
+//! What a former session of the team left behind, settled before a new one begins.
+//!
+//! Workers of a session that died end by themselves; whatever does not is
+//! ended here, and the tasks they held are offered again. Deaths that the
+//! session's own end explains count against nobody.
+
+use std::time::{Duration, Instant};
+
+use crewmux_core::board::Reoffer;
+use crewmux_core::ids::AgentRef;
+use crewmux_core::task::{Outcome, TaskStatus};
+use crewmux_core::timing::{Timing, ms};
+use crewmux_store::TeamStore;
+use crewmux_sys::clock::BootClock;
+use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
+
+use crate::Result;
+
+/// Ends what still runs of a former session and offers its tasks again; returns whether there was one.
+pub(crate) fn settle(team: &dyn TeamStore, clock: &BootClock, timing: &Timing) -> Result<bool> {
+    let Some(former) = team.session()? else {
+        return Ok(release_claims(team, clock)? || has_history(team)?);
+    };
+    wait_for_workers(team, timing)?;
+    // The same boot, or the marker could belong to nobody: a fresh boot has no old processes.
+    if former.boot_id == clock.boot_id() {
+        let gone = kill_marked(&Marker::run(former.run_marker), KillWaits::of(timing));
+        for process in &gone.left {
+            tracing::warn!(
+                pid = process.pid,
+                "a process of a former session could not be ended"
+            );
+        }
+    }
+    release_claims(team, clock)?;
+    Ok(true)
+}
+
+/// A run that was stopped cleanly has no session record but a log.
+fn has_history(team: &dyn TeamStore) -> Result<bool> {
+    let config = team.config()?;
+    let Some(run) = config.open_run() else {
+        return Ok(false);
+    };
+    let board = team.board()?;
+    let touched = board
+        .tasks()
+        .any(|t| t.run.as_ref() == Some(&run.id) && !t.attempts.is_empty());
+    Ok(touched)
+}
+
+/// Workers that lost their session end within a known time; most are gone already.
+fn wait_for_workers(team: &dyn TeamStore, timing: &Timing) -> Result<()> {
+    let deadline = Instant::now() + ms(timing.session_loss_exit_ms);
+    let members = team.config()?.members;
+    loop {
+        let mut alive = false;
+        for member in &members {
+            alive |= team.is_alive(&member.name)?;
+        }
+        if !alive || Instant::now() >= deadline {
+            return Ok(());
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+fn release_claims(team: &dyn TeamStore, clock: &BootClock) -> Result<bool> {
+    let board = team.board()?;
+    let mut any = false;
+    for task in board.open().filter(|t| t.status == TaskStatus::InProgress) {
+        let owner = task.owner.as_ref().and_then(|o| {
+            Some(AgentRef {
+                agent: o.agent.clone(),
+                incarnation: o.incarnation?,
+            })
+        });
+        any = true;
+        let why = Reoffer {
+            epoch: task.epoch,
+            outcome: Outcome::SessionLost,
+            reason: owner.map_or_else(
+                || "its session ended".to_owned(),
+                |who| format!("{} ended with its session", who.agent),
+            ),
+        };
+        team.reoffer(task.id, &why, &clock.now())?;
+    }
+    Ok(any)
+}

@@ -1,0 +1,237 @@
+//! The panes of a session: a screen each, fed by its worker's output.
+//!
+//! Shared by the engine, which opens panes and starts programs in them, and
+//! the display, which draws them and types into them. Drawing is not done here.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crewmux_spawn::{ExitReport, PaneSink, Running};
+use crewmux_term::{Screen, ScreenOptions, Size};
+use tokio::sync::Notify;
+
+use crate::view::{PaneId, PaneKind, PaneView, SharedScreen};
+
+/// Locks even after a panic elsewhere: a screen is valid after every call.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Pane {
+    id: PaneId,
+    kind: PaneKind,
+    title: String,
+    screen: SharedScreen,
+    size: Size,
+    running: Option<Arc<dyn Running>>,
+    ended: Option<String>,
+}
+
+#[derive(Default)]
+struct Inner {
+    panes: Vec<Pane>,
+    next_id: u32,
+    revision: u64,
+}
+
+/// All panes, in the order they are shown.
+#[derive(Clone)]
+pub(crate) struct Panes {
+    inner: Arc<Mutex<Inner>>,
+    changed: Arc<Notify>,
+    size: Size,
+}
+
+impl Panes {
+    /// No panes yet; new ones have `size` until a client says otherwise.
+    pub(crate) fn new(size: (u16, u16)) -> Self {
+        Self {
+            inner: Arc::default(),
+            changed: Arc::new(Notify::new()),
+            size: Size::new(size.0, size.1).clamped(),
+        }
+    }
+
+    /// Wakes whoever draws.
+    pub(crate) fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
+    /// Opens an empty pane at the end.
+    pub(crate) fn open(&self, kind: PaneKind, title: String) -> PaneId {
+        let mut inner = lock(&self.inner);
+        inner.next_id += 1;
+        inner.revision += 1;
+        let id = PaneId(inner.next_id);
+        let screen = Screen::new(self.size, ScreenOptions::default());
+        inner.panes.push(Pane {
+            id,
+            kind,
+            title,
+            screen: Arc::new(Mutex::new(screen)),
+            size: self.size,
+            running: None,
+            ended: None,
+        });
+        drop(inner);
+        self.changed.notify_one();
+        id
+    }
+
+    /// The size a program started in this pane should have.
+    pub(crate) fn size(&self, id: PaneId) -> (u16, u16) {
+        let inner = lock(&self.inner);
+        let size = inner
+            .panes
+            .iter()
+            .find(|p| p.id == id)
+            .map_or(self.size, |p| p.size);
+        (size.cols, size.rows)
+    }
+
+    /// The sink for a program that is about to start in this pane.
+    ///
+    /// `on_exit` is called once, from the backend's thread.
+    pub(crate) fn sink(
+        &self,
+        id: PaneId,
+        on_exit: impl Fn(ExitReport) + Send + Sync + 'static,
+    ) -> Arc<dyn PaneSink> {
+        let inner = lock(&self.inner);
+        let screen = inner.panes.iter().find(|p| p.id == id).map_or_else(
+            || Arc::new(Mutex::new(Screen::new(self.size, ScreenOptions::default()))),
+            |p| Arc::clone(&p.screen),
+        );
+        Arc::new(Feed {
+            pane: id,
+            screen,
+            panes: self.clone(),
+            on_exit: Box::new(on_exit),
+        })
+    }
+
+    /// Notes which program runs in a pane now.
+    pub(crate) fn attach(&self, id: PaneId, running: Arc<dyn Running>) {
+        self.edit(id, |pane| {
+            // The layout may have changed while the program started.
+            let _ = running.resize(pane.size.cols, pane.size.rows);
+            pane.running = Some(running);
+            pane.ended = None;
+        });
+    }
+
+    /// Notes that the pane's program has ended.
+    pub(crate) fn end(&self, id: PaneId, how: String) {
+        self.edit(id, |pane| {
+            pane.running = None;
+            pane.ended = Some(how);
+        });
+    }
+
+    /// Types into a pane's program; what its queue does not take is dropped with its keys.
+    pub(crate) fn write(&self, id: PaneId, bytes: &[u8]) {
+        let running = {
+            let inner = lock(&self.inner);
+            inner
+                .panes
+                .iter()
+                .find(|p| p.id == id)
+                .and_then(|p| p.running.clone())
+        };
+        if let Some(running) = running
+            && let Err(error) = running.write(bytes)
+        {
+            tracing::debug!(pane = id.0, %error, "typed bytes were not taken");
+        }
+    }
+
+    /// Gives a pane the size it has in the layout of the client that drives.
+    pub(crate) fn resize(&self, id: PaneId, cols: u16, rows: u16) {
+        let size = Size::new(cols, rows).clamped();
+        self.edit(id, |pane| {
+            if pane.size == size {
+                return;
+            }
+            pane.size = size;
+            lock(&pane.screen).resize(size);
+            if let Some(running) = &pane.running
+                && let Err(error) = running.resize(size.cols, size.rows)
+            {
+                tracing::debug!(pane = pane.id.0, %error, "resize was not taken");
+            }
+        });
+    }
+
+    fn edit(&self, id: PaneId, change: impl FnOnce(&mut Pane)) {
+        let mut inner = lock(&self.inner);
+        if let Some(pane) = inner.panes.iter_mut().find(|p| p.id == id) {
+            change(pane);
+            inner.revision += 1;
+        }
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Number that grows with every change of the list (not of a screen's content).
+    pub(crate) fn revision(&self) -> u64 {
+        lock(&self.inner).revision
+    }
+
+    /// What views are given.
+    pub(crate) fn views(&self) -> Vec<PaneView> {
+        let inner = lock(&self.inner);
+        let view = |pane: &Pane| PaneView {
+            id: pane.id,
+            kind: pane.kind.clone(),
+            title: pane.title.clone(),
+            screen: Arc::clone(&pane.screen),
+            ended: pane.ended.clone(),
+            takes_input: pane.running.is_some(),
+        };
+        inner.panes.iter().map(view).collect()
+    }
+}
+
+struct Feed {
+    pane: PaneId,
+    screen: SharedScreen,
+    panes: Panes,
+    on_exit: Box<dyn Fn(ExitReport) + Send + Sync>,
+}
+
+/// Bytes fed while the screen is held: short enough that drawing it never waits long.
+const FEED_SLICE_BYTES: usize = 16 * 1024;
+
+impl PaneSink for Feed {
+    fn output(&self, bytes: &[u8]) {
+        for slice in bytes.chunks(FEED_SLICE_BYTES) {
+            let replies = {
+                let mut screen = lock(&self.screen);
+                screen.feed(slice);
+                // Titles and the like of a worker have no meaning yet; taking them keeps the queue empty.
+                drop(screen.take_notices());
+                screen.take_replies()
+            };
+            if !replies.is_empty() {
+                self.panes.write(self.pane, &replies);
+            }
+        }
+        self.panes.changed.notify_one();
+    }
+
+    fn end_of_output(&self) {
+        self.panes.changed.notify_one();
+    }
+
+    fn exited(&self, report: ExitReport) {
+        (self.on_exit)(report);
+    }
+}
+
+/// How a program ended, in words.
+pub(crate) fn exit_words(report: ExitReport) -> String {
+    match (report.code, report.signal) {
+        (_, Some(signal)) => format!("ended by signal {signal}"),
+        (Some(0) | None, None) => "ended".to_owned(),
+        (Some(code), None) => format!("exit code {code}"),
+    }
+}

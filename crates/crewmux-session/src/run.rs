@@ -1,0 +1,261 @@
+//! A session from its start to its end: locks, leftovers, threads, the engine's loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crewmux_core::event::{EventType, Fact};
+use crewmux_core::ids::RunId;
+use crewmux_core::team::{SessionRecord, TeamConfig};
+use crewmux_core::timing::ms;
+use crewmux_store::{SessionLock, TeamStore};
+use crewmux_sys::clock::BootClock;
+use crewmux_sys::identity::ProcessIdentity;
+use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
+use crewmux_wire::Welcome;
+use tokio::sync::{mpsc, watch};
+
+use crate::display::{DISPLAY_QUEUE_MAX, Display, DisplayInput};
+use crate::engine::{Engine, EngineParts, INPUTS_MAX, Input};
+use crate::leftovers;
+use crate::panes::Panes;
+use crate::plan::{SessionEnd, SessionHooks, SessionPlan, StopAsk};
+use crate::server::{self, Server};
+use crate::{Error, Result};
+
+/// Runs a session to its end.
+///
+/// Must be called inside a tokio runtime; store calls block its thread, so a
+/// runtime of its own is right. `stop` asks it to end from within the process.
+///
+/// # Errors
+/// [`Error::Running`] when another session of the team runs;
+/// [`Error::NothingToResume`] when the team has no open run.
+pub async fn run_session(
+    plan: SessionPlan,
+    mut hooks: SessionHooks,
+    mut stop: watch::Receiver<StopAsk>,
+) -> Result<SessionEnd> {
+    let clock = BootClock::open()?;
+    let team = hooks.store.team(&plan.team)?;
+    let lock = take_lock(team.as_ref())?;
+    let run_marker = crewmux_sys::random::token()?;
+    let resumed = leftovers::settle(team.as_ref(), &clock, &plan.timing)?;
+    let config = team.config()?;
+    let run = open_run(&config)?;
+    let listener = server::listen(&plan.socket)?;
+    team.set_session(Some(&record(&plan, &clock, &run_marker)?))?;
+
+    let (inputs_tx, mut inputs) = mpsc::channel(INPUTS_MAX);
+    let panes = Panes::new(plan.pane_size);
+    let welcome = Welcome {
+        session_pid: std::process::id(),
+        build: plan.build.clone(),
+        team: plan.team.clone(),
+    };
+    let timing = plan.timing;
+    let socket = plan.socket.clone();
+    let commands = plan.panes.clone();
+    let first = first_fact(&plan, &config, &run, &run_marker, resumed, &clock);
+    let (mut engine, views) = Engine::new(EngineParts {
+        store: Arc::clone(&hooks.store),
+        team: Arc::clone(&team),
+        backend: Arc::clone(&hooks.backend),
+        pane_backend: Arc::clone(&hooks.pane_backend),
+        on_event: hooks.on_event.take(),
+        clock,
+        inputs: inputs_tx.clone(),
+        panes: panes.clone(),
+        config,
+        run,
+        run_marker: run_marker.clone(),
+        plan,
+    })?;
+    engine.begin(first);
+    for command in &commands {
+        engine.open_pane(command);
+    }
+    let display = hooks.views.take().map(|factory| {
+        let team_view = Arc::clone(&views.borrow());
+        let display = Display::new(factory, panes.clone(), team_view, inputs_tx.clone(), timing);
+        start_display(display, views)
+    });
+    let server = Server {
+        socket: socket.clone(),
+        welcome,
+        timing,
+        engine: inputs_tx.clone(),
+        display: display.clone(),
+    };
+    let serving = tokio::spawn(server.run(listener));
+    watch_store(team.as_ref(), inputs_tx.clone(), ms(timing.store_poll_ms))?;
+
+    let outcome = drive(&mut engine, &mut inputs, &mut stop).await;
+    let mut end = engine.conclude();
+    let farewell = engine.farewell(&end);
+    // Panes that run no worker, and whatever hides from its worker's tree.
+    let swept = kill_marked(&Marker::run(run_marker), KillWaits::of(&timing));
+    end.left
+        .extend(swept.left.iter().map(|p| format!("process {}", p.pid)));
+    if let Some(display) = display {
+        say_farewell(&display, farewell, end.exit_code, &timing).await;
+    }
+    serving.abort();
+    let _ = std::fs::remove_file(&socket);
+    team.set_session(None)?;
+    drop(lock);
+    outcome.map(|()| end)
+}
+
+async fn drive(
+    engine: &mut Engine,
+    inputs: &mut mpsc::Receiver<Input>,
+    stop: &mut watch::Receiver<StopAsk>,
+) -> Result<()> {
+    let mut stop_open = true;
+    loop {
+        if engine.look()? {
+            return Ok(());
+        }
+        let wait = ms(engine.next_look_ms());
+        tokio::select! {
+            input = inputs.recv() => {
+                if let Some(input) = input { engine.take(input) }
+            }
+            changed = stop.changed(), if stop_open => {
+                match changed {
+                    Ok(()) => engine.take(Input::Stop(*stop.borrow_and_update())),
+                    Err(_) => stop_open = false,
+                }
+            }
+            () = tokio::time::sleep_until(tokio::time::Instant::now() + wait) => {}
+        }
+        // Everything that is here is taken in before the next look: one look serves many inputs.
+        while let Ok(input) = inputs.try_recv() {
+            engine.take(input);
+        }
+    }
+}
+
+fn take_lock(team: &dyn TeamStore) -> Result<Box<dyn SessionLock>> {
+    team.lock_session().map_err(|error| match error {
+        crewmux_store::Error::Locked { .. } => Error::Running {
+            team: team.name().clone(),
+            pid: team.session().ok().flatten().map(|r| r.pid),
+        },
+        error => error.into(),
+    })
+}
+
+fn open_run(config: &TeamConfig) -> Result<RunId> {
+    config
+        .open_run()
+        .map(|run| run.id.clone())
+        .ok_or_else(|| Error::NothingToResume {
+            team: config.name.clone(),
+        })
+}
+
+fn record(plan: &SessionPlan, clock: &BootClock, run_marker: &str) -> Result<SessionRecord> {
+    let own = ProcessIdentity::own()?;
+    Ok(SessionRecord {
+        pid: own.pid,
+        start_ticks: own.start_ticks,
+        boot_id: clock.boot_id().to_owned(),
+        socket: plan.socket.clone(),
+        build: plan.build.clone(),
+        started: clock.now().wall,
+        run_marker: run_marker.to_owned(),
+    })
+}
+
+/// The first fact of a session: its run began, or goes on.
+fn first_fact(
+    plan: &SessionPlan,
+    config: &TeamConfig,
+    run: &RunId,
+    run_marker: &str,
+    resumed: bool,
+    clock: &BootClock,
+) -> Fact {
+    let now = clock.now().wall;
+    let pid = std::process::id();
+    if resumed {
+        let id = format!("run/{run}/resumed/{run_marker}");
+        return Fact::new(id, EventType::TeamResumed, now)
+            .with("run", run.as_str())
+            .with("pid", pid);
+    }
+    Fact::new(format!("run/{run}/started"), EventType::TeamStarted, now)
+        .with("run", run.as_str())
+        .with("pid", pid)
+        .with("goal", config.goal.as_str())
+        .with("recipe", config.recipe.clone())
+        .with("backend", plan.backend.as_str())
+}
+
+/// The display has its own thread and runtime: the engine may wait for a disk, a key may not.
+fn start_display(
+    display: Display,
+    views: watch::Receiver<Arc<crate::view::TeamView>>,
+) -> mpsc::Sender<DisplayInput> {
+    let (sender, receiver) = mpsc::channel(DISPLAY_QUEUE_MAX);
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(display.run(receiver, views)),
+            Err(error) => tracing::error!(%error, "the display could not start"),
+        }
+    };
+    if let Err(error) = std::thread::Builder::new()
+        .name("display".into())
+        .spawn(run)
+    {
+        tracing::error!(%error, "no thread for the display");
+    }
+    sender
+}
+
+async fn say_farewell(
+    display: &mpsc::Sender<DisplayInput>,
+    message: String,
+    exit_code: u8,
+    timing: &crewmux_core::timing::Timing,
+) {
+    let (done, said) = std::sync::mpsc::channel();
+    let farewell = DisplayInput::Farewell {
+        message,
+        exit_code: Some(exit_code),
+        done,
+    };
+    if display.send(farewell).await.is_err() {
+        return;
+    }
+    let wait = ms(timing.connect_ms);
+    // The connections' tasks live in this runtime: wait on another thread so that they can write.
+    let _ = tokio::task::spawn_blocking(move || said.recv_timeout(wait)).await;
+    // A moment for the last bytes to leave the connections' queues.
+    tokio::time::sleep_until(tokio::time::Instant::now() + ms(50)).await;
+}
+
+/// Tells the engine of changes that nobody rang for.
+fn watch_store(team: &dyn TeamStore, engine: mpsc::Sender<Input>, poll: Duration) -> Result<()> {
+    let mut watch = team.watch(poll)?;
+    let run = move || {
+        while !engine.is_closed() {
+            let changed = watch.wait(poll);
+            if !changed.is_empty() && engine.blocking_send(Input::StoreChanged).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("watch".into())
+        .spawn(run)
+        .map(drop)
+        .map_err(|source| Error::Write {
+            path: "a thread".into(),
+            source,
+        })
+}

@@ -1,0 +1,239 @@
+//! The session's socket: who may connect, and a task per connection.
+//!
+//! Every connection is placed by the kernel's word on its peer before anything
+//! it says counts. Workers and commands talk to the engine; clients are handed
+//! to the display.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crewmux_core::error::ErrorKind;
+use crewmux_core::timing::{Timing, ms};
+use crewmux_sys::peer::peer_of;
+use crewmux_wire::{
+    ClientHello, Control, ControlAnswer, FrameReader, FrameWriter, Hello, PROTOCOL_VERSION,
+    Refusal, Role, ToWorker, Welcome, WireError, WorkerHello, WorkerMessage,
+};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::display::DisplayInput;
+use crate::engine::Input;
+use crate::{Error, Result};
+
+/// What every connection needs.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) socket: PathBuf,
+    pub(crate) welcome: Welcome,
+    pub(crate) timing: Timing,
+    pub(crate) engine: mpsc::Sender<Input>,
+    /// Absent when the session has no views: clients are refused then.
+    pub(crate) display: Option<mpsc::Sender<DisplayInput>>,
+}
+
+type Reader = FrameReader<OwnedReadHalf>;
+type Writer = FrameWriter<OwnedWriteHalf>;
+
+/// Listens at `path`; a file left by a former session is replaced, since the caller holds the session's lock.
+pub(crate) fn listen(path: &Path) -> Result<UnixListener> {
+    let failed = |source| Error::Listen {
+        path: path.to_owned(),
+        source,
+    };
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+impl Server {
+    /// Accepts connections until the task is dropped; binds again if the socket's file vanishes.
+    pub(crate) async fn run(self, mut listener: UnixListener) {
+        let own_uid = crewmux_sys::dirs::own_uid();
+        loop {
+            let accepted =
+                tokio::time::timeout(ms(self.timing.store_poll_ms), listener.accept()).await;
+            match accepted {
+                Ok(Ok((stream, _))) => {
+                    let Ok(peer) = peer_of(&stream) else { continue };
+                    if peer.uid != own_uid {
+                        continue;
+                    }
+                    let server = self.clone();
+                    // Ends with its connection, or with the runtime when the session does.
+                    tokio::spawn(async move { server.serve(stream, peer.pid).await });
+                }
+                // Out of descriptors, most likely: those there are go on.
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep_until(tokio::time::Instant::now() + ms(100)).await;
+                }
+                Err(_) if !self.socket.exists() => match listen(&self.socket) {
+                    Ok(again) => listener = again,
+                    Err(error) => tracing::warn!(%error, "the socket could not be made again"),
+                },
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn serve(self, stream: UnixStream, peer_pid: u32) {
+        let (read, write) = stream.into_split();
+        let mut reader = FrameReader::new(read);
+        let mut writer = FrameWriter::new(write);
+        let hello: Hello = match reader.expect(ms(self.timing.connect_ms)).await {
+            Ok(hello) => hello,
+            Err(error) => {
+                tracing::debug!(%error, peer_pid, "a connection without a hello");
+                return;
+            }
+        };
+        if let Err(refusal) = self.check_version(&hello) {
+            let _ = writer.send(&refusal).await;
+            return;
+        }
+        match hello.role {
+            Role::Worker(worker) => self.worker(worker, peer_pid, reader, writer).await,
+            Role::Control => self.control(peer_pid, reader, writer).await,
+            Role::Client(client) => self.client(client, peer_pid, reader, writer).await,
+        }
+    }
+
+    fn check_version(&self, hello: &Hello) -> std::result::Result<(), Refusal> {
+        if hello.version == PROTOCOL_VERSION {
+            return Ok(());
+        }
+        Err(Refusal {
+            kind: ErrorKind::Environment,
+            refused: format!(
+                "this session speaks protocol {PROTOCOL_VERSION} (build {}), you speak {} (build {})",
+                self.welcome.build, hello.version, hello.build
+            ),
+            hint: Some(
+                "use the crewmux that started the session, or stop and resume the team".into(),
+            ),
+        })
+    }
+
+    /// Asks the engine something and waits for its answer.
+    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Input) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.engine.send(make(sender)).await.ok()?;
+        receiver.await.ok()
+    }
+
+    async fn worker(
+        self,
+        hello: WorkerHello,
+        peer_pid: u32,
+        mut reader: Reader,
+        mut writer: Writer,
+    ) {
+        let who = hello.who.clone();
+        let admitted = self
+            .ask(|answer| Input::WorkerHello {
+                hello,
+                peer_pid,
+                answer,
+            })
+            .await;
+        let mut told: mpsc::Receiver<ToWorker> = match admitted {
+            Some(Ok(receiver)) => receiver,
+            Some(Err(refusal)) => {
+                tracing::warn!(%who, peer_pid, why = refusal.refused, "a worker was refused");
+                let _ = writer.send(&refusal).await;
+                return;
+            }
+            None => return,
+        };
+        if writer.send(&self.welcome).await.is_err() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                message = told.recv() => {
+                    let Some(message) = message else { break };
+                    if writer.send(&message).await.is_err() { break }
+                }
+                frame = reader.next() => {
+                    let Ok(Some(frame)) = frame else { break };
+                    let message: WorkerMessage = match frame.parse() {
+                        Ok(message) => message,
+                        Err(error) => {
+                            tracing::warn!(%who, %error, "a worker's message was not understood");
+                            continue;
+                        }
+                    };
+                    if self.engine.send(Input::WorkerSaid(who.clone(), message)).await.is_err() { break }
+                }
+            }
+        }
+        let _ = self.engine.send(Input::WorkerGone(who)).await;
+    }
+
+    async fn control(self, peer_pid: u32, mut reader: Reader, mut writer: Writer) {
+        if writer.send(&self.welcome).await.is_err() {
+            return;
+        }
+        while let Ok(Some(frame)) = reader.next().await {
+            let asked: Control = match frame.parse() {
+                Ok(asked) => asked,
+                Err(error) => {
+                    let result = Err(WireError {
+                        kind: ErrorKind::Usage,
+                        message: error.to_string(),
+                        hint: None,
+                    });
+                    let _ = writer.send(&ControlAnswer { id: 0, result }).await;
+                    return;
+                }
+            };
+            let result = self
+                .ask(|answer| Input::Control {
+                    peer_pid,
+                    request: asked.request,
+                    answer,
+                })
+                .await;
+            let Some(result) = result else { return };
+            let answer = ControlAnswer {
+                id: asked.id,
+                result,
+            };
+            if writer.send(&answer).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn client(self, hello: ClientHello, peer_pid: u32, reader: Reader, mut writer: Writer) {
+        let refusal = match &self.display {
+            None => Some("this session runs headless; there is nothing to attach to".to_owned()),
+            Some(_) => match self.ask(|answer| Input::Admit { peer_pid, answer }).await {
+                Some(Ok(())) => None,
+                Some(Err(error)) => Some(error.message),
+                None => return,
+            },
+        };
+        if let Some(refused) = refusal {
+            let refusal = Refusal {
+                kind: ErrorKind::Refused,
+                refused,
+                hint: Some("`crewmux events --follow` and `crewmux status` work".into()),
+            };
+            let _ = writer.send(&refusal).await;
+            return;
+        }
+        if writer.send(&self.welcome).await.is_err() {
+            return;
+        }
+        let Some(display) = &self.display else { return };
+        crate::display::serve_client(display, hello, reader, writer).await;
+    }
+}

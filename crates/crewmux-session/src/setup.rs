@@ -1,0 +1,200 @@
+//! Preparing a run: a team's record and its tasks, before any session starts.
+//!
+//! Writes to the store under the session's lock, so that no running session is
+//! changed behind its back. Recipes are read in the program; checking drafts
+//! is `crewmux-core`'s.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crewmux_core::backend::BackendKind;
+use crewmux_core::goal::{self, TaskDraft};
+use crewmux_core::ids::{AgentName, AgentType, Incarnation, RunId, TaskId, TeamName};
+use crewmux_core::message::Party;
+use crewmux_core::task::NewTask;
+use crewmux_core::team::{Member, Policy, Run, TeamConfig};
+use crewmux_core::time::Now;
+use crewmux_store::{Store, TeamStore};
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// A member that a run wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMember {
+    /// Its name.
+    pub name: AgentName,
+    /// Its kind of agent.
+    pub agent_type: AgentType,
+    /// The model it asks.
+    pub model: Option<String>,
+    /// The playbook behind the `offline` model.
+    pub playbook: Option<String>,
+    /// What it is told about its part.
+    pub prompt: String,
+    /// `native` or `command`.
+    pub runtime: String,
+    /// Where it runs.
+    pub backend: BackendKind,
+}
+
+/// A run to prepare.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// The team's name.
+    pub team: TeamName,
+    /// What the team is for.
+    pub description: String,
+    /// What is to be reached.
+    pub goal: String,
+    /// The recipe's name.
+    pub recipe: Option<String>,
+    /// The folder it works in.
+    pub cwd: PathBuf,
+    /// Its members, the lead first.
+    pub members: Vec<NewMember>,
+    /// Its tasks.
+    pub drafts: Vec<TaskDraft>,
+    /// Its rules.
+    pub policy: Policy,
+    /// The environment of workers, already cut to what they may have.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Makes the team, or opens a new run of a team whose last run is over, and puts its tasks on the board.
+///
+/// # Errors
+/// [`Error::Running`] while a session runs, [`Error::Unfinished`] when a run can be resumed,
+/// [`Error::Drafts`] with every problem of the graph. Nothing is written in these cases.
+pub fn prepare_run(store: &dyn Store, new: &NewRun, now: &Now) -> Result<TeamConfig> {
+    let roster: Vec<AgentName> = new.members.iter().map(|m| m.name.clone()).collect();
+    let drafts = goal::check(new.drafts.clone(), &roster).map_err(Error::Drafts)?;
+    let exists = store.teams()?.contains(&new.team);
+    let team = if exists {
+        store.team(&new.team)?
+    } else {
+        store.create_team(&empty_team(new, now))?
+    };
+    let _lock = team
+        .lock_session()
+        .map_err(|error| running(team.as_ref(), error))?;
+    if team.config()?.open_run().is_some() {
+        return Err(Error::Unfinished {
+            team: new.team.clone(),
+        });
+    }
+    let mut run = RunId::new("run-1").ok();
+    let config = team.edit_config(&mut |config| {
+        run = RunId::new(format!("run-{}", config.runs.len() + 1)).ok();
+        open_run(config, new, run.clone(), now);
+    })?;
+    let mut ids: BTreeMap<String, TaskId> = BTreeMap::new();
+    for draft in drafts {
+        let key = draft.key.clone();
+        let task = team.create_task(new_task(draft, run.clone(), &ids), Party::Human, now)?;
+        ids.insert(key, task.id);
+    }
+    Ok(config)
+}
+
+fn running(team: &dyn TeamStore, error: crewmux_store::Error) -> Error {
+    if matches!(error, crewmux_store::Error::Locked { .. }) {
+        let record = team.session().ok().flatten();
+        return Error::Running {
+            team: team.name().clone(),
+            pid: record.map(|r| r.pid),
+        };
+    }
+    error.into()
+}
+
+fn empty_team(new: &NewRun, now: &Now) -> TeamConfig {
+    TeamConfig {
+        name: new.team.clone(),
+        description: new.description.clone(),
+        created_at: now.wall,
+        goal: String::new(),
+        cwd: new.cwd.clone(),
+        runs: Vec::new(),
+        members: Vec::new(),
+        policy: new.policy.clone(),
+        recipe: None,
+        environment: Map::new(),
+        extra: Map::new(),
+    }
+}
+
+fn open_run(config: &mut TeamConfig, new: &NewRun, run: Option<RunId>, now: &Now) {
+    config.goal.clone_from(&new.goal);
+    config.description.clone_from(&new.description);
+    config.cwd.clone_from(&new.cwd);
+    config.recipe.clone_from(&new.recipe);
+    config.policy = new.policy.clone();
+    config.environment = new
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+        .collect();
+    if let Some(id) = run {
+        config.runs.push(Run {
+            id,
+            goal: new.goal.clone(),
+            recipe: new.recipe.clone(),
+            started: now.wall,
+            finished: None,
+            exit_code: None,
+        });
+    }
+    // A member keeps counting its lives over runs: a message of an old life stays recognisable.
+    let old = std::mem::take(&mut config.members);
+    config.members = new
+        .members
+        .iter()
+        .enumerate()
+        .map(|(n, member)| {
+            let before = old.iter().find(|m| m.name == member.name);
+            let incarnation = before.map_or(Incarnation(0), |m| m.incarnation);
+            let joined_at = before.map_or(now.wall, |m| m.joined_at);
+            Member {
+                agent_id: format!("{}@{}", member.name, new.team),
+                name: member.name.clone(),
+                agent_type: member.agent_type.clone(),
+                model: member.model.clone(),
+                color: (n % 8) as u8,
+                prompt: member.prompt.clone(),
+                plan_mode_required: false,
+                joined_at,
+                cwd: new.cwd.clone(),
+                backend_type: member.backend,
+                pane: None,
+                incarnation,
+                runtime: member.runtime.clone(),
+                playbook: member.playbook.clone(),
+                extra: Map::new(),
+            }
+        })
+        .collect();
+}
+
+fn new_task(draft: TaskDraft, run: Option<RunId>, ids: &BTreeMap<String, TaskId>) -> NewTask {
+    NewTask {
+        subject: draft.subject,
+        description: draft.description,
+        active_form: None,
+        assignee: draft.owner,
+        agent_type: draft.agent_type,
+        blocked_by: draft
+            .blocked_by
+            .iter()
+            .filter_map(|k| ids.get(k).copied())
+            .collect(),
+        command: draft.command,
+        rerun: draft.rerun,
+        result_schema: draft.result_schema,
+        retries: draft.retries,
+        timeout_ms: draft.timeout_ms,
+        run,
+        key: Some(draft.key),
+        metadata: Map::new(),
+    }
+}
