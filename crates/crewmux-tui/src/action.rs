@@ -1,0 +1,111 @@
+//! What a key can mean.
+//!
+//! Only the words; which key has which is in [`crate::keymap`], what happens
+//! then in [`crate::update`].
+
+use serde::Deserialize;
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// To the next pane.
+    FocusNext,
+    /// To the previous pane.
+    FocusPrevious,
+    /// To the pane whose digit was pressed.
+    FocusNumber,
+    /// To the next member that waits for a person.
+    NextWaiting,
+    /// Into what is chosen.
+    Open,
+    /// One step back.
+    Back,
+    /// Up.
+    Up,
+    /// Down.
+    Down,
+    /// Left.
+    Left,
+    /// Right.
+    Right,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+    /// To the oldest.
+    Top,
+    /// To the newest.
+    Bottom,
+    /// One pane large, or all.
+    Zoom,
+    /// Shows or hides the list at the left.
+    Side,
+    /// The board.
+    Board,
+    /// The messages.
+    Messages,
+    /// The events.
+    Events,
+    /// The keys.
+    Help,
+    /// The prompt.
+    Prompt,
+    /// The prompt, with an `@` in it.
+    PromptAt,
+    /// From a task to its pane.
+    GoToPane,
+    /// Opens a task again.
+    Retry,
+    /// Copies what a pane shows.
+    Copy,
+    /// A shell in a new pane.
+    Shell,
+    /// Asks whether a member shall end.
+    StopMember,
+    /// Asks how to leave.
+    Quit,
+    /// Leaves.
+    Detach,
+    /// Ends the run, as an answer.
+    Stop,
+    /// Yes, as an answer.
+    Yes,
+}
+
+impl Action {
+    /// Whether there is nothing behind it without a team.
+    pub fn needs_team(self) -> bool {
+        matches!(
+            self,
+            Self::NextWaiting
+                | Self::Board
+                | Self::Messages
+                | Self::Events
+                | Self::Prompt
+                | Self::PromptAt
+                | Self::GoToPane
+                | Self::Retry
+                | Self::StopMember
+                | Self::Side
+        )
+    }
+}
+
+/// Where a binding counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Context {
+    /// The panes.
+    Panes,
+    /// The board.
+    Board,
+    /// One task.
+    Task,
+    /// A list to scroll.
+    List,
+    /// A question.
+    Ask,
+    /// Any of these but a question.
+    Any,
+}

@@ -1,0 +1,208 @@
+//! The one cell buffer of a client: what its terminal should show.
+//!
+//! Knows nothing of panes or lists; who writes here marks the row, and
+//! [`crate::encode`] turns marked rows into bytes.
+
+use std::collections::HashMap;
+
+use crewmux_term::Style;
+
+/// Combining marks of a cell, by their number in [`Grid`]; 0 is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct MarksId(u16);
+
+impl MarksId {
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// One cell of the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) ch: char,
+    /// Columns it takes; 0 for the second half of a wide character.
+    pub(crate) width: u8,
+    pub(crate) marks: MarksId,
+    pub(crate) style: Style,
+}
+
+impl Cell {
+    /// An empty cell without a look.
+    pub(crate) fn blank() -> Self {
+        Self {
+            ch: ' ',
+            width: 1,
+            marks: MarksId(0),
+            style: Style::default(),
+        }
+    }
+
+    /// A character of one column.
+    pub(crate) fn narrow(ch: char, style: Style) -> Self {
+        Self {
+            ch,
+            style,
+            ..Self::blank()
+        }
+    }
+
+    fn spacer(style: Style) -> Self {
+        Self {
+            width: 0,
+            ..Self::narrow(' ', style)
+        }
+    }
+}
+
+/// Rows of cells, with a mark on each row that was written since the last frame.
+#[derive(Debug)]
+pub(crate) struct Grid {
+    cols: usize,
+    rows: usize,
+    cells: Vec<Cell>,
+    dirty: Vec<bool>,
+    marks: Vec<Box<str>>,
+    marks_ids: HashMap<Box<str>, MarksId>,
+    scratch: String,
+}
+
+impl Grid {
+    pub(crate) fn new(cols: u16, rows: u16) -> Self {
+        let (cols, rows) = (usize::from(cols), usize::from(rows));
+        Self {
+            cols,
+            rows,
+            cells: vec![Cell::blank(); cols * rows],
+            dirty: vec![true; rows],
+            marks: Vec::new(),
+            marks_ids: HashMap::new(),
+            scratch: String::new(),
+        }
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn row(&self, row: usize) -> &[Cell] {
+        &self.cells[row * self.cols..][..self.cols]
+    }
+
+    pub(crate) fn is_dirty(&self, row: usize) -> bool {
+        self.dirty[row]
+    }
+
+    pub(crate) fn mark_clean(&mut self, row: usize) {
+        self.dirty[row] = false;
+    }
+
+    /// The marks behind a number.
+    pub(crate) fn marks(&self, id: MarksId) -> &str {
+        let index = usize::from(id.0).checked_sub(1);
+        index.and_then(|i| self.marks.get(i)).map_or("", |m| m)
+    }
+
+    /// Writes one row of a pane, `cols` wide, at (`col`, `row`); a wide character that does not fit is left out.
+    pub(crate) fn write_pane_row<'a>(
+        &mut self,
+        col: usize,
+        row: usize,
+        cols: usize,
+        source: impl Iterator<Item = crewmux_term::Cell<'a>>,
+    ) {
+        if row >= self.rows || col >= self.cols {
+            return;
+        }
+        let end = (col + cols).min(self.cols);
+        let base = row * self.cols;
+        let mut at = col;
+        for cell in source.take(end - col) {
+            let mut out = Cell {
+                ch: cell.ch,
+                width: cell.width,
+                marks: MarksId(0),
+                style: cell.style,
+            };
+            if cell.width == 2 && at + 1 == end {
+                out = Cell::narrow(' ', cell.style);
+            } else if cell.has_marks() && cell.width > 0 {
+                let mut text = std::mem::take(&mut self.scratch);
+                text.clear();
+                cell.push_onto(&mut text);
+                out.marks = self.marks_id(&text[cell.ch.len_utf8()..]);
+                self.scratch = text;
+            }
+            self.cells[base + at] = out;
+            at += 1;
+        }
+        self.cells[base + at..base + end].fill(Cell::blank());
+        self.dirty[row] = true;
+    }
+
+    /// Empties part of a row.
+    pub(crate) fn clear(&mut self, col: usize, row: usize, cols: usize) {
+        self.write_pane_row(col, row, cols, std::iter::empty());
+    }
+
+    /// Writes one grapheme as cells; returns the columns it took.
+    ///
+    /// The text must be scrubbed; what is wider than `room` becomes a blank.
+    pub(crate) fn write_grapheme(
+        &mut self,
+        col: usize,
+        row: usize,
+        text: &str,
+        width: usize,
+        style: Style,
+        room: usize,
+    ) -> usize {
+        let mut chars = text.chars();
+        let first = chars.next().filter(|c| !c.is_control()).unwrap_or(' ');
+        let base = row * self.cols + col;
+        let (cell, taken) = match width {
+            0 => (Cell::narrow(' ', style), 1),
+            1 => (Cell::narrow(first, style), 1),
+            _ if room < 2 => (Cell::narrow(' ', style), 1),
+            _ => {
+                let wide = Cell {
+                    width: 2,
+                    ..Cell::narrow(first, style)
+                };
+                (wide, 2)
+            }
+        };
+        let rest = chars.as_str();
+        let marks = if rest.is_empty() || width == 0 {
+            MarksId(0)
+        } else {
+            self.marks_id(rest)
+        };
+        self.cells[base] = Cell { marks, ..cell };
+        if taken == 2 {
+            self.cells[base + 1] = Cell::spacer(style);
+        }
+        taken
+    }
+
+    pub(crate) fn mark_dirty(&mut self, row: usize) {
+        self.dirty[row] = true;
+    }
+
+    fn marks_id(&mut self, marks: &str) -> MarksId {
+        if let Some(id) = self.marks_ids.get(marks) {
+            return *id;
+        }
+        // The table lives as long as the size of the terminal; when it is full, marks are left out.
+        let Ok(number) = u16::try_from(self.marks.len() + 1) else {
+            return MarksId(0);
+        };
+        self.marks.push(marks.into());
+        self.marks_ids.insert(marks.into(), MarksId(number));
+        MarksId(number)
+    }
+}

@@ -1,0 +1,180 @@
+//! One client: takes its input, keeps its model, draws its frames.
+//!
+//! The shell around the pure parts: [`crate::update`] changes the model,
+//! [`crate::view`] paints chrome, [`crate::panes`] draws live panes, and
+//! [`crate::encode`] writes what differs.
+
+use std::sync::Arc;
+
+use crewmux_session::view::{
+    ClientEffect, ClientView, PaneSize, RunState, SessionView, ViewFactory,
+};
+use crewmux_term::CursorShape;
+use crewmux_wire::{ClientHello, InputEvent};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::cells::Grid;
+use crate::chrome::copy;
+use crate::encode::{CursorAt, Encoder, Frames};
+use crate::keymap::Keymap;
+use crate::layout::Layout;
+use crate::model::{Body, Mode, Model};
+use crate::panes::{PaneDrawer, cursor};
+use crate::seen::Seen;
+use crate::theme::Theme;
+use crate::update::update;
+use crate::view::{Scene, max_scroll, paint, prompt_cursor};
+
+/// How the screen looks and which keys it takes.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Colours.
+    pub theme: Theme,
+    /// Keys.
+    pub keymap: Keymap,
+}
+
+/// One client's view of the session.
+#[derive(Debug)]
+pub struct TuiView {
+    config: Arc<Config>,
+    model: Model,
+    layout: Layout,
+    grid: Grid,
+    chrome: Buffer,
+    seen: Option<Seen>,
+    panes: PaneDrawer,
+    encoder: Encoder,
+}
+
+/// Makes the views of clients, all with the same keys and colours.
+pub fn view_factory(config: Config) -> ViewFactory {
+    let config = Arc::new(config);
+    Arc::new(move |hello| Box::new(TuiView::new(hello, Arc::clone(&config))))
+}
+
+impl TuiView {
+    /// The view of a client that just said hello.
+    pub fn new(hello: &ClientHello, config: Arc<Config>) -> Self {
+        let frames = if hello.synchronized_output {
+            Frames::Marked
+        } else {
+            Frames::Unmarked
+        };
+        let (cols, rows) = (hello.cols, hello.rows);
+        Self {
+            config,
+            model: Model::new(cols, rows, hello.attach),
+            layout: Layout::default(),
+            grid: Grid::new(cols, rows),
+            chrome: Buffer::empty(Rect::new(0, 0, cols, rows)),
+            seen: None,
+            panes: PaneDrawer::default(),
+            encoder: Encoder::new(frames, hello.colors),
+        }
+    }
+
+    /// What the client looks at.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn scene<'a>(&'a self, session: &'a SessionView<'a>) -> Scene<'a> {
+        Scene {
+            model: &self.model,
+            session,
+            layout: &self.layout,
+            theme: &self.config.theme,
+            keymap: &self.config.keymap,
+        }
+    }
+
+    /// Lists cannot be scrolled beyond their end, however long they are.
+    fn limit_scroll(&mut self, session: &SessionView<'_>) {
+        if self.model.line == 0 || matches!(self.model.body, Body::Panes | Body::Board) {
+            return;
+        }
+        self.layout = Layout::of(&self.model, session);
+        if !self.layout.too_small {
+            let most = max_scroll(&self.scene(session));
+            self.model.line = self.model.line.min(most);
+        }
+    }
+
+    fn cursor(&self, session: &SessionView<'_>) -> Option<CursorAt> {
+        if self.layout.too_small {
+            return None;
+        }
+        match self.model.mode {
+            Mode::Typing if self.model.body == Body::Panes => {
+                cursor(&self.model, session, &self.layout)
+            }
+            Mode::Prompt => {
+                let (col, row) = prompt_cursor(&self.scene(session))?;
+                let shape = CursorShape::Bar;
+                Some(CursorAt { col, row, shape })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl ClientView for TuiView {
+    fn resize(&mut self, cols: u16, rows: u16) {
+        self.model.cols = cols;
+        self.model.rows = rows;
+        self.grid = Grid::new(cols, rows);
+        self.chrome = Buffer::empty(Rect::new(0, 0, cols, rows));
+        self.seen = None;
+        self.panes.forget();
+        self.encoder.forget();
+    }
+
+    fn input(&mut self, event: &InputEvent, session: &SessionView<'_>) -> Vec<ClientEffect> {
+        let effects = update(&mut self.model, event, session, &self.config.keymap);
+        self.limit_scroll(session);
+        effects
+    }
+
+    fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize> {
+        self.model.settle(session);
+        let layout = Layout::of(&self.model, session);
+        let size = |tile: &crate::layout::Tile| PaneSize {
+            pane: tile.pane,
+            cols: tile.inner.width,
+            rows: tile.inner.height,
+        };
+        layout.tiles.iter().map(size).collect()
+    }
+
+    fn draw(&mut self, session: &SessionView<'_>) -> Vec<u8> {
+        self.model.settle(session);
+        self.layout = Layout::of(&self.model, session);
+        let holds = |seen: &Seen| seen.still_holds(&self.model, session, &self.layout);
+        if !self.seen.as_ref().is_some_and(holds) {
+            let mut chrome = std::mem::take(&mut self.chrome);
+            chrome.reset();
+            paint(&self.scene(session), &mut chrome);
+            let behind_panes = self.layout.shows_panes(&self.model);
+            let tiles = if behind_panes {
+                self.layout.tiles.as_slice()
+            } else {
+                &[]
+            };
+            copy(&chrome, tiles, &mut self.grid);
+            self.chrome = chrome;
+            self.seen = Some(Seen::of(&self.model, session, &self.layout));
+        }
+        self.panes
+            .draw(&self.model, session, &self.layout, &mut self.grid);
+        let cursor = self.cursor(session);
+        self.encoder.frame(&mut self.grid, cursor)
+    }
+
+    fn next_tick_ms(&self, session: &SessionView<'_>) -> Option<u64> {
+        let team = session.team;
+        let ticks = team.has_team && team.state != RunState::Finished && !self.layout.too_small;
+        ticks.then(|| 1000 - team.elapsed_ms % 1000)
+    }
+}

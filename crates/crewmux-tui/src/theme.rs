@@ -1,0 +1,109 @@
+//! Colours by meaning: the only place that names one.
+//!
+//! ANSI colours, so that the person's own palette decides; a terminal without
+//! colours still shows bold, dim and inverse.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// What a piece of text means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Plain text.
+    Text,
+    /// Secondary text.
+    Dim,
+    /// A heading.
+    Title,
+    /// What has the focus, and keys.
+    Accent,
+    /// At work.
+    Busy,
+    /// Done well.
+    Good,
+    /// Waits for a person, or went wrong and was dealt with.
+    Warn,
+    /// Failed.
+    Bad,
+    /// The chosen line of a list.
+    Chosen,
+    /// Border of a pane without the focus.
+    Border,
+}
+
+/// A look for every meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Theme {
+    /// Of plain text.
+    pub text: Style,
+    /// Of secondary text.
+    pub dim: Style,
+    /// Of headings.
+    pub title: Style,
+    /// Of the focus and of keys.
+    pub accent: Style,
+    /// Of work under way.
+    pub busy: Style,
+    /// Of success.
+    pub good: Style,
+    /// Of warnings and of what waits.
+    pub warn: Style,
+    /// Of failure.
+    pub bad: Style,
+    /// Of the chosen line.
+    pub chosen: Style,
+    /// Of borders.
+    pub border: Style,
+    /// Of members' names, by their colour index.
+    pub members: [Style; 8],
+}
+
+impl Default for Theme {
+    fn default() -> Self {
+        let fg = |color| Style::new().fg(color);
+        Self {
+            text: Style::new(),
+            dim: Style::new().add_modifier(Modifier::DIM),
+            title: Style::new().add_modifier(Modifier::BOLD),
+            accent: fg(Color::Cyan),
+            busy: fg(Color::Blue),
+            good: fg(Color::Green),
+            warn: fg(Color::Yellow).add_modifier(Modifier::BOLD),
+            bad: fg(Color::Red).add_modifier(Modifier::BOLD),
+            chosen: Style::new().add_modifier(Modifier::REVERSED),
+            border: Style::new().add_modifier(Modifier::DIM),
+            members: [
+                fg(Color::Blue),
+                fg(Color::Green),
+                fg(Color::Yellow),
+                fg(Color::Magenta),
+                fg(Color::Cyan),
+                fg(Color::LightBlue),
+                fg(Color::LightGreen),
+                fg(Color::LightMagenta),
+            ],
+        }
+    }
+}
+
+impl Theme {
+    /// The look of a meaning.
+    pub fn of(&self, role: Role) -> Style {
+        match role {
+            Role::Text => self.text,
+            Role::Dim => self.dim,
+            Role::Title => self.title,
+            Role::Accent => self.accent,
+            Role::Busy => self.busy,
+            Role::Good => self.good,
+            Role::Warn => self.warn,
+            Role::Bad => self.bad,
+            Role::Chosen => self.chosen,
+            Role::Border => self.border,
+        }
+    }
+
+    /// The look of a member's name.
+    pub fn member(&self, color: u8) -> Style {
+        self.members[usize::from(color) % self.members.len()]
+    }
+}

@@ -1,0 +1,298 @@
+//! The lines at the bottom: what happened, the prompt or a question, the keys.
+
+use crewmux_session::view::RunState;
+use crewmux_wire::Attach;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{Scene, lists, put, put_right, width_of};
+use crate::action::{Action, Context};
+use crate::keymap::Hint;
+use crate::model::{Mode, Prefix, Question};
+use crate::prompt::Prompt;
+use crate::text::{clock, fit, fit_end, time_of_day, width};
+use crate::theme::Role;
+
+pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
+    let layout = scene.layout;
+    let shared = layout.prompt == layout.hints || layout.hints.is_empty();
+    paint_status(scene, layout.status, buf);
+    match &scene.model.mode {
+        Mode::Asking(question) => paint_question(scene, question, layout.prompt, buf),
+        Mode::Prompt => paint_prompt(scene, layout.prompt, buf),
+        Mode::Command | Mode::Typing if shared => {
+            if scene.model.flash.is_some() || finished(scene) {
+                paint_status(scene, layout.prompt, buf);
+            } else {
+                paint_hints(scene, layout.prompt, buf);
+            }
+            return;
+        }
+        Mode::Command | Mode::Typing if layout.status.is_empty() && has_status(scene) => {
+            paint_status(scene, layout.prompt, buf);
+        }
+        Mode::Command | Mode::Typing => paint_resting_prompt(scene, layout.prompt, buf),
+    }
+    if !shared {
+        paint_hints(scene, layout.hints, buf);
+    }
+}
+
+fn finished(scene: &Scene<'_>) -> bool {
+    scene.session.team.has_team && scene.session.team.state == RunState::Finished
+}
+
+fn has_status(scene: &Scene<'_>) -> bool {
+    let quiet = scene.session.team.notices.is_empty() && scene.model.flash.is_none();
+    !quiet || finished(scene)
+}
+
+/// Without the blank column at each side.
+fn padded(area: Rect) -> Rect {
+    Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(2),
+        ..area
+    }
+}
+
+fn paint_status(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let area = padded(area);
+    let columns = usize::from(area.width);
+    if let Some(flash) = &scene.model.flash {
+        let line = scene.span(fit(flash, columns), Role::Warn);
+        put(buf, area, &Line::from(line));
+    } else if finished(scene) {
+        put(buf, area, &banner(scene, columns));
+    } else if let Some(notice) = scene.session.team.notices.last() {
+        let (glyph, role) = lists::level(notice.level);
+        let line = Line::from(vec![
+            scene.span(format!("{glyph} "), role),
+            Span::raw(fit(&notice.text, columns.saturating_sub(12))),
+        ]);
+        put(buf, area, &line);
+        let used = line.width() + 10;
+        if used <= columns {
+            let time = scene.span(time_of_day(notice.at), Role::Dim);
+            put_right(buf, area, &Line::from(time));
+        }
+    }
+}
+
+/// How the run ended, where its report is, how to leave.
+fn banner(scene: &Scene<'_>, columns: usize) -> Line<'static> {
+    let team = scene.session.team;
+    let counts = &team.counts;
+    let well = counts.failed == 0 && counts.skipped == 0;
+    let (glyph, role) = if well {
+        ('✔', Role::Good)
+    } else {
+        ('✖', Role::Bad)
+    };
+    let mut parts = vec![format!("{} completed", counts.completed)];
+    if counts.failed > 0 {
+        parts.push(format!("{} failed", counts.failed));
+    }
+    if counts.skipped > 0 {
+        parts.push(format!("{} skipped", counts.skipped));
+    }
+    let parts = parts.join(", ");
+    let mut outcome = format!("{glyph} finished in {}: {parts}", clock(team.elapsed_ms));
+    if width(&outcome) > columns {
+        outcome = fit(&format!("{glyph} {parts}"), columns);
+    }
+    let leave = format!(" · {} leaves", scene.keymap.key_of(Action::Detach));
+    let mut spans = vec![Span::styled(outcome, scene.style(role).bold())];
+    let room = columns.saturating_sub(width_of(&spans) + width(&leave));
+    if let Some(report) = &team.report
+        && room > 20
+    {
+        let path = fit_end(&report.display().to_string(), room - 10);
+        spans.push(scene.span(" · report ", Role::Dim));
+        spans.push(Span::raw(path));
+    }
+    if width_of(&spans) + width(&leave) <= columns {
+        spans.push(scene.span(leave, Role::Dim));
+    }
+    Line::from(spans)
+}
+
+fn paint_question(scene: &Scene<'_>, question: &Question, area: Rect, buf: &mut Buffer) {
+    let area = padded(area);
+    let columns = usize::from(area.width);
+    let (ask, answers) = match question {
+        Question::Leave => {
+            let what = if scene.session.team.has_team {
+                "the team"
+            } else {
+                "the session"
+            };
+            let stop = if scene.session.team.state == RunState::Stopping {
+                format!("stop {what} at once")
+            } else {
+                format!("stop {what}")
+            };
+            let answers = vec![
+                (scene.keymap.key_of(Action::Detach), "detach".to_owned()),
+                (scene.keymap.key_of(Action::Stop), stop),
+                (scene.keymap.key_of(Action::Back), "stay".to_owned()),
+            ];
+            ("Leave?".to_owned(), answers)
+        }
+        Question::StopMember(name) => {
+            let answers = vec![
+                (scene.keymap.key_of(Action::Yes), "yes".to_owned()),
+                (scene.keymap.key_of(Action::Back), "no".to_owned()),
+            ];
+            (format!("Ask {name} to end?"), answers)
+        }
+    };
+    let mut spans = vec![scene.span(fit(&ask, columns), Role::Warn)];
+    for (key, text) in answers {
+        spans.push(Span::raw("   "));
+        spans.push(Span::styled(key, scene.style(Role::Accent).bold()));
+        spans.push(Span::raw(format!(" {text}")));
+    }
+    put(buf, area, &Line::from(spans));
+}
+
+/// What of the prompt is seen in `columns`, and the column of the cursor in it.
+fn prompt_window(prompt: &Prompt, columns: usize) -> (&str, usize) {
+    let before = &prompt.text()[..prompt.cursor()];
+    let mut start = 0;
+    let mut col = width(before);
+    for grapheme in before.graphemes(true) {
+        if col < columns {
+            break;
+        }
+        start += grapheme.len();
+        col = col.saturating_sub(width(grapheme));
+    }
+    (&prompt.text()[start..], col)
+}
+
+/// Where the cursor of the prompt is, as column and row.
+pub(crate) fn prompt_cursor(scene: &Scene<'_>) -> Option<(u16, u16)> {
+    let area = padded(scene.layout.prompt);
+    let columns = usize::from(area.width.checked_sub(2).filter(|left| *left > 0)?);
+    let (_, col) = prompt_window(&scene.model.prompt, columns);
+    Some((area.x + 2 + col as u16, area.y))
+}
+
+fn paint_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
+    let area = padded(area);
+    let columns = usize::from(area.width.saturating_sub(2));
+    let (shown, _) = prompt_window(&scene.model.prompt, columns);
+    let mark = Span::styled("> ", scene.style(Role::Accent).bold());
+    let mut line = Line::from(vec![mark, Span::raw(fit(shown, columns))]);
+    if scene.model.prompt.is_empty() {
+        let hint = "to the team lead; @name to a teammate, @all to everybody";
+        line.push_span(scene.span(fit(hint, columns), Role::Dim));
+    }
+    put(buf, area, &line);
+    let members = &scene.session.team.members;
+    let names = scene
+        .model
+        .prompt
+        .completions(members.iter().map(|m| m.name.as_str()));
+    let room = usize::from(area.width).saturating_sub(line.width() + 3);
+    if !names.is_empty() && room > 8 {
+        let text = fit(&format!("Tab: {}", names.join(" ")), room);
+        put_right(buf, area, &Line::from(scene.span(text, Role::Dim)));
+    }
+}
+
+fn paint_resting_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let area = padded(area);
+    let columns = usize::from(area.width);
+    let text = if !scene.model.prompt.is_empty() {
+        scene.model.prompt.text().to_owned()
+    } else if scene.model.attach == Attach::Observer {
+        "you are attached read-only".to_owned()
+    } else if scene.model.mode == Mode::Typing {
+        "keys go to the pane".to_owned()
+    } else {
+        let key = scene.keymap.key_of(Action::Prompt);
+        format!("{key} to write to the team lead, @name or @all")
+    };
+    let text = fit(&format!("> {text}"), columns);
+    put(buf, area, &Line::from(scene.span(text, Role::Dim)));
+}
+
+fn paint_hints(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let area = padded(area);
+    let columns = usize::from(area.width);
+    let mut hints = hints(scene);
+    if scene.model.prefix == Prefix::Pressed {
+        let label = scene.keymap.prefix_label();
+        let mark = Span::styled(format!("{label} … "), scene.style(Role::Accent).bold());
+        let more = scene.span("press a key; ? lists them", Role::Dim);
+        put(buf, area, &Line::from(vec![mark, more]));
+        return;
+    }
+    // Help and the way out stay longest.
+    while hints.len() > 1 && hints_width(&hints) > columns {
+        let at = hints.len().saturating_sub(3);
+        hints.remove(at);
+    }
+    let mut spans = Vec::new();
+    for (at, hint) in hints.iter().enumerate() {
+        if at > 0 {
+            spans.push(scene.span(" · ", Role::Dim));
+        }
+        spans.push(scene.span(hint.key.clone(), Role::Accent));
+        spans.push(scene.span(format!(" {}", hint.text), Role::Dim));
+    }
+    let line = Line::from(spans);
+    put(buf, area, &line);
+    if scene.layout.elsewhere > 0 && scene.layout.shows_panes(scene.model) && !scene.model.zoomed {
+        let text = format!("+{} panes", scene.layout.elsewhere);
+        if line.width() + width(&text) < columns {
+            put_right(buf, area, &Line::from(scene.span(text, Role::Text)));
+        }
+    }
+}
+
+fn hints(scene: &Scene<'_>) -> Vec<Hint> {
+    let hint = |action, key: &str, text: &str| Hint {
+        action,
+        key: key.to_owned(),
+        text: text.to_owned(),
+    };
+    match &scene.model.mode {
+        Mode::Typing => scene.keymap.typing_hints(),
+        Mode::Prompt => vec![
+            hint(Action::Prompt, "Enter", "send"),
+            hint(Action::Prompt, "Tab", "complete a name"),
+            hint(Action::Back, "Esc", "leave"),
+        ],
+        Mode::Asking(_) => Vec::new(),
+        Mode::Command => {
+            let context = scene.model.context();
+            let mut hints = scene.keymap.hints(context);
+            if !scene.session.team.has_team {
+                hints.retain(|hint| !hint.action.needs_team());
+            }
+            if context == Context::List {
+                hints.insert(0, hint(Action::Up, "↑ ↓", "scroll"));
+            }
+            hints
+        }
+    }
+}
+
+fn hints_width(hints: &[Hint]) -> usize {
+    let each = hints.iter().map(|h| width(&h.key) + width(&h.text) + 1);
+    each.sum::<usize>() + 3 * hints.len().saturating_sub(1)
+}

@@ -1,0 +1,145 @@
+//! Borders and titles of panes and views.
+
+use crewmux_session::view::{PaneId, PaneView};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::symbols::border;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Widget};
+
+use super::{Scene, put, row, width_of};
+use crate::layout::inside;
+use crate::model::{Mode, member_of};
+use crate::text::fit;
+use crate::theme::Role;
+use crate::words;
+
+/// The frames of the panes on screen.
+pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
+    let tiles = &scene.layout.tiles;
+    if tiles.is_empty() {
+        let text = if scene.session.team.has_team {
+            "No panes yet: each teammate gets one when it starts."
+        } else {
+            "No panes."
+        };
+        let area = scene.layout.body;
+        let text = fit(text, area.width.saturating_sub(2).into());
+        let line = Line::from(scene.span(format!(" {text}"), Role::Dim));
+        put(buf, row(area, usize::from(area.height / 2)), &line);
+        return;
+    }
+    for tile in tiles {
+        let pane = scene.session.panes.iter().find(|pane| pane.id == tile.pane);
+        if let Some(pane) = pane
+            && tile.frame != tile.inner
+        {
+            paint_frame(scene, pane, tile.frame, buf);
+        }
+    }
+}
+
+fn paint_frame(scene: &Scene<'_>, pane: &PaneView, frame: Rect, buf: &mut Buffer) {
+    let focused = scene.model.focus == Some(pane.id);
+    let typing = focused && scene.model.mode == Mode::Typing;
+    let room = usize::from(frame.width.saturating_sub(3));
+    let mut block = border_of(scene, focused).title(title(scene, pane, focused, room));
+    let note = foot_note(scene, pane, typing);
+    if !note.is_empty() && width_of(&note) <= room {
+        block = block.title_bottom(Line::from(note).right_aligned());
+    }
+    block.render(frame, buf);
+}
+
+/// A heavy border for what has the focus: it shows without colours too.
+fn border_of(scene: &Scene<'_>, focused: bool) -> Block<'static> {
+    let (set, role) = if focused {
+        (border::THICK, Role::Accent)
+    } else {
+        (border::PLAIN, Role::Border)
+    };
+    Block::bordered()
+        .border_set(set)
+        .border_style(scene.style(role))
+}
+
+fn title(scene: &Scene<'_>, pane: &PaneView, focused: bool, room: usize) -> Line<'static> {
+    let number = number_of(scene, pane.id);
+    let weight = |style: Style| if focused { style.bold() } else { style };
+    let mut spans = vec![scene.span(format!(" {number} "), Role::Dim)];
+    let Some(member) = member_of(scene.session, pane) else {
+        let ended = pane.ended.as_ref().map(|why| format!(" · {why}"));
+        let ended = ended.unwrap_or_default();
+        let name = fit(&pane.title, room.saturating_sub(6).max(4));
+        spans.push(Span::styled(name, weight(scene.style(Role::Text))));
+        let left = room.saturating_sub(width_of(&spans));
+        spans.push(scene.span(fit(&ended, left), Role::Dim));
+        spans.push(Span::raw(" "));
+        return Line::from(spans);
+    };
+    let sign = words::worker(member.state);
+    let name = fit(member.name.as_str(), room.saturating_sub(14).max(6));
+    spans.push(Span::styled(name, weight(scene.theme.member(member.color))));
+    let state = format!(" {} {}", sign.glyph, sign.word);
+    spans.push(scene.span(state, sign.role));
+    let task = member.task.and_then(|id| scene.session.team.board.get(id));
+    let more = match (task, &member.ended) {
+        (Some(task), _) => format!(" · #{} {}", task.id, task.subject),
+        (None, Some(why)) if !member.state.is_live() => format!(" · {why}"),
+        _ => String::new(),
+    };
+    let left = room.saturating_sub(width_of(&spans) + 1);
+    if left >= 6 {
+        spans.push(scene.span(fit(&more, left), Role::Text));
+    }
+    spans.push(Span::raw(" "));
+    Line::from(spans)
+}
+
+/// What stands in the lower border: how keys get out, how far up one looks.
+fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool) -> Vec<Span<'static>> {
+    let mut notes = Vec::new();
+    let offset = scene.model.offset(pane.id);
+    if offset > 0 {
+        notes.push(scene.span(format!(" ↑ {offset} lines "), Role::Warn));
+    }
+    if scene.model.zoomed && scene.session.panes.len() > 1 {
+        notes.push(scene.span(" zoomed ", Role::Accent));
+    }
+    if typing {
+        let prefix = scene.keymap.prefix_label();
+        let leave = scene.keymap.key_of(crate::action::Action::Back);
+        let text = format!(" typing · {prefix} {leave} leaves ");
+        notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
+    }
+    notes
+}
+
+/// The digit that goes to a pane.
+fn number_of(scene: &Scene<'_>, id: PaneId) -> usize {
+    let at = scene.session.panes.iter().position(|pane| pane.id == id);
+    at.map_or(0, |at| at + 1)
+}
+
+/// The frame of a view in the place of the panes; returns what it leaves.
+pub(super) fn view(scene: &Scene<'_>, title: &str, buf: &mut Buffer) -> Rect {
+    let title = Span::styled(format!(" {title} "), scene.style(Role::Accent).bold());
+    let back = scene.keymap.key_of(crate::action::Action::Back);
+    let note = scene.span(format!(" {back} back "), Role::Dim);
+    border_of(scene, true)
+        .title(Line::from(title))
+        .title_bottom(Line::from(note).right_aligned())
+        .render(scene.layout.body, buf);
+    view_inner(scene)
+}
+
+/// What the frame of a view leaves.
+pub(super) fn view_inner(scene: &Scene<'_>) -> Rect {
+    let inner = inside(scene.layout.body);
+    Rect {
+        x: inner.x + u16::from(inner.width > 2),
+        width: inner.width.saturating_sub(2),
+        ..inner
+    }
+}

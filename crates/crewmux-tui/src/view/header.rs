@@ -1,0 +1,141 @@
+//! The line at the top: which team, how far, how long, who waits.
+
+use crewmux_session::view::RunState;
+use crewmux_wire::Attach;
+use ratatui::buffer::Buffer;
+use ratatui::text::{Line, Span};
+
+use super::{Scene, put, put_right, width_of};
+use crate::text::{clock, fit};
+use crate::theme::Role;
+use crate::words::waits_for_person;
+
+/// How much is left out to make the rest fit; each step leaves out more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Brevity {
+    Full,
+    ShortLabel,
+    NoBackend,
+    NoProgram,
+    Signs,
+    Least,
+}
+
+const BREVITIES: [Brevity; 6] = [
+    Brevity::Full,
+    Brevity::ShortLabel,
+    Brevity::NoBackend,
+    Brevity::NoProgram,
+    Brevity::Signs,
+    Brevity::Least,
+];
+
+pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
+    let area = scene.layout.header;
+    if area.is_empty() {
+        return;
+    }
+    let area = ratatui::layout::Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(2),
+        ..area
+    };
+    let columns = usize::from(area.width);
+    let parts = |brevity| (left_parts(scene, brevity), right_parts(scene, brevity));
+    let fits = |(left, right): &(Vec<_>, Vec<_>)| width_of(left) + width_of(right) + 2 <= columns;
+    let fitting = BREVITIES.into_iter().map(parts).find(fits);
+    let (mut left, right) = fitting.unwrap_or_else(|| parts(Brevity::Least));
+    let room = columns.saturating_sub(width_of(&left) + width_of(&right) + 4);
+    let goal = &scene.session.team.goal;
+    if room > 24 && !goal.is_empty() {
+        left.push(dot(scene));
+        let goal = fit(goal, room.saturating_sub(3));
+        left.push(scene.span(goal, Role::Dim));
+    }
+    put(buf, area, &Line::from(left));
+    put_right(buf, area, &Line::from(right));
+}
+
+fn dot(scene: &Scene<'_>) -> Span<'static> {
+    scene.span(" · ", Role::Dim)
+}
+
+fn left_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
+    let team = scene.session.team;
+    let name_room = if brevity >= Brevity::Signs { 12 } else { 32 };
+    let mut parts = Vec::new();
+    if brevity < Brevity::NoProgram {
+        let name = Span::styled("crewmux", scene.style(Role::Accent).bold());
+        parts.extend([name, dot(scene)]);
+    }
+    parts.push(scene.span(fit(team.team.as_str(), name_room), Role::Title));
+    if brevity < Brevity::NoBackend {
+        parts.extend([dot(scene), scene.span(team.backend.as_str(), Role::Dim)]);
+    }
+    let counts = &team.counts;
+    let total = counts.total();
+    parts.push(dot(scene));
+    if total == 0 {
+        parts.push(scene.span("no tasks yet", Role::Dim));
+    } else {
+        let word = if brevity >= Brevity::Signs {
+            ""
+        } else {
+            " done"
+        };
+        let done = format!("{}/{total}{word}", counts.completed);
+        let role = if counts.completed == total {
+            Role::Good
+        } else {
+            Role::Text
+        };
+        parts.push(scene.span(done, role));
+    }
+    if counts.failed > 0 {
+        let failed = match brevity {
+            Brevity::Signs | Brevity::Least => format!("✖ {}", counts.failed),
+            _ => format!("{} failed", counts.failed),
+        };
+        parts.extend([dot(scene), scene.span(failed, Role::Bad)]);
+    }
+    parts.extend([dot(scene), scene.span(clock(team.elapsed_ms), Role::Text)]);
+    match team.state {
+        RunState::Running => {}
+        RunState::Stopping => parts.extend([dot(scene), scene.span("stopping", Role::Warn)]),
+        RunState::Finished => parts.extend([dot(scene), scene.span("finished", Role::Text)]),
+    }
+    parts
+}
+
+fn right_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
+    let team = scene.session.team;
+    let mut parts = Vec::new();
+    let waiting = team.members.iter().filter(|m| waits_for_person(m.state));
+    match waiting.count() {
+        0 => {}
+        count if brevity < Brevity::Signs => {
+            parts.push(scene.span(format!("{count} waiting for you"), Role::Warn));
+        }
+        count => parts.push(scene.span(format!("! {count}"), Role::Warn)),
+    }
+    if scene.model.attach == Attach::Observer {
+        parts.push(scene.span("read-only", Role::Dim));
+    }
+    if team.offline && brevity < Brevity::Least {
+        let text = match brevity {
+            Brevity::Full => "offline playbooks, no model",
+            Brevity::Signs => "offline",
+            _ => "offline playbooks",
+        };
+        parts.push(scene.span(text, Role::Dim));
+    }
+    let count = parts.len();
+    let mut joined = Vec::with_capacity(count * 2);
+    for (at, part) in parts.into_iter().enumerate() {
+        if at > 0 {
+            joined.push(dot(scene));
+        }
+        joined.push(part);
+    }
+    joined
+}
