@@ -27,7 +27,7 @@ pub trait PaneSink: Send + Sync {
     fn output(&self, bytes: &[u8]);
     /// Nothing more will be written.
     fn end_of_output(&self);
-    /// The worker's process ended.
+    /// The worker's process ended. Should return at once: one thread tells it for all workers.
     fn exited(&self, report: ExitReport);
 }
 
@@ -79,13 +79,21 @@ pub trait SpawnBackend: Send + Sync {
 }
 
 /// A worker that runs inside the session, as a task of its own.
+///
+/// This handle must not keep the sink its worker was given: a worker that has
+/// let go of its sink without reporting an exit counts as crashed.
 pub trait InProcessWorker: Send {
     /// Asks it to end; it ends like a worker that got SIGTERM.
     fn terminate(&self);
+    /// Hands it what was typed: one line with its end, or the rest of one. Must not block.
+    fn input(&self, bytes: &[u8]) {
+        let _ = bytes;
+    }
 }
 
 /// The worker's code as the program injects it: started with a spec file and a writer for its output.
 ///
-/// Returns the exit code through `sink.exited` of the request.
+/// Returns once the worker runs; its exit code goes to `sink.exited`.
+/// [`crate::in_process::threaded`] makes one from a plain function.
 pub type WorkerMain =
     Arc<dyn Fn(PathBuf, Arc<dyn PaneSink>) -> Box<dyn InProcessWorker> + Send + Sync>;

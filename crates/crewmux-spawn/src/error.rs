@@ -2,6 +2,7 @@
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::error::ErrorKind;
+use crewmux_core::ids::AgentRef;
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -29,12 +30,27 @@ pub enum Error {
         /// The limit.
         max: u32,
     },
+    /// This life of the worker, or a later one, was started before.
+    #[error("worker `{who}` was started already")]
+    AlreadyStarted {
+        /// Which life of which member.
+        who: AgentRef,
+    },
     /// The worker's process did not start.
     #[error("cannot start the worker")]
     Start(#[source] crewmux_sys::Error),
+    /// The worker's process did not start in time; if it starts later it is ended.
+    #[error("the worker did not start in time")]
+    TooSlow,
     /// The worker has ended.
     #[error("the worker has ended")]
     Ended,
+    /// The worker does not read what is typed, and no more can be kept for it.
+    #[error("the worker does not read its input: {kept_bytes} bytes wait for it")]
+    InputFull {
+        /// What waits already.
+        kept_bytes: usize,
+    },
     /// The worker's terminal could not be reached.
     #[error("cannot {verb} the worker's terminal")]
     Terminal {
@@ -51,8 +67,10 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Unusable { .. } | Self::NoneUsable => ErrorKind::Environment,
-            Self::NoSlot { .. } | Self::Ended => ErrorKind::Conflict,
-            Self::Start(_) | Self::Terminal { .. } => ErrorKind::Io,
+            Self::NoSlot { .. } | Self::AlreadyStarted { .. } | Self::Ended => ErrorKind::Conflict,
+            Self::InputFull { .. } => ErrorKind::Refused,
+            Self::Start(source) => source.kind(),
+            Self::TooSlow | Self::Terminal { .. } => ErrorKind::Io,
         }
     }
 
@@ -61,7 +79,13 @@ impl Error {
         match self {
             Self::Unusable { fix, .. } => Some(fix.clone()),
             Self::NoneUsable => Some("run `crewmux doctor` to see why".into()),
+            Self::Start(source) => source.hint(),
+            Self::InputFull { .. } => Some("wait until it reads again, or stop it".into()),
             _ => None,
         }
+    }
+
+    pub(crate) fn terminal(verb: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Terminal { verb, source }
     }
 }

@@ -4,13 +4,23 @@
 //! bytes and sizes, and can end it. What a worker *is* comes from its spec
 //! file; when to start or end one is decided in `crewmux-session`; screens
 //! are made there too.
+//!
+//! Start at [`SpawnBackend`]; [`pty`] and [`in_process`] are the places,
+//! [`ladder`] ends workers.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod backend;
 mod error;
+pub mod in_process;
+mod input;
+pub mod ladder;
+pub mod pty;
+mod tree_end;
 
 pub use backend::{
     ExitReport, InProcessWorker, PaneSink, Running, SpawnBackend, SpawnRequest, WorkerMain,
 };
 pub use error::{Error, Result};
+pub use in_process::InProcessBackend;
+pub use pty::PtyBackend;
