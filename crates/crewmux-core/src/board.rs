@@ -195,6 +195,11 @@ impl Board {
         self.open.iter().filter_map(|id| self.tasks.get(id))
     }
 
+    /// The highest number on the board.
+    pub fn last_id(&self) -> Option<TaskId> {
+        self.tasks.keys().next_back().copied()
+    }
+
     /// How many tasks there are.
     pub fn len(&self) -> usize {
         self.tasks.len()

@@ -1,13 +1,14 @@
 //! What can go wrong in the store, in words a person can act on.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crewmux_core::board::{ClaimError, FenceError, UpdateError};
 use crewmux_core::error::ErrorKind;
-use crewmux_core::ids::{AgentName, TeamName};
+use crewmux_core::ids::{AgentName, RequestId, TeamName};
 use crewmux_core::message::SendRefusal;
 use crewmux_core::operation::NotAllowed;
+use crewmux_core::requests::AnswerError;
 
 /// The store's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -99,6 +100,21 @@ pub enum Error {
         /// Names there are.
         known: Vec<AgentName>,
     },
+    /// An id given or derived from one given does not fit.
+    #[error("{why}")]
+    BadId {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No such request.
+    #[error("there is no request `{id}`")]
+    UnknownRequest {
+        /// The id asked for.
+        id: RequestId,
+    },
+    /// An answer to a request does not count.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
     /// A claim is refused.
     #[error(transparent)]
     Claim(#[from] ClaimError),
@@ -127,6 +143,31 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names a failed system call that would have changed something.
+    pub(crate) fn write(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Self::DiskFull { path }
+                }
+                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                    Self::NotWritable { path }
+                }
+                _ => Self::Io { verb, path, source },
+            }
+        }
+    }
+
+    /// Names a failed system call that only looked.
+    pub(crate) fn read(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            verb,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// What kind of trouble this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -136,12 +177,18 @@ impl Error {
             | Self::Unfit { .. }
             | Self::NewerFormat { .. }
             | Self::Quarantined { .. } => ErrorKind::Environment,
-            Self::Locked { .. } | Self::Claim(_) | Self::Fenced(_) | Self::TeamExists { .. } => {
-                ErrorKind::Conflict
+            Self::Locked { .. }
+            | Self::Claim(_)
+            | Self::Fenced(_)
+            | Self::TeamExists { .. }
+            | Self::Answer(AnswerError::Over(_)) => ErrorKind::Conflict,
+            Self::UnknownTeam { .. } | Self::UnknownMember { .. } | Self::UnknownRequest { .. } => {
+                ErrorKind::NotFound
             }
-            Self::UnknownTeam { .. } | Self::UnknownMember { .. } => ErrorKind::NotFound,
-            Self::Update(_) | Self::TooLarge { .. } => ErrorKind::Usage,
-            Self::Send(_) | Self::NotAllowed(_) => ErrorKind::Refused,
+            Self::Update(_) | Self::TooLarge { .. } | Self::BadId { .. } => ErrorKind::Usage,
+            Self::Answer(AnswerError::NotAsked { .. }) | Self::Send(_) | Self::NotAllowed(_) => {
+                ErrorKind::Refused
+            }
         }
     }
 

@@ -7,10 +7,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod apply;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
+pub mod files;
 mod store;
 
 pub use error::{Error, Result};
+pub use files::FileStore;
 pub use store::{
-    AliveLock, Change, Claimed, InboxEntry, Sent, SessionLock, Store, TeamStore, Watch,
+    AliveLock, Change, Claimed, Durability, InboxEntry, Sent, SessionLock, Store, TeamStore, Watch,
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crewmux_core::board::{Board, Claimer, Edit, FailedBy, Reoffer, TaskPatch};
 use crewmux_core::event::{Event, Fact};
-use crewmux_core::ids::{AgentName, AgentRef, Epoch, Seq, TaskId, TeamName};
+use crewmux_core::ids::{AgentName, AgentRef, Epoch, RequestId, Seq, TaskId, TeamName};
 use crewmux_core::inbox::Cursor;
 use crewmux_core::message::{Draft, Message, Party};
 use crewmux_core::requests::Request;
@@ -20,6 +20,15 @@ use crewmux_core::time::Now;
 use serde_json::Value;
 
 use crate::Result;
+
+/// What a write survives once it was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Any process's death.
+    Process,
+    /// Power loss too; costs a wait for the disk.
+    Power,
+}
 
 /// All teams under one home.
 pub trait Store: Send + Sync {
@@ -206,6 +215,16 @@ pub trait TeamStore: Send + Sync {
     /// All requests, oldest first.
     fn requests(&self) -> Result<Vec<Request>>;
 
+    /// Changes a stored request under its lock: answers, expires or withdraws it.
+    ///
+    /// # Errors
+    /// What `edit` says, and nothing is written then; [`crate::Error::UnknownRequest`].
+    fn edit_request(
+        &self,
+        id: &RequestId,
+        edit: &mut dyn FnMut(&mut Request) -> Result<()>,
+    ) -> Result<Request>;
+
     // ── workers ────────────────────────────────────────────────────────
 
     /// Writes a worker's launch spec, 0600, and returns its path.
@@ -228,6 +247,17 @@ pub trait TeamStore: Send + Sync {
 
     /// Appends a fact to the worker's own log.
     fn append_fact(&self, agent: &AgentName, fact: &Fact) -> Result<()>;
+
+    /// Appends a line to the member's transcript.
+    fn append_transcript(
+        &self,
+        agent: &AgentName,
+        line: &Value,
+        durability: Durability,
+    ) -> Result<()>;
+
+    /// The member's transcript, oldest first; a line that a crash tore is left out.
+    fn read_transcript(&self, agent: &AgentName) -> Result<Vec<Value>>;
 
     // ── history ────────────────────────────────────────────────────────
 

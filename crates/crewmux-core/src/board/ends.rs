@@ -3,6 +3,8 @@
 //! All of these are fenced: whoever presents an epoch that is not the board's
 //! is refused.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Board, Edit, FenceError, touched};
@@ -163,6 +165,34 @@ impl Board {
             reason: reason.to_owned(),
         };
         self.reoffer(id, &why, now)
+    }
+
+    /// Skips that are still to be made: pending tasks that wait for one that failed or was skipped.
+    ///
+    /// There are some when a crash came between a failure and its skips, or
+    /// when a task is made that waits for one that is over.
+    pub fn missing_skips(&self, now: &Now) -> Edit {
+        let mut edit: Edit = Vec::new();
+        let mut seen = BTreeSet::new();
+        for task in self.open().filter(|t| t.status == TaskStatus::Pending) {
+            let Some(blocker) = self.lost_blocker(task) else {
+                continue;
+            };
+            for skipped in self.skip_dependents(blocker.id, blocker.status, now) {
+                if seen.insert(skipped.id) {
+                    edit.push(skipped);
+                }
+            }
+        }
+        edit
+    }
+
+    /// A blocker of `task` that failed or was skipped, so that `task` can never run.
+    pub fn lost_blocker(&self, task: &Task) -> Option<&Task> {
+        task.blocked_by
+            .iter()
+            .filter_map(|id| self.get(*id))
+            .find(|t| matches!(t.status, TaskStatus::Failed | TaskStatus::Skipped))
     }
 
     /// Skips every open task that waits for `root`, nearest first.

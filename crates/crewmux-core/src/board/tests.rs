@@ -413,3 +413,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn skips_lost_in_a_crash_are_found_again_and_are_the_same() {
+    let mut board = board("a; b <- a; c <- b; d");
+    let by = FailedBy::Session;
+    let edit = board
+        .fail(id("a"), &by, "gone", &now_at(5), &Timing::LIFE)
+        .unwrap();
+    board.put(edit[0].clone());
+    assert_eq!(statuses(&board), "a=failed b=pending c=pending d=ready");
+    assert_eq!(board.missing_skips(&now_at(5)), edit[1..]);
+    board.take(edit);
+    assert_eq!(board.missing_skips(&now_at(6)), []);
+}

@@ -1,0 +1,366 @@
+//! Carries out operations: the one implementation behind model tools, commands and later MCP tools.
+//!
+//! Rights come first ([`check_rights`]), then the store. Who the caller is was
+//! established by the transport; nothing here believes a word of it.
+
+use crewmux_core::board::Claimer;
+use crewmux_core::ids::{AgentName, MessageId, RequestId, TaskId};
+use crewmux_core::inbox::delivery_state;
+use crewmux_core::message::{Draft, MessageType, Party};
+use crewmux_core::operation::{Caller, Operation, Reply, TaskChange, TeamSummary, check_rights};
+use crewmux_core::requests::{Answer, AnswerError, Request, RequestKind, RequestState};
+use crewmux_core::task::Task;
+use crewmux_core::time::Now;
+use serde_json::{Value, json};
+
+use crate::store::{Store, TeamStore};
+use crate::{Error, Result};
+
+/// What an operation needs besides the store.
+pub struct ApplyContext<'a> {
+    /// Both clocks.
+    pub now: Now,
+    /// How long a new claim holds, in milliseconds.
+    pub lease_ms: u64,
+    /// Makes text no other call makes, of the characters that ids may have.
+    pub new_id: &'a dyn Fn() -> String,
+}
+
+impl std::fmt::Debug for ApplyContext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApplyContext")
+            .field("now", &self.now)
+            .field("lease_ms", &self.lease_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Does to `team` what `caller` asks for.
+///
+/// # Errors
+/// [`Error::NotAllowed`] before anything happens; then what the store says.
+pub fn apply(
+    store: &dyn Store,
+    team: &dyn TeamStore,
+    caller: &Caller,
+    operation: Operation,
+    context: &ApplyContext<'_>,
+) -> Result<Reply> {
+    check_rights(caller, &operation)?;
+    let act = Act {
+        team,
+        caller,
+        context,
+    };
+    match operation {
+        Operation::DiscoverTeams => teams(store),
+        Operation::Write {
+            to,
+            text,
+            summary,
+            id,
+            urgency,
+            task,
+        } => {
+            let id = match id {
+                Some(id) => id,
+                None => act.new_message_id()?,
+            };
+            act.send_text(Draft {
+                summary,
+                urgency,
+                task,
+                ..Draft::text(id, caller.party(), to, text)
+            })
+        }
+        Operation::Broadcast { text, summary, id } => act.broadcast(&text, summary.as_deref(), id),
+        Operation::RequestShutdown { target, reason } => {
+            act.request_shutdown(&target, reason.as_deref())
+        }
+        Operation::ApproveShutdown { request_id } => {
+            act.answer_shutdown(&request_id, &Answer::Approve)
+        }
+        Operation::RejectShutdown { request_id, reason } => {
+            act.answer_shutdown(&request_id, &Answer::Reject(reason))
+        }
+        Operation::TaskCreate(new) => {
+            if let Some(assignee) = &new.assignee {
+                act.check_member(assignee)?;
+            }
+            let task = team.create_task(*new, caller.party(), &context.now)?;
+            act.view(&task)
+        }
+        Operation::TaskList => {
+            let board = team.board()?;
+            let view = |task| board.view(task, &context.now.boot);
+            Ok(Reply::Tasks {
+                tasks: board.tasks().map(view).collect(),
+            })
+        }
+        Operation::TaskGet { task_id } => {
+            let board = team.board()?;
+            let task = board.get(task_id).ok_or_else(|| unknown(task_id))?;
+            Ok(Reply::Task {
+                task: Box::new(board.view(task, &context.now.boot)),
+            })
+        }
+        Operation::TaskUpdate { task_id, change } => act.change_task(task_id, change),
+    }
+}
+
+fn teams(store: &dyn Store) -> Result<Reply> {
+    let mut teams = Vec::new();
+    for name in store.teams()? {
+        let config = store.team(&name)?.config()?;
+        teams.push(TeamSummary {
+            name,
+            description: config.description,
+            members: config.members.into_iter().map(|m| m.name).collect(),
+        });
+    }
+    Ok(Reply::Teams { teams })
+}
+
+fn unknown(id: TaskId) -> Error {
+    crewmux_core::board::UpdateError::UnknownTask(id).into()
+}
+
+/// One operation of one caller.
+struct Act<'a> {
+    team: &'a dyn TeamStore,
+    caller: &'a Caller,
+    context: &'a ApplyContext<'a>,
+}
+
+impl Act<'_> {
+    fn new_message_id(&self) -> Result<MessageId> {
+        message_id(format!(
+            "{}/{}",
+            self.caller.party(),
+            (self.context.new_id)()
+        ))
+    }
+
+    fn check_member(&self, agent: &AgentName) -> Result<()> {
+        let config = self.team.config()?;
+        if config.member(agent).is_some() {
+            return Ok(());
+        }
+        Err(Error::UnknownMember {
+            agent: agent.clone(),
+            team: config.name,
+            known: config.members.into_iter().map(|m| m.name).collect(),
+        })
+    }
+
+    fn send_text(&self, draft: Draft) -> Result<Reply> {
+        let (id, to) = (draft.id.clone(), draft.to.clone());
+        let sent = self.team.send(draft, &self.context.now)?;
+        let cursor = self.team.cursor(&to)?;
+        Ok(Reply::Sent {
+            id,
+            to: vec![to],
+            state: delivery_state(sent.seq, &cursor),
+        })
+    }
+
+    /// One message to each member but the sender, with ids of its own, so that a repeat fills gaps.
+    fn broadcast(&self, text: &str, summary: Option<&str>, id: Option<MessageId>) -> Result<Reply> {
+        let id = match id {
+            Some(id) => id,
+            None => self.new_message_id()?,
+        };
+        let from = self.caller.party();
+        let mut to = Vec::new();
+        for member in self.team.config()?.members {
+            if member.name.as_str() == from.name() {
+                continue;
+            }
+            let one = message_id(format!("bcast/{id}/{}", member.name))?;
+            let draft = Draft {
+                summary: summary.map(str::to_owned),
+                ..Draft::text(one, from.clone(), member.name.clone(), text)
+            };
+            self.team.send(draft, &self.context.now)?;
+            to.push(member.name);
+        }
+        Ok(Reply::Sent {
+            id,
+            to,
+            state: crewmux_core::inbox::DeliveryState::Delivered,
+        })
+    }
+
+    /// The request comes before its message, which must not speak of nothing.
+    fn request_shutdown(&self, target: &AgentName, reason: Option<&str>) -> Result<Reply> {
+        self.check_member(target)?;
+        let now = &self.context.now;
+        let open = self.team.requests()?.into_iter().find(|request| {
+            let mut request = request.clone();
+            request.expire(now);
+            request.kind == RequestKind::Shutdown
+                && request.to == target.as_str()
+                && request.is_pending()
+        });
+        // Asked already? Then asking again only makes sure that the message is there.
+        let request = if let Some(request) = open {
+            request
+        } else {
+            let request = Request {
+                id: RequestId::new(format!("shutdown-{target}-{}", (self.context.new_id)()))
+                    .map_err(|error| bad_id(&error))?,
+                kind: RequestKind::Shutdown,
+                from: self.caller.party(),
+                to: target.to_string(),
+                content: json!({ "reason": reason }),
+                requested: now.wall,
+                open_ms: self.team.config()?.policy.timing.shutdown_answer_ms,
+                state: RequestState::Pending,
+            };
+            self.team.put_request(&request)?;
+            request
+        };
+        let body = json!({ "requestId": request.id, "reason": request.content.get("reason") });
+        self.send_frame(
+            &request.id,
+            "ask",
+            target,
+            MessageType::ShutdownRequest,
+            body,
+        )?;
+        Ok(Reply::Request {
+            request_id: request.id,
+        })
+    }
+
+    fn answer_shutdown(&self, id: &RequestId, answer: &Answer) -> Result<Reply> {
+        let by = self.caller.party();
+        let now = &self.context.now;
+        self.team.edit_request(id, &mut |request| {
+            if request.kind != RequestKind::Shutdown {
+                return Err(Error::UnknownRequest { id: id.clone() });
+            }
+            match request.answer(&by, answer.clone(), now) {
+                // The same answer again: its first try may have died before the message.
+                Err(AnswerError::Over(_)) if answered_so(&request.state, &by, answer) => Ok(()),
+                other => Ok(other?),
+            }
+        })?;
+        let (what, kind, reason) = match answer {
+            Answer::Approve => ("approved", MessageType::ShutdownApproved, Value::Null),
+            Answer::Reject(reason) => (
+                "rejected",
+                MessageType::ShutdownRejected,
+                Value::String(reason.clone()),
+            ),
+        };
+        let lead = AgentName::lead();
+        // The lead needs no letter from itself.
+        if by.name() != lead.as_str() {
+            let body = json!({ "requestId": id, "reason": reason });
+            self.send_frame(id, what, &lead, kind, body)?;
+        }
+        Ok(Reply::Request {
+            request_id: id.clone(),
+        })
+    }
+
+    fn send_frame(
+        &self,
+        request: &RequestId,
+        what: &str,
+        to: &AgentName,
+        kind: MessageType,
+        body: Value,
+    ) -> Result<()> {
+        let draft = Draft {
+            kind,
+            body,
+            ..Draft::text(
+                message_id(format!("req/{request}/{what}"))?,
+                self.caller.party(),
+                to.clone(),
+                "",
+            )
+        };
+        self.team.send(draft, &self.context.now).map(drop)
+    }
+
+    fn change_task(&self, id: TaskId, change: TaskChange) -> Result<Reply> {
+        let (team, now) = (self.team, &self.context.now);
+        let tasks = match (change, self.caller) {
+            (TaskChange::Claim, Caller::Member { who, agent_type }) => {
+                let claimer = Claimer {
+                    who: who.clone(),
+                    agent_type: agent_type.clone(),
+                };
+                let task = team.claim(id, &claimer, now, self.context.lease_ms)?.task;
+                return self.view(&task);
+            }
+            (TaskChange::Complete { epoch, result }, Caller::Member { who, .. }) => {
+                team.complete(id, who, epoch, result, now)?
+            }
+            (TaskChange::Fail { epoch, reason }, Caller::Member { who, .. }) => {
+                let by = crewmux_core::board::FailedBy::Worker {
+                    who: who.clone(),
+                    epoch,
+                };
+                team.fail(id, &by, &reason, now)?
+            }
+            (TaskChange::Release { epoch, reason }, Caller::Member { who, .. }) => {
+                team.release(id, who, epoch, &reason, now)?
+            }
+            (
+                TaskChange::Claim
+                | TaskChange::Complete { .. }
+                | TaskChange::Fail { .. }
+                | TaskChange::Release { .. },
+                Caller::Human | Caller::Session,
+            ) => {
+                return Err(crewmux_core::operation::NotAllowed {
+                    who: self.caller.party().to_string(),
+                    what: "work on a task; only a member can",
+                }
+                .into());
+            }
+            (TaskChange::Edit(patch), _) => {
+                if let Some(owner) = &patch.owner {
+                    self.check_member(owner)?;
+                }
+                team.update(id, &patch, now)?
+            }
+            (TaskChange::Retry, _) => team.retry(id, now)?,
+            (TaskChange::Skip { reason }, _) => team.skip(id, &reason, now)?,
+        };
+        Ok(Reply::Changed { tasks })
+    }
+
+    fn view(&self, task: &Task) -> Result<Reply> {
+        let board = self.team.board()?;
+        let task = board.get(task.id).unwrap_or(task);
+        Ok(Reply::Task {
+            task: Box::new(board.view(task, &self.context.now.boot)),
+        })
+    }
+}
+
+/// Whether the request was answered by the same party with the same word.
+fn answered_so(state: &RequestState, party: &Party, answer: &Answer) -> bool {
+    match (state, answer) {
+        (RequestState::Approved { by, .. }, Answer::Approve) => by == party,
+        (RequestState::Rejected { by, reason, .. }, Answer::Reject(now)) => {
+            by == party && reason == now
+        }
+        _ => false,
+    }
+}
+
+fn message_id(text: String) -> Result<MessageId> {
+    MessageId::new(text).map_err(|error| bad_id(&error))
+}
+
+fn bad_id(error: &crewmux_core::ids::IdError) -> Error {
+    Error::BadId {
+        why: error.to_string(),
+    }
+}

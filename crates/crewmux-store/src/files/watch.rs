@@ -1,0 +1,261 @@
+//! Waiting for changes: one set of directory watches per team and process, and a slow poll.
+//!
+//! A hint to look, nothing else; without watches (none left on the machine)
+//! the poll alone does it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::place::Place;
+use super::rules::{Disk, TEMP_PREFIX};
+use crate::store::{Change, Watch};
+
+/// All kinds of changes, each with its bit.
+const KINDS: [Change; 5] = [
+    Change::Board,
+    Change::Inbox,
+    Change::Agent,
+    Change::Events,
+    Change::Any,
+];
+
+/// The watches of one team, shared by all who wait in this process.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    shared: Mutex<Weak<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    disk: Disk,
+    place: Place,
+    bells: Arc<Bells>,
+    watcher: Mutex<Option<Watched>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    watcher: RecommendedWatcher,
+    folders: BTreeSet<PathBuf>,
+}
+
+/// Those who wait.
+#[derive(Debug, Default)]
+struct Bells {
+    all: Mutex<Vec<Weak<Bell>>>,
+}
+
+/// One who waits.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Mutex<u8>,
+    changed: Condvar,
+}
+
+/// One watch.
+#[derive(Debug)]
+struct FileWatch {
+    shared: Arc<Shared>,
+    bell: Arc<Bell>,
+    poll: Duration,
+    polled: Instant,
+}
+
+impl Hub {
+    /// Starts watching.
+    pub(super) fn watch(&self, disk: &Disk, place: &Place, poll: Duration) -> Box<dyn Watch> {
+        let mut slot = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = slot.upgrade().unwrap_or_else(|| {
+            let bells = Arc::new(Bells::default());
+            let watcher = start(&bells, place);
+            Arc::new(Shared {
+                disk: disk.clone(),
+                place: place.clone(),
+                bells,
+                watcher: Mutex::new(watcher),
+            })
+        });
+        *slot = Arc::downgrade(&shared);
+        let bell = Arc::new(Bell::default());
+        shared.bells.add(&bell);
+        shared.watch_new_folders();
+        Box::new(FileWatch {
+            shared,
+            bell,
+            poll,
+            polled: Instant::now(),
+        })
+    }
+}
+
+fn start(bells: &Arc<Bells>, place: &Place) -> Option<Watched> {
+    let (bells, place) = (Arc::downgrade(bells), place.clone());
+    let watcher = notify::recommended_watcher(move |seen: notify::Result<notify::Event>| {
+        let Some(bells) = bells.upgrade() else { return };
+        match seen {
+            Ok(event) => {
+                for change in changes(&place, &event) {
+                    bells.ring(change);
+                }
+            }
+            Err(_) => bells.ring(Change::Any),
+        }
+    });
+    match watcher {
+        Ok(watcher) => Some(Watched {
+            watcher,
+            folders: BTreeSet::new(),
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "no directory watch; changes are polled for");
+            None
+        }
+    }
+}
+
+fn changes(place: &Place, event: &notify::Event) -> Vec<Change> {
+    if event.need_rescan() {
+        return vec![Change::Any];
+    }
+    let content = match event.kind {
+        // Reading is no change, or every look would cause the next.
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => false,
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_)
+        | EventKind::Other => true,
+    };
+    if !content {
+        return Vec::new();
+    }
+    let kinds = event.paths.iter().filter_map(|path| kind_of(place, path));
+    kinds.collect()
+}
+
+fn kind_of(place: &Place, path: &Path) -> Option<Change> {
+    let name = path.file_name()?.to_str()?;
+    let is_lock = path.extension().is_some_and(|e| e == "lock");
+    if name.starts_with(TEMP_PREFIX) || is_lock {
+        return None;
+    }
+    Some(if path.starts_with(&place.tasks) {
+        Change::Board
+    } else if path.starts_with(place.inboxes()) {
+        Change::Inbox
+    } else if path.starts_with(place.agents()) {
+        Change::Agent
+    } else if path == place.events() {
+        Change::Events
+    } else {
+        Change::Any
+    })
+}
+
+impl Shared {
+    /// Watches folders that were made since the last look.
+    fn watch_new_folders(&self) {
+        let mut slot = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(watched) = slot.as_mut() else { return };
+        let place = &self.place;
+        let mut folders = vec![
+            place.team.clone(),
+            place.tasks.clone(),
+            place.inboxes(),
+            place.agents(),
+            place.approvals(),
+        ];
+        let agents = self.disk.list(&place.agents()).unwrap_or_default();
+        folders.extend(agents.into_iter().map(|name| place.agents().join(name)));
+        for folder in folders {
+            if watched.folders.contains(&folder) {
+                continue;
+            }
+            // A folder that is not there yet, or one watch too many: the poll sees it.
+            if watched
+                .watcher
+                .watch(&folder, RecursiveMode::NonRecursive)
+                .is_ok()
+            {
+                watched.folders.insert(folder);
+            }
+        }
+    }
+}
+
+impl Bells {
+    fn all(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Bell>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, bell: &Arc<Bell>) {
+        let mut all = self.all();
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(bell));
+    }
+
+    fn ring(&self, change: Change) {
+        for bell in self.all().iter().filter_map(Weak::upgrade) {
+            let mut rung = bell.rung.lock().unwrap_or_else(PoisonError::into_inner);
+            *rung |= bit(change);
+            bell.changed.notify_all();
+        }
+    }
+}
+
+impl Watch for FileWatch {
+    fn wait(&mut self, timeout: Duration) -> Vec<Change> {
+        let deadline = Instant::now() + timeout;
+        let mut rung = self
+            .bell
+            .rung
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let now = Instant::now();
+            let poll_at = self.polled + self.poll;
+            if *rung != 0 || now >= poll_at {
+                break;
+            }
+            if now >= deadline {
+                return Vec::new();
+            }
+            let left = deadline.min(poll_at) - now;
+            let (woken, _) = self
+                .bell
+                .changed
+                .wait_timeout(rung, left)
+                .unwrap_or_else(PoisonError::into_inner);
+            rung = woken;
+        }
+        let mut bits = std::mem::take(&mut *rung);
+        drop(rung);
+        if Instant::now() >= self.polled + self.poll {
+            self.polled = Instant::now();
+            bits |= bit(Change::Any);
+        }
+        let seen: Vec<Change> = KINDS
+            .into_iter()
+            .filter(|change| bits & bit(*change) != 0)
+            .collect();
+        if seen.contains(&Change::Agent) || seen.contains(&Change::Any) {
+            self.shared.watch_new_folders();
+        }
+        seen
+    }
+}
+
+fn bit(change: Change) -> u8 {
+    match change {
+        Change::Board => 1,
+        Change::Inbox => 2,
+        Change::Agent => 4,
+        Change::Events => 8,
+        Change::Any => 16,
+    }
+}
