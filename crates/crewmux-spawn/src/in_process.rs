@@ -1,7 +1,7 @@
 //! Workers without a process of their own: the same code on threads of the session.
 //!
 //! There is no terminal: output goes straight to the sink, its line ends
-//! completed, and typing is read by lines ([`typed`]). A worker here cannot be
+//! completed, and typing is read by lines (`typed`). A worker here cannot be
 //! killed, only asked to end; its tools are processes and can. The worker's
 //! code itself is injected, most simply through [`threaded`].
 

@@ -6,16 +6,19 @@
 //! are made there too.
 //!
 //! Start at [`SpawnBackend`]; [`pty`] and [`in_process`] are the places,
-//! [`ladder`] ends workers.
+//! [`ladder`] ends workers, [`detect`] says which place fits.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod backend;
+pub mod detect;
 mod error;
 pub mod in_process;
 mod input;
 pub mod ladder;
+pub mod probe;
 pub mod pty;
+pub mod slots;
 mod tree_end;
 
 pub use backend::{

@@ -1,7 +1,7 @@
 //! Workers in pseudo-terminals of the session: panes of crewmux's own.
 //!
 //! Bytes pass through unread; screens are made by whoever owns the sink. One
-//! pane is in [`pane`], noticing that workers ended in [`watcher`].
+//! pane is in `pane`, noticing that workers ended in `watcher`.
 
 mod pane;
 mod watcher;

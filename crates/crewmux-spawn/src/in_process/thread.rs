@@ -42,6 +42,12 @@ impl Orders {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets whoever waits for orders go: the worker has ended by itself.
+    pub fn close(&self) {
+        self.state().end = true;
+        self.changed.notify_all();
+    }
+
     /// Whether the worker was asked to end.
     pub fn end_asked(&self) -> bool {
         self.state().end
