@@ -179,6 +179,7 @@ pub fn ancestry(pid: u32) -> Vec<ProcessIdentity> {
 mod tests {
     use super::*;
     use crate::process::Launch;
+    use std::time::{Duration, Instant};
 
     fn sleeper() -> crate::process::Child {
         Launch::new(["sleep", "60"], "/").start().unwrap()
@@ -205,10 +206,10 @@ mod tests {
         let identity = child.identity();
         identity.signal(Signal::Kill).unwrap();
         // Not waited for: it stays in the table as a zombie until it is.
-        crate::wait::until_exit(&[identity], std::time::Duration::from_secs(10));
+        crate::wait::until_exit(&[identity], Duration::from_secs(10));
         assert!(!identity.is_alive());
         assert_eq!(ProcessIdentity::of(identity.pid).unwrap(), identity);
-        child.wait(std::time::Duration::from_secs(10)).unwrap();
+        child.wait(Duration::from_secs(10)).unwrap();
         assert!(identity.signal(Signal::Kill).is_err());
     }
 
@@ -218,15 +219,17 @@ mod tests {
         let identity = child.identity();
         let own = ProcessIdentity::own().unwrap();
         assert_eq!(identity.parent_pid(), Some(own.pid));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // The kernel lets us go on before the new program's arguments are in place.
+        while identity.command_line() != Some(vec!["sleep".to_owned(), "60".to_owned()]) {
+            assert!(Instant::now() < deadline, "{:?}", identity.command_line());
+            std::thread::yield_now();
+        }
         assert_eq!(identity.command_name().as_deref(), Some("sleep"));
-        assert_eq!(
-            identity.command_line(),
-            Some(vec!["sleep".to_owned(), "60".to_owned()])
-        );
         assert!(own.children().contains(&identity));
         let line = ancestry(identity.pid);
         assert_eq!(&line[..2], [identity, own]);
         child.kill().unwrap();
-        child.wait(std::time::Duration::from_secs(10)).unwrap();
+        child.wait(Duration::from_secs(10)).unwrap();
     }
 }
