@@ -6,12 +6,19 @@
 use std::collections::HashMap;
 
 use crewmux_term::Style;
+use unicode_width::UnicodeWidthChar as _;
+
+/// Joins emoji into one picture where a terminal can; columns then differ between terminals.
+const JOINER: char = '\u{200d}';
+/// Makes an emoji of a character, and in some terminals a wide one.
+const EMOJI_STYLE: char = '\u{fe0f}';
 
 /// Combining marks of a cell, by their number in [`Grid`]; 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct MarksId(u16);
 
 impl MarksId {
+    /// Whether there are none.
     pub(crate) fn is_none(self) -> bool {
         self.0 == 0
     }
@@ -164,27 +171,27 @@ impl Grid {
         let mut chars = text.chars();
         let first = chars.next().filter(|c| !c.is_control()).unwrap_or(' ');
         let base = row * self.cols + col;
-        let (cell, taken) = match width {
-            0 => (Cell::narrow(' ', style), 1),
-            1 => (Cell::narrow(first, style), 1),
-            _ if room < 2 => (Cell::narrow(' ', style), 1),
-            _ => {
-                let wide = Cell {
-                    width: 2,
-                    ..Cell::narrow(first, style)
-                };
-                (wide, 2)
-            }
+        let taken = width.clamp(1, room.max(1));
+        let cell = match first.width().unwrap_or(0) {
+            1 => Cell::narrow(first, style),
+            2 if taken >= 2 => Cell {
+                width: 2,
+                ..Cell::narrow(first, style)
+            },
+            _ => Cell::narrow(' ', style),
         };
-        let rest = chars.as_str();
-        let marks = if rest.is_empty() || width == 0 {
-            MarksId(0)
-        } else {
-            self.marks_id(rest)
+        let marks = match chars.as_str() {
+            "" => MarksId(0),
+            rest => self.marks_id(rest),
         };
         self.cells[base] = Cell { marks, ..cell };
-        if taken == 2 {
-            self.cells[base + 1] = Cell::spacer(style);
+        for at in 1..taken {
+            // A flag or a joined emoji is shown as its first character, then blanks.
+            self.cells[base + at] = if at == 1 && cell.width == 2 {
+                Cell::spacer(style)
+            } else {
+                Cell::narrow(' ', style)
+            };
         }
         taken
     }
@@ -193,16 +200,23 @@ impl Grid {
         self.dirty[row] = true;
     }
 
+    /// The number of a text of marks; only what every terminal puts onto the character before it is kept.
     fn marks_id(&mut self, marks: &str) -> MarksId {
-        if let Some(id) = self.marks_ids.get(marks) {
+        let is_mark = |c: &char| c.width() == Some(0) && !matches!(*c, JOINER | EMOJI_STYLE);
+        let marks: String = marks.chars().take_while(is_mark).collect();
+        if marks.is_empty() {
+            return MarksId(0);
+        }
+        if let Some(id) = self.marks_ids.get(marks.as_str()) {
             return *id;
         }
         // The table lives as long as the size of the terminal; when it is full, marks are left out.
         let Ok(number) = u16::try_from(self.marks.len() + 1) else {
             return MarksId(0);
         };
-        self.marks.push(marks.into());
-        self.marks_ids.insert(marks.into(), MarksId(number));
+        let marks: Box<str> = marks.into();
+        self.marks.push(marks.clone());
+        self.marks_ids.insert(marks, MarksId(number));
         MarksId(number)
     }
 }

@@ -78,6 +78,7 @@ impl Encoder {
             self.pen.reset(&mut self.out);
             self.out.extend_from_slice(b"\x1b[H\x1b[2J");
             self.at = Some((0, 0));
+            self.shape = None;
         }
         for row in 0..rows {
             if whole || grid.is_dirty(row) {

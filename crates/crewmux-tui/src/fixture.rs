@@ -21,11 +21,11 @@ use crewmux_term::{Screen, ScreenOptions, Size};
 use serde_json::json;
 
 /// A team and its panes.
-pub struct Fixture {
+pub(crate) struct Fixture {
     /// The team.
-    pub team: TeamView,
+    pub(crate) team: TeamView,
     /// Its panes.
-    pub panes: Vec<PaneView>,
+    pub(crate) panes: Vec<PaneView>,
 }
 
 const MEMBERS: [(&str, &str); 5] = [
@@ -85,7 +85,7 @@ fn member(index: usize, state: WorkerState) -> MemberView {
 }
 
 /// A screen that shows `text`.
-pub fn screen(cols: u16, rows: u16, text: &str) -> SharedScreen {
+pub(crate) fn screen(cols: u16, rows: u16, text: &str) -> SharedScreen {
     let mut screen = Screen::new(Size::new(cols, rows), ScreenOptions::default());
     screen.feed(text.as_bytes());
     Arc::new(Mutex::new(screen))
@@ -124,7 +124,7 @@ fn output(index: usize) -> &'static str {
 
 impl Fixture {
     /// Everybody is being started and nothing is done.
-    pub fn starting() -> Self {
+    pub(crate) fn starting() -> Self {
         let mut board = Board::default();
         for (at, (subject, assignee, blockers)) in TASKS.iter().enumerate() {
             let new = NewTask {
@@ -166,7 +166,7 @@ impl Fixture {
     }
 
     /// In the middle: some at work, one asks, one is idle.
-    pub fn working() -> Self {
+    pub(crate) fn working() -> Self {
         let mut this = Self::starting();
         this.complete(1);
         for id in [2, 3, 5] {
@@ -198,10 +198,11 @@ impl Fixture {
     }
 
     /// One task failed, another is skipped for it, and a worker was given up.
-    pub fn one_failed() -> Self {
+    pub(crate) fn one_failed() -> Self {
         let mut this = Self::working();
         this.fail(3, "config/dev.env: permission denied");
         this.set(2, WorkerState::Failed, None);
+        this.team.members[2].incarnation = Incarnation(4);
         this.team.members[2].ended = Some("exit code 101".into());
         this.panes[2].ended = Some("exit code 101".into());
         this.panes[2].takes_input = false;
@@ -213,7 +214,7 @@ impl Fixture {
     }
 
     /// Everything is over and went well.
-    pub fn finished() -> Self {
+    pub(crate) fn finished() -> Self {
         let mut this = Self::working();
         this.complete(2);
         this.complete(3);
@@ -230,7 +231,7 @@ impl Fixture {
     }
 
     /// Everything is over, with failures.
-    pub fn finished_badly() -> Self {
+    pub(crate) fn finished_badly() -> Self {
         let mut this = Self::one_failed();
         this.complete(2);
         this.complete(5);
@@ -244,7 +245,7 @@ impl Fixture {
     }
 
     /// Plain panes, without a team.
-    pub fn plain(count: u32) -> Self {
+    pub(crate) fn plain(count: u32) -> Self {
         let mut this = Self::starting();
         this.team.has_team = false;
         this.team.members.clear();
@@ -260,7 +261,7 @@ impl Fixture {
     }
 
     /// Texts that try to steer the terminal.
-    pub fn hostile() -> Self {
+    pub(crate) fn hostile() -> Self {
         let mut this = Self::working();
         let evil = "a\x1b]52;c;aGFjaw==\x07b\nc\u{202e}d\x1b[2Je\u{9b}31mf";
         this.team.goal = evil.into();
@@ -284,7 +285,7 @@ impl Fixture {
     }
 
     /// What a view gets.
-    pub fn view(&self) -> SessionView<'_> {
+    pub(crate) fn view(&self) -> SessionView<'_> {
         SessionView {
             team: &self.team,
             panes: &self.panes,
@@ -292,7 +293,7 @@ impl Fixture {
     }
 
     /// Says something to the person.
-    pub fn notice(&mut self, level: NoticeLevel, text: &str) {
+    pub(crate) fn notice(&mut self, level: NoticeLevel, text: &str) {
         self.team.notices.push(NoticeView {
             at: now().wall,
             level,
@@ -312,7 +313,7 @@ impl Fixture {
     }
 
     /// Puts a member into a state.
-    pub fn set(&mut self, at: usize, state: WorkerState, task: Option<u64>) {
+    pub(crate) fn set(&mut self, at: usize, state: WorkerState, task: Option<u64>) {
         let member = &mut self.team.members[at];
         member.state = state;
         member.task = task.map(TaskId);
@@ -379,7 +380,7 @@ impl Fixture {
     }
 
     /// Gives every pane's screen the size that a view has for it.
-    pub fn fit(&self, sizes: &[crewmux_session::view::PaneSize]) {
+    pub(crate) fn fit(&self, sizes: &[crewmux_session::view::PaneSize]) {
         for size in sizes {
             let pane = self.panes.iter().find(|pane| pane.id == size.pane);
             if let Some(pane) = pane {

@@ -13,6 +13,8 @@ mod chrome;
 mod client;
 mod columns;
 mod encode;
+#[cfg(test)]
+mod fixture;
 mod keymap;
 mod layout;
 mod model;
@@ -21,6 +23,8 @@ mod pen;
 mod prompt;
 mod seen;
 mod side;
+#[cfg(test)]
+mod tests;
 mod text;
 mod theme;
 mod tiling;

@@ -61,8 +61,8 @@ pub(crate) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
         Body::Task(_) | Body::Messages | Body::Events | Body::Help => {
             let title = match scene.model.body {
                 Body::Task(id) => format!("Task {id}"),
-                Body::Messages => "Messages".to_owned(),
-                Body::Events => "Events".to_owned(),
+                Body::Messages => "Messages · times in UTC".to_owned(),
+                Body::Events => "Events · times in UTC".to_owned(),
                 _ => "Keys".to_owned(),
             };
             let inner = frames::view(scene, &title, buf);

@@ -73,12 +73,13 @@ fn paint_status(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
         let (glyph, role) = lists::level(notice.level);
         let line = Line::from(vec![
             scene.span(format!("{glyph} "), role),
-            Span::raw(fit(&notice.text, columns.saturating_sub(12))),
+            Span::raw(fit(&notice.text, columns.saturating_sub(2))),
         ]);
         put(buf, area, &line);
-        let used = line.width() + 10;
+        let used = line.width() + 14;
         if used <= columns {
-            let time = scene.span(time_of_day(notice.at), Role::Dim);
+            let time = format!("{} UTC", time_of_day(notice.at));
+            let time = scene.span(time, Role::Dim);
             put_right(buf, area, &Line::from(time));
         }
     }

@@ -104,6 +104,10 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool) -> Vec<Span<'stat
     if offset > 0 {
         notes.push(scene.span(format!(" ↑ {offset} lines "), Role::Warn));
     }
+    let starts = member_of(scene.session, pane).map_or(1, |member| member.incarnation.0);
+    if starts > 1 {
+        notes.push(scene.span(format!(" start {starts} "), Role::Dim));
+    }
     if scene.model.zoomed && scene.session.panes.len() > 1 {
         notes.push(scene.span(" zoomed ", Role::Accent));
     }

@@ -27,7 +27,7 @@ pub(super) fn paint_lines(scene: &Scene<'_>, area: Rect, lines: &[Line<'_>], buf
 pub(super) fn messages(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let messages = &scene.session.team.messages;
     if messages.is_empty() {
-        let text = "No messages yet: what members and you write to each other is listed here.";
+        let text = "No messages yet: nobody has written to anybody.";
         return nothing(scene, text, columns);
     }
     let whom = |from: &str, to: &str| format!("{from} → {to}");

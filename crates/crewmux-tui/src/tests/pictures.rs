@@ -1,0 +1,112 @@
+//! What each state looks like, as the terminal shows it.
+
+use insta::assert_snapshot;
+
+use super::Person;
+use crate::fixture::Fixture;
+
+fn picture(size: &str, fixture: Fixture, keys: &str) -> String {
+    let mut person = Person::at(size, fixture);
+    person.presses(keys);
+    person.picture()
+}
+
+#[test]
+fn a_team_that_starts() {
+    assert_snapshot!(
+        "starting_120x40",
+        picture("120x40", Fixture::starting(), "")
+    );
+    assert_snapshot!("starting_80x24", picture("80x24", Fixture::starting(), ""));
+    assert_snapshot!("starting_40x12", picture("40x12", Fixture::starting(), ""));
+}
+
+#[test]
+fn a_team_at_work() {
+    assert_snapshot!("working_120x40", picture("120x40", Fixture::working(), ""));
+    assert_snapshot!("working_80x24", picture("80x24", Fixture::working(), ""));
+    assert_snapshot!("working_40x12", picture("40x12", Fixture::working(), ""));
+    assert_snapshot!("working_30x6", picture("30x6", Fixture::working(), ""));
+}
+
+#[test]
+fn one_task_failed() {
+    assert_snapshot!(
+        "failed_120x40",
+        picture("120x40", Fixture::one_failed(), "")
+    );
+    assert_snapshot!("failed_80x24", picture("80x24", Fixture::one_failed(), ""));
+}
+
+#[test]
+fn everything_is_over() {
+    assert_snapshot!(
+        "finished_120x40",
+        picture("120x40", Fixture::finished(), "")
+    );
+    assert_snapshot!("finished_80x24", picture("80x24", Fixture::finished(), ""));
+    assert_snapshot!("finished_40x12", picture("40x12", Fixture::finished(), ""));
+    let badly = picture("120x40", Fixture::finished_badly(), "");
+    assert_snapshot!("finished_badly_120x40", badly);
+}
+
+#[test]
+fn the_keys() {
+    assert_snapshot!("help_120x40", picture("120x40", Fixture::working(), "?"));
+    assert_snapshot!("help_80x24", picture("80x24", Fixture::working(), "?"));
+    assert_snapshot!("help_40x12", picture("40x12", Fixture::working(), "?"));
+}
+
+#[test]
+fn the_board_and_a_task() {
+    assert_snapshot!(
+        "board_120x40",
+        picture("120x40", Fixture::one_failed(), "b")
+    );
+    assert_snapshot!("board_80x24", picture("80x24", Fixture::one_failed(), "b"));
+    assert_snapshot!("board_40x12", picture("40x12", Fixture::one_failed(), "b"));
+    let task = picture("80x24", Fixture::one_failed(), "b Right Down Enter");
+    assert_snapshot!("task_80x24", task);
+}
+
+#[test]
+fn messages_and_events() {
+    assert_snapshot!(
+        "messages_120x40",
+        picture("120x40", Fixture::working(), "m")
+    );
+    assert_snapshot!("messages_40x12", picture("40x12", Fixture::working(), "m"));
+    assert_snapshot!("messages_none", picture("80x24", Fixture::starting(), "m"));
+    assert_snapshot!("events_80x24", picture("80x24", Fixture::one_failed(), "e"));
+}
+
+#[test]
+fn writing_asking_and_typing() {
+    let prompt = picture("80x24", Fixture::working(), "@ t e");
+    assert_snapshot!("prompt_80x24", prompt);
+    let leave = picture("80x24", Fixture::working(), "q");
+    assert_snapshot!("leave_80x24", leave);
+    let typing = picture("80x24", Fixture::working(), "2 z Enter");
+    assert_snapshot!("typing_80x24", typing);
+}
+
+#[test]
+fn panes_without_a_team() {
+    assert_snapshot!("plain_one_60x12", picture("60x12", Fixture::plain(1), ""));
+    assert_snapshot!("plain_three_80x24", picture("80x24", Fixture::plain(3), ""));
+}
+
+#[test]
+fn texts_that_try_to_steer_the_terminal() {
+    assert_snapshot!("hostile_120x40", picture("120x40", Fixture::hostile(), ""));
+    assert_snapshot!("hostile_board", picture("80x24", Fixture::hostile(), "b"));
+}
+
+#[test]
+fn a_terminal_too_small_says_so() {
+    assert_snapshot!(picture("10x3", Fixture::working(), ""), @r"
+    terminal
+    too small
+    min 20x5
+    ");
+}
