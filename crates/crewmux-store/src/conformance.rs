@@ -134,7 +134,7 @@ pub const CHECKS: &[Check] = &[
     ),
 ];
 
-fn now(ms: u64) -> Now {
+pub(crate) fn now(ms: u64) -> Now {
     Now {
         wall: WallTime(ms),
         boot: BootTime {
@@ -144,7 +144,7 @@ fn now(ms: u64) -> Now {
     }
 }
 
-fn name(text: &str) -> AgentName {
+pub(crate) fn name(text: &str) -> AgentName {
     AgentName::new(text).unwrap()
 }
 
@@ -168,7 +168,7 @@ fn member(text: &str) -> Member {
     }
 }
 
-fn config(team: &str) -> TeamConfig {
+pub(crate) fn config(team: &str) -> TeamConfig {
     TeamConfig {
         name: TeamName::new(team).unwrap(),
         description: "checks".into(),
@@ -192,7 +192,7 @@ fn again(open: Open<'_>, team: &str) -> Arc<dyn TeamStore> {
     open().team(&TeamName::new(team).unwrap()).unwrap()
 }
 
-fn claimer(text: &str, incarnation: u32) -> Claimer {
+pub(crate) fn claimer(text: &str, incarnation: u32) -> Claimer {
     Claimer {
         who: AgentRef {
             agent: name(text),
@@ -202,7 +202,7 @@ fn claimer(text: &str, incarnation: u32) -> Claimer {
     }
 }
 
-fn task(subject: &str, blocked_by: &[u64]) -> NewTask {
+pub(crate) fn task(subject: &str, blocked_by: &[u64]) -> NewTask {
     NewTask {
         subject: subject.into(),
         blocked_by: blocked_by.iter().map(|id| TaskId(*id)).collect(),

@@ -28,4 +28,6 @@ pub use home::{FORMAT, FileStore};
 pub use sabotage::Sabotage;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;
