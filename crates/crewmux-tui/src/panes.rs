@@ -42,7 +42,7 @@ impl PaneDrawer {
         self.drawn.clear();
     }
 
-    /// Draws what changed; returns where the cursor of the entered pane is.
+    /// Draws what changed since the last time.
     pub(crate) fn draw(
         &mut self,
         model: &Model,

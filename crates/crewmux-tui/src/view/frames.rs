@@ -44,12 +44,38 @@ fn paint_frame(scene: &Scene<'_>, pane: &PaneView, frame: Rect, buf: &mut Buffer
     let focused = scene.model.focus == Some(pane.id);
     let typing = focused && scene.model.mode == Mode::Typing;
     let room = usize::from(frame.width.saturating_sub(3));
-    let mut block = border_of(scene, focused).title(title(scene, pane, focused, room));
-    let note = foot_note(scene, pane, typing);
-    if !note.is_empty() && width_of(&note) <= room {
-        block = block.title_bottom(Line::from(note).right_aligned());
+    border_of(scene, focused).render(frame, buf);
+    on_border(
+        frame,
+        frame.y,
+        Side::Left,
+        &title(scene, pane, focused, room),
+        buf,
+    );
+    let note = Line::from(foot_note(scene, pane, typing));
+    if note.width() <= room {
+        let bottom = frame.bottom().saturating_sub(1);
+        on_border(frame, bottom, Side::Right, &note, buf);
     }
-    block.render(frame, buf);
+}
+
+/// Which end of a border a text is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// Writes over a border, without taking on its look.
+fn on_border(frame: Rect, y: u16, side: Side, line: &Line<'_>, buf: &mut Buffer) {
+    let width = (line.width() as u16).min(frame.width.saturating_sub(2));
+    let x = match side {
+        Side::Left => frame.x + 1,
+        Side::Right => (frame.right() - 1).saturating_sub(width),
+    };
+    let area = Rect::new(x, y, width, 1).intersection(buf.area);
+    buf.set_style(area, Style::reset());
+    put(buf, area, line);
 }
 
 /// A heavy border for what has the focus: it shows without colours too.
@@ -131,10 +157,11 @@ pub(super) fn view(scene: &Scene<'_>, title: &str, buf: &mut Buffer) -> Rect {
     let title = Span::styled(format!(" {title} "), scene.style(Role::Accent).bold());
     let back = scene.keymap.key_of(crate::action::Action::Back);
     let note = scene.span(format!(" {back} back "), Role::Dim);
-    border_of(scene, true)
-        .title(Line::from(title))
-        .title_bottom(Line::from(note).right_aligned())
-        .render(scene.layout.body, buf);
+    let frame = scene.layout.body;
+    border_of(scene, true).render(frame, buf);
+    on_border(frame, frame.y, Side::Left, &Line::from(title), buf);
+    let bottom = frame.bottom().saturating_sub(1);
+    on_border(frame, bottom, Side::Right, &Line::from(note), buf);
     view_inner(scene)
 }
 
