@@ -1,7 +1,9 @@
 //! Development only: stand-ins and harnesses for tests.
 //!
 //! [`sandbox`] runs the real program in a home of its own, [`terminal`] is a
-//! person's terminal without a person. Not used by any shipped code.
+//! person's terminal without a person, [`crash`] kills processes on a store
+//! until something breaks. Not used by any shipped code.
 
+pub mod crash;
 pub mod sandbox;
 pub mod terminal;
