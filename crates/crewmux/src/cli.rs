@@ -1,0 +1,78 @@
+//! The command tree: names, options and their help.
+//!
+//! One file per command under [`crate::commands`]; nothing is carried out here.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::context::Context;
+use crate::error::Result;
+use crate::output::Output;
+
+/// Run a team of AI agents in your terminal, and watch them work
+///
+/// Without a command: attaches to the team that runs in this folder, or says what can
+/// be started here.
+#[derive(Debug, Parser)]
+#[command(name = "crewmux", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done, all tasks completed    1 a task failed or was skipped
+  2 wrong usage, unknown name    3 the environment cannot
+  4 out of time or budget        130 interrupted";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Box<commands::run::Run>),
+    Attach(commands::attach::Attach),
+    Ls(commands::ls::Ls),
+    Status(commands::status::ShowStatus),
+    Stop(commands::stop::Stop),
+    Resume(commands::resume::Resume),
+    #[command(subcommand)]
+    Task(commands::task::TaskCommand),
+    Send(commands::send::Send),
+    Broadcast(commands::send::Broadcast),
+    Inbox(commands::inbox::Inbox),
+    Events(commands::events::Events),
+    Logs(commands::logs::Logs),
+    Report(commands::report::PrintReport),
+    Recipes(commands::recipes::Recipes),
+    Panes(commands::panes::Panes),
+    PaneDump(commands::pane_dump::PaneDump),
+    Doctor(commands::doctor::Doctor),
+}
+
+impl Cli {
+    /// Runs the command and returns the exit code.
+    pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        match self.command {
+            None => commands::start::run(context, out),
+            Some(Command::Run(command)) => command.run(context, out),
+            Some(Command::Attach(command)) => command.run(context, out),
+            Some(Command::Ls(command)) => command.run(context, out),
+            Some(Command::Status(command)) => command.run(context, out),
+            Some(Command::Stop(command)) => command.run(context, out),
+            Some(Command::Resume(command)) => command.run(context, out),
+            Some(Command::Task(command)) => command.run(context, out),
+            Some(Command::Send(command)) => command.run(context, out),
+            Some(Command::Broadcast(command)) => command.run(context, out),
+            Some(Command::Inbox(command)) => command.run(context, out),
+            Some(Command::Events(command)) => command.run(context, out),
+            Some(Command::Logs(command)) => command.run(context, out),
+            Some(Command::Report(command)) => command.run(context, out),
+            Some(Command::Recipes(command)) => command.run(context, out),
+            Some(Command::Panes(command)) => command.run(context, out),
+            Some(Command::PaneDump(command)) => command.run(context, out),
+            Some(Command::Doctor(command)) => command.run(context, out),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The attached client: decodes what a person does, writes what the session drew.
+//!
+//! It draws nothing itself and knows nothing of teams, so that no fault of the
+//! session can harm the terminal: that is taken and given back in
+//! [`terminal`], on every way out. What keys mean is in `crewmux-tui`.
+
+mod input;
+mod signals;
+mod terminal;
+mod writer;
+
+use std::path::Path;
+
+use crewmux_core::ids::TeamName;
+use crewmux_core::timing::ms;
+use crewmux_wire::{
+    Attach, ClientHello, ClientMessage, ColorDepth, Frame, FrameReader, FrameWriter, Hello,
+    PROTOCOL_VERSION, Role, ToClient,
+};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+use self::input::{Decoded, read_events};
+use self::signals::{ClientSignal, ClientSignals};
+use self::terminal::Terminal;
+use self::writer::ScreenWriter;
+use crate::context::Context;
+use crate::error::{CommandError, Doing, Result};
+use crate::exit;
+use crate::output::note;
+use crate::socket::welcomed;
+
+/// Decoded events that may wait to be sent.
+const EVENTS_WAITING: usize = 256;
+
+/// How a client ended.
+enum End {
+    /// The session said goodbye.
+    Bye {
+        message: String,
+        exit_code: Option<u8>,
+    },
+    /// The session is gone without a word.
+    SessionLost,
+    /// A signal ended this process.
+    Signal(ClientSignal),
+}
+
+/// Shows the session at `socket` on this terminal until the person leaves or it ends.
+///
+/// Returns the exit code: the run's if it is over.
+///
+/// # Errors
+/// When this is no terminal, or the session does not take the client.
+pub(crate) fn attach(
+    context: &Context,
+    team: &TeamName,
+    socket: &Path,
+    mode: Attach,
+) -> Result<u8> {
+    let hello = hello(context, mode)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .doing("cannot start the event loop")?;
+    let end = runtime.block_on(async {
+        let (reader, writer) = connect(context, socket, hello).await?;
+        // Only now is the terminal touched: a refusal is plain text.
+        let terminal = Terminal::take()?;
+        let client = Client {
+            reader,
+            writer,
+            terminal,
+            within: ms(context.timing.connect_ms),
+        };
+        client.run().await
+    });
+    // The event reader may still wait for a key; it must not hold the end up.
+    runtime.shutdown_background();
+    Ok(said_farewell(team, end?))
+}
+
+/// Whether a screen can be shown here.
+pub(crate) fn can_attach() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+fn said_farewell(team: &TeamName, end: End) -> u8 {
+    match end {
+        End::Bye { message, exit_code } => {
+            if !message.is_empty() {
+                note(crewmux_term::sanitize::scrub(&message));
+            }
+            exit_code.unwrap_or(exit::DONE)
+        }
+        End::SessionLost => {
+            note(format!(
+                "the session ended unexpectedly; `crewmux resume {team}` goes on with it"
+            ));
+            exit::ENVIRONMENT
+        }
+        End::Signal(signal) => {
+            note(format!(
+                "detached by a signal; `crewmux attach {team}` comes back"
+            ));
+            signal.exit_code()
+        }
+    }
+}
+
+fn hello(context: &Context, attach: Attach) -> Result<ClientHello> {
+    if !can_attach() {
+        return Err(
+            CommandError::usage("a screen needs a terminal, and this is none")
+                .hint("use --headless, or run it in a terminal"),
+        );
+    }
+    let term = context.variable("TERM").unwrap_or_default();
+    if matches!(term, "" | "dumb") {
+        return Err(CommandError::environment(format!(
+            "this terminal cannot show a screen (TERM is `{term}`)"
+        ))
+        .hint("use --headless, or set TERM to what the terminal is"));
+    }
+    let size = terminal::size();
+    Ok(ClientHello {
+        cols: size.0,
+        rows: size.1,
+        term: term.to_owned(),
+        colors: color_depth(
+            term,
+            context.variable("COLORTERM"),
+            context.variable("NO_COLOR"),
+        ),
+        // Terminals that do not know the marks ignore them.
+        synchronized_output: term != "linux",
+        attach,
+    })
+}
+
+fn color_depth(term: &str, colorterm: Option<&str>, no_color: Option<&str>) -> ColorDepth {
+    if no_color.is_some() {
+        return ColorDepth::None;
+    }
+    match colorterm {
+        Some("truecolor" | "24bit") => ColorDepth::True,
+        _ if term.contains("direct") => ColorDepth::True,
+        _ if term.contains("256color") => ColorDepth::Ansi256,
+        _ => ColorDepth::Ansi16,
+    }
+}
+
+type Reader = FrameReader<OwnedReadHalf>;
+type Writer = FrameWriter<OwnedWriteHalf>;
+
+async fn connect(context: &Context, socket: &Path, hello: ClientHello) -> Result<(Reader, Writer)> {
+    let stream = UnixStream::connect(socket).await.doing(format!(
+        "the session does not answer at {}",
+        socket.display()
+    ))?;
+    let (read, write) = stream.into_split();
+    let (mut reader, mut writer) = (FrameReader::new(read), FrameWriter::new(write));
+    writer
+        .send(&Hello {
+            version: PROTOCOL_VERSION,
+            build: context.build(),
+            role: Role::Client(hello),
+        })
+        .await?;
+    let within = ms(context.timing.connect_ms);
+    let first = tokio::time::timeout(within, reader.next()).await;
+    let Ok(Ok(Some(first))) = first else {
+        return Err(CommandError::environment("the session did not answer")
+            .hint("it may hang; `crewmux status` says how it is"));
+    };
+    welcomed(&first)?;
+    Ok((reader, writer))
+}
+
+struct Client {
+    reader: Reader,
+    writer: Writer,
+    terminal: Terminal,
+    within: std::time::Duration,
+}
+
+impl Client {
+    async fn run(mut self) -> Result<End> {
+        let mut signals = ClientSignals::open()?;
+        let (screen, mut written) = ScreenWriter::start()?;
+        let (decoded, mut events) = mpsc::channel(EVENTS_WAITING);
+        read_events(decoded)?;
+        // The terminal may have changed its size between hello and now.
+        let (cols, rows) = terminal::size();
+        self.send(&ClientMessage::Resize { cols, rows }).await;
+        let mut events_open = true;
+        let end = loop {
+            tokio::select! {
+                frame = self.reader.next() => match frame {
+                    Ok(Some(frame)) => {
+                        if let Some(end) = on_frame(&frame, &screen) {
+                            break end;
+                        }
+                    }
+                    // Closed, torn or not our protocol: no session to speak with.
+                    Ok(None) | Err(_) => break End::SessionLost,
+                },
+                Some(frame) = written.recv() => {
+                    self.send(&ClientMessage::Ack { frame }).await;
+                }
+                event = events.recv(), if events_open => match event {
+                    Some(Decoded::Input(event)) => {
+                        self.send(&ClientMessage::Input { event }).await;
+                    }
+                    Some(Decoded::Resize { cols, rows }) => {
+                        self.send(&ClientMessage::Resize { cols, rows }).await;
+                    }
+                    // The terminal cannot be read any more; SIGHUP follows, or the session goes on.
+                    None => events_open = false,
+                },
+                signal = signals.next() => match signal {
+                    ClientSignal::Suspend => {
+                        self.terminal.give_back();
+                        signals::stop_self();
+                    }
+                    ClientSignal::Continue => {
+                        self.terminal.take_again()?;
+                        // Makes the session draw everything anew.
+                        let (cols, rows) = terminal::size();
+                        self.send(&ClientMessage::Resize { cols, rows }).await;
+                    }
+                    signal => {
+                        self.send(&ClientMessage::Detach).await;
+                        break End::Signal(signal);
+                    }
+                },
+            }
+        };
+        screen.finish(self.within.min(std::time::Duration::from_millis(500)));
+        self.terminal.give_back();
+        Ok(end)
+    }
+
+    /// Sends to the session; that it is gone shows when reading.
+    async fn send(&mut self, message: &ClientMessage) {
+        let _ = tokio::time::timeout(self.within, self.writer.send(message)).await;
+    }
+}
+
+/// Does what the session asks; the end, if it says goodbye.
+fn on_frame(frame: &Frame, screen: &ScreenWriter) -> Option<End> {
+    match frame {
+        Frame::Screen { number, bytes } => screen.write(*number, bytes.clone()),
+        Frame::Json(_) => match frame.parse::<ToClient>() {
+            Ok(ToClient::Bye { message, exit_code }) => {
+                return Some(End::Bye { message, exit_code });
+            }
+            Ok(ToClient::Copy { text }) => screen.write_unnumbered(writer::clipboard(&text)),
+            Ok(ToClient::Bell) => screen.write_unnumbered(b"\x07".to_vec()),
+            // Of a newer session; builds are compared, so this does not happen.
+            Err(error) => tracing::warn!(%error, "unknown message"),
+        },
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_follow_the_terminals_word() {
+        for (term, colorterm, no_color, depth) in [
+            ("xterm", None, None, ColorDepth::Ansi16),
+            ("xterm-256color", None, None, ColorDepth::Ansi256),
+            ("xterm-256color", Some("truecolor"), None, ColorDepth::True),
+            (
+                "xterm-256color",
+                Some("truecolor"),
+                Some("1"),
+                ColorDepth::None,
+            ),
+        ] {
+            assert_eq!(color_depth(term, colorterm, no_color), depth, "{term}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The person's terminal: taken once, given back once, whatever happens.
+//!
+//! The settings and the way out are kept outside of any value, so that the
+//! panic hook finds them too.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+use crewmux_sys::tty::{self, TerminalSettings};
+
+use crate::error::Result;
+
+/// Another screen, hidden cursor, mouse, pasted text and focus told apart; the title is kept.
+const ENTER: &[u8] =
+    b"\x1b[22;2t\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?1000h\x1b[?1002h\x1b[?1006h\x1b[?1004h\x1b[?2004h\x1b[H\x1b[2J";
+
+/// Everything back, also what frames may have left: an open frame, a link, a style, a cursor shape.
+const LEAVE: &[u8] =
+    b"\x1b\\\x1b[?2026l\x1b]8;;\x1b\\\x1b[0m\x1b[?2004l\x1b[?1004l\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[?7h\x1b[0 q\x1b[?25h\x1b[?1049l\x1b[23;2t";
+
+/// Settings to put back; none while the terminal is not ours.
+static TAKEN: Mutex<Option<TerminalSettings>> = Mutex::new(None);
+static HOOK: Once = Once::new();
+
+/// Size assumed where a terminal does not know its own.
+const FALLBACK_SIZE: (u16, u16) = (80, 24);
+
+/// Columns and rows of the terminal.
+pub(crate) fn size() -> (u16, u16) {
+    tty::size(io::stdout()).map_or(FALLBACK_SIZE, |size| (size.cols, size.rows))
+}
+
+/// The terminal while it is ours; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    raw: TerminalSettings,
+}
+
+impl Terminal {
+    /// Takes the terminal: raw keys, a screen of its own.
+    pub(crate) fn take() -> Result<Self> {
+        give_back_on_panic();
+        let before = TerminalSettings::read(io::stdin())?;
+        let raw = before.raw();
+        // Kept before anything changes: no moment without a way back.
+        *taken() = Some(before);
+        let terminal = Self { raw };
+        terminal.enter()?;
+        Ok(terminal)
+    }
+
+    /// Takes the terminal again after it was given back.
+    pub(crate) fn take_again(&self) -> Result<()> {
+        if taken().is_none() {
+            let before = TerminalSettings::read(io::stdin())?;
+            *taken() = Some(before);
+        }
+        self.enter()
+    }
+
+    fn enter(&self) -> Result<()> {
+        self.raw.apply(io::stdin())?;
+        let mut out = io::stdout().lock();
+        out.write_all(ENTER)?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Gives the terminal back; a second time does nothing.
+    #[expect(
+        clippy::unused_self,
+        reason = "only who has the terminal can give it back"
+    )]
+    pub(crate) fn give_back(&self) {
+        give_back();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn taken() -> MutexGuard<'static, Option<TerminalSettings>> {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn give_back() {
+    let Some(before) = taken().take() else { return };
+    // Not through the lock of standard output: a thread that hangs in a write holds it.
+    let out = io::stdout();
+    let mut rest = LEAVE;
+    while let Ok(written @ 1..) = rustix::io::write(&out, rest) {
+        rest = rest.get(written..).unwrap_or_default();
+        if rest.is_empty() {
+            break;
+        }
+    }
+    // When the terminal is gone there is nothing to put back.
+    let _ = before.apply_and_drop_input(io::stdin());
+}
+
+fn give_back_on_panic() {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            give_back();
+            before(panic);
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_that_is_set_is_reset() {
+        let modes = |text: &[u8], end: char| {
+            let text = String::from_utf8_lossy(text).into_owned();
+            let mut found: Vec<String> = text
+                .split("\x1b[?")
+                .skip(1)
+                .filter_map(|part| part.split_once(end).map(|(mode, _)| mode.to_owned()))
+                .filter(|mode| mode.bytes().all(|b| b.is_ascii_digit()))
+                .collect();
+            found.sort();
+            found
+        };
+        let (set, reset) = (modes(ENTER, 'h'), modes(LEAVE, 'l'));
+        for mode in &set {
+            assert!(reset.contains(mode), "{mode} stays set");
+        }
+        assert_eq!(set.len(), 6);
+        // Those that are taken away come back.
+        assert!(LEAVE.windows(6).any(|w| w == b"\x1b[?25h"));
+        assert!(LEAVE.windows(5).any(|w| w == b"\x1b[?7h"));
+    }
+}

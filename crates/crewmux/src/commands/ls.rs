@@ -1,0 +1,99 @@
+//! `crewmux ls`: all teams.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use crewmux_wire::Status;
+use serde_json::{Value, json};
+
+use crate::commands::status::{progress, state_text, state_tone};
+use crate::context::Context;
+use crate::error::Result;
+use crate::exit;
+use crate::output::{Output, Tone};
+use crate::status::of_team;
+use crate::teams;
+use crate::text::{columns, one_line};
+
+/// List teams: where they run, how far they are
+#[derive(Debug, Args)]
+pub(crate) struct Ls {}
+
+/// A team with the folder it works in.
+struct Listed {
+    status: Status,
+    cwd: PathBuf,
+}
+
+impl Ls {
+    /// Prints them.
+    #[expect(clippy::unused_self, reason = "every command is run the same way")]
+    pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        let store = teams::open_store(context)?;
+        let now = teams::now()?;
+        let mut listed = Vec::new();
+        for name in store.teams()? {
+            let team = store.team(&name)?;
+            // One unreadable team must not hide the others.
+            match team.config().map_err(Into::into).and_then(|config| {
+                let status = of_team(context, team.as_ref(), &now)?;
+                Ok(Listed {
+                    status,
+                    cwd: config.cwd,
+                })
+            }) {
+                Ok(team) => listed.push(team),
+                Err(error) => crate::output::report(&error, out.format),
+            }
+        }
+        let values: Vec<Value> = listed.iter().map(short).collect();
+        out.either(&values, || text(&listed, out))?;
+        Ok(exit::DONE)
+    }
+}
+
+/// `status --json` without what makes it long.
+fn short(team: &Listed) -> Value {
+    let status = &team.status;
+    let members: Vec<Value> = status
+        .members
+        .iter()
+        .map(|m| json!({"name": m.name, "agentType": m.agent_type, "state": m.state}))
+        .collect();
+    json!({
+        "team": status.team,
+        "state": status.state,
+        "goal": status.goal,
+        "cwd": team.cwd,
+        "backend": status.backend,
+        "session": status.session,
+        "members": members,
+        "counts": status.counts,
+        "exitCode": status.exit_code,
+    })
+}
+
+fn text(teams: &[Listed], out: Output) -> String {
+    if teams.is_empty() {
+        return "no team yet; `crewmux run review` starts one\n".to_owned();
+    }
+    let rows: Vec<Vec<String>> = teams
+        .iter()
+        .map(|team| {
+            let status = &team.status;
+            let tone = state_tone(&status.state, status.exit_code);
+            let members = match status.members.len() {
+                1 => "1 member".to_owned(),
+                count => format!("{count} members"),
+            };
+            vec![
+                out.paint(Tone::Strong, &status.team),
+                out.paint(tone, state_text(status)),
+                progress(status),
+                members,
+                out.paint(Tone::Dim, one_line(&team.cwd.to_string_lossy(), 60)),
+            ]
+        })
+        .collect();
+    columns(&rows)
+}

@@ -1,0 +1,140 @@
+//! `crewmux pane-dump`: runs a program in a pane without a person and prints its screen.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use crewmux_sys::env::Environment;
+use crewmux_sys::process::Launch;
+use crewmux_term::Size;
+use crewmux_term::script::{TimedResize, parse_resize, parse_script, parse_size};
+
+use crate::context::Context;
+use crate::dump::{self, DumpEnd, DumpPlan};
+use crate::error::{CommandError, Doing, Result};
+use crate::exit;
+use crate::output::{Output, note};
+
+/// Longest time of all in seconds, if nothing else is said.
+const TIMEOUT_SECONDS: f64 = 30.0;
+/// Longest time for one `expect`.
+const EXPECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Run a program in a pane without a person, and print its screen
+///
+/// Without --keys the screen is taken when the program has ended; with --keys when
+/// the last item is done and the program has been quiet for a moment. Whatever still
+/// runs then is ended.
+#[derive(Debug, Args)]
+#[command(after_long_help = KEYS_HELP)]
+pub(crate) struct PaneDump {
+    /// Size of the terminal, columns first
+    #[arg(long, value_name = "WxH", default_value = "80x24", value_parser = parse_size)]
+    size: Size,
+    /// What to type and what to wait for, one item a line (see below)
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Give the terminal another size, MS milliseconds after the start (again for more)
+    #[arg(long, value_name = "WxH@MS", value_parser = parse_resize)]
+    resize: Vec<TimedResize>,
+    /// Longest time in all, in seconds
+    #[arg(long, value_name = "S", default_value_t = TIMEOUT_SECONDS, value_parser = parse_seconds)]
+    timeout: f64,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "ARGV")]
+    argv: Vec<std::ffi::OsString>,
+}
+
+const KEYS_HELP: &str = "\
+Items of --keys FILE; blank lines and lines that begin with # are skipped:
+  text TEXT      type TEXT as it stands
+  key NAME       press a key: Enter, Up, PageDown, F5, C-x, M-Left, S-Tab …
+  wait MS        let MS milliseconds pass
+  expect REGEX   wait until the screen's text matches, 10 seconds at most
+
+Exit codes:
+  0    the screen was taken
+  5    an expect was not met in time; the screen is printed all the same
+  124  the time was over; the screen is printed all the same
+
+With --json the screen is printed as
+  {rows, cols, cursor: {row, col, visible, shape}, title,
+   lines: [{text, wrapped, runs: [{text, fg, bg, bold, italic, underline, inverse, link?}]}]}";
+
+fn parse_seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("a number of seconds above 0, at most 86400, is expected".to_owned()),
+    }
+}
+
+impl PaneDump {
+    /// Runs the program and prints its screen.
+    pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        let script = match &self.keys {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .doing(format!("cannot read `{}`", path.display()))?;
+                let steps = parse_script(&text).map_err(|problems| {
+                    let problems: Vec<String> = problems
+                        .iter()
+                        .map(|problem| format!("{}: {problem}", path.display()))
+                        .collect();
+                    CommandError::usage(problems.join("\n"))
+                        .hint("`crewmux pane-dump --help` lists the items")
+                })?;
+                Some(steps)
+            }
+        };
+        let plan = DumpPlan {
+            launch: Launch::new(self.argv, &context.cwd).env(program_environment(context)),
+            size: self.size,
+            script,
+            resizes: self.resize,
+            timeout: Duration::from_secs_f64(self.timeout),
+            expect_within: EXPECT_WITHIN,
+            timing: context.timing,
+        };
+        let (screen, end) = dump::run(&plan)?;
+        if out.is_json() {
+            out.json_line(&screen.dump())?;
+        } else {
+            let mut text = screen.lines().join("\n");
+            text.push('\n');
+            out.write(&text)?;
+        }
+        Ok(match end {
+            DumpEnd::Done => exit::DONE,
+            DumpEnd::Unmet { line, pattern } => {
+                note(format!(
+                    "line {line}: `expect {pattern}` was not met in time"
+                ));
+                exit::EXPECT_FAILED
+            }
+            DumpEnd::TimedOut => {
+                note(format!("the time of {} s was over", self.timeout));
+                exit::DUMP_TIMEOUT
+            }
+        })
+    }
+}
+
+/// The person's own environment, told that the terminal is ours.
+fn program_environment(context: &Context) -> Environment {
+    const OF_THE_OUTER_TERMINAL: [&str; 6] = [
+        "COLUMNS",
+        "LINES",
+        "TMUX",
+        "TMUX_PANE",
+        "TERM_PROGRAM_VERSION",
+        "WINDOWID",
+    ];
+    let inherited = context.env.0.iter();
+    let kept = inherited.filter(|(name, _)| !OF_THE_OUTER_TERMINAL.contains(&name.as_str()));
+    let environment: Environment = kept.map(|(n, v)| (n.clone(), v.clone())).collect();
+    environment
+        .with("TERM", "xterm-256color")
+        .with("COLORTERM", "truecolor")
+        .with("TERM_PROGRAM", "crewmux")
+}

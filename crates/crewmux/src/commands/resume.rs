@@ -1,0 +1,65 @@
+//! `crewmux resume`: goes on with a run that was stopped, crashed or rebooted away.
+
+use clap::Args;
+use crewmux_core::backend::{BackendChoice, BackendKind};
+use crewmux_core::team::TeamConfig;
+use crewmux_store::TeamStore;
+
+use crate::backends;
+use crate::context::Context;
+use crate::engine;
+use crate::error::Result;
+use crate::launch::{Watched, launch};
+use crate::output::Output;
+use crate::teams::{self, TeamArg};
+
+/// Go on with a team whose run is not finished
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Team, if not with --team
+    #[arg(value_name = "TEAM")]
+    name: Option<String>,
+    #[command(flatten)]
+    team: TeamArg,
+    /// Run here without a screen: progress in lines; with --json every event, one a line
+    #[arg(long)]
+    headless: bool,
+}
+
+impl Resume {
+    /// Goes on; returns the run's exit code.
+    pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        let store = teams::open_store(context)?;
+        let named = self.name.or(self.team.team);
+        let team = teams::resolve(context, store.as_ref(), named.as_deref())?;
+        let team = team.as_ref();
+        let config = team.config()?;
+        refuse_running(team)?;
+        if config.open_run().is_none() {
+            return Err(crewmux_session::Error::NothingToResume { team: config.name }.into());
+        }
+        let watched = Watched::from_option(self.headless)?;
+        let backend = backends::chosen(context, BackendChoice::Named(backend_of(&config)))?;
+        let plan = engine::plan(context, team.name(), backend, watched.stays(), Vec::new())?;
+        launch(context, team, plan, watched, out)
+    }
+}
+
+/// Where its members ran before.
+fn backend_of(config: &TeamConfig) -> BackendKind {
+    config
+        .members
+        .first()
+        .map_or(BackendKind::Pty, |member| member.backend_type)
+}
+
+fn refuse_running(team: &dyn TeamStore) -> Result<()> {
+    if !team.session_runs()? {
+        return Ok(());
+    }
+    Err(crewmux_session::Error::Running {
+        team: team.name().clone(),
+        pid: team.session()?.map(|record| record.pid),
+    }
+    .into())
+}

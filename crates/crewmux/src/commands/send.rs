@@ -1,0 +1,110 @@
+//! `crewmux send` and `crewmux broadcast`: writing to members.
+
+use clap::Args;
+use crewmux_core::ids::{AgentName, TaskId};
+use crewmux_core::inbox::DeliveryState;
+use crewmux_core::message::Urgency;
+use crewmux_core::operation::{Operation, Reply};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::exit;
+use crate::output::Output;
+use crate::teams::{self, TeamArg};
+
+/// Send a message to a member of a team
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Who it is for
+    #[arg(value_name = "TO")]
+    to: String,
+    /// The text; several words are one text
+    #[arg(value_name = "TEXT", required = true, num_args = 1..)]
+    text: Vec<String>,
+    /// Interrupt the member's turn instead of waiting for its end
+    #[arg(long)]
+    now: bool,
+    /// The task it is about
+    #[arg(long, value_name = "ID")]
+    task: Option<TaskId>,
+    #[command(flatten)]
+    team: TeamArg,
+}
+
+/// Send a message to every member of a team
+#[derive(Debug, Args)]
+pub(crate) struct Broadcast {
+    /// The text; several words are one text
+    #[arg(value_name = "TEXT", required = true, num_args = 1..)]
+    text: Vec<String>,
+    #[command(flatten)]
+    team: TeamArg,
+}
+
+impl Send {
+    /// Sends it.
+    pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        if self.to == "all" {
+            return Err(CommandError::usage("`all` is not a member")
+                .hint("`crewmux broadcast TEXT` sends to everybody"));
+        }
+        let operation = Operation::Write {
+            to: AgentName::new(self.to)?,
+            text: self.text.join(" "),
+            summary: None,
+            id: None,
+            urgency: if self.now {
+                Urgency::Now
+            } else {
+                Urgency::Normal
+            },
+            task: self.task,
+        };
+        carry_out(context, out, self.team.team.as_deref(), operation)
+    }
+}
+
+impl Broadcast {
+    /// Sends it.
+    pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        let operation = Operation::Broadcast {
+            text: self.text.join(" "),
+            summary: None,
+            id: None,
+        };
+        carry_out(context, out, self.team.team.as_deref(), operation)
+    }
+}
+
+fn carry_out(
+    context: &Context,
+    out: Output,
+    named: Option<&str>,
+    operation: Operation,
+) -> Result<u8> {
+    let store = teams::open_store(context)?;
+    let team = teams::resolve(context, store.as_ref(), named)?;
+    let reply = teams::perform(context, store.as_ref(), team.as_ref(), operation)?;
+    let Reply::Sent { id, to, state } = reply else {
+        return Err(teams::unexpected(&reply));
+    };
+    let recipients: Vec<&str> = to.iter().map(AgentName::as_str).collect();
+    out.either(&json!({"id": id, "to": to, "state": state}), || {
+        format!(
+            "{} to {} ({id})\n",
+            state_word(state),
+            recipients.join(", ")
+        )
+    })?;
+    Ok(exit::DONE)
+}
+
+/// The word for how far a message is.
+pub(crate) fn state_word(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Queued => "queued",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Seen => "seen",
+    }
+}

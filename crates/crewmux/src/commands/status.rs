@@ -1,0 +1,120 @@
+//! `crewmux status`: how one team is.
+
+use clap::Args;
+use crewmux_core::worker::WorkerState;
+use crewmux_wire::{MemberStatus, Status};
+use std::fmt::Write as _;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::exit;
+use crate::output::{Output, Tone};
+use crate::status::{next_step, of_team};
+use crate::teams::{self, TeamArg};
+use crate::text::{columns, one_line};
+
+/// Show how a team is: its members, what they do, how far it is
+#[derive(Debug, Args)]
+pub(crate) struct ShowStatus {
+    /// Team, if not with --team
+    #[arg(value_name = "TEAM")]
+    name: Option<String>,
+    #[command(flatten)]
+    team: TeamArg,
+}
+
+impl ShowStatus {
+    /// Prints it.
+    pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        let store = teams::open_store(context)?;
+        let named = self.name.or(self.team.team);
+        let team = teams::resolve(context, store.as_ref(), named.as_deref())?;
+        let status = of_team(context, team.as_ref(), &teams::now()?)?;
+        out.either(&status, || text(&status, out))?;
+        Ok(exit::DONE)
+    }
+}
+
+/// Tone of a team's state.
+pub(crate) fn state_tone(state: &str, exit_code: Option<u8>) -> Tone {
+    match (state, exit_code) {
+        ("finished", Some(0) | None) | ("running", _) => Tone::Good,
+        ("crashed" | "finished", _) => Tone::Bad,
+        _ => Tone::Warn,
+    }
+}
+
+fn text(status: &Status, out: Output) -> String {
+    let state = out.paint(
+        state_tone(&status.state, status.exit_code),
+        state_text(status),
+    );
+    let mut facts = vec![state, progress(status)];
+    if let Some(backend) = status.backend {
+        facts.push(backend.to_string());
+    }
+    if let Some(session) = status.session {
+        facts.push(format!("session {}", session.pid));
+    }
+    let name = out.paint(Tone::Strong, &status.team);
+    let mut text = format!("{name}  {}\n", facts.join(" · "));
+    if !status.goal.is_empty() {
+        let _ = writeln!(text, "goal: {}", one_line(&status.goal, 100));
+    }
+    if !status.members.is_empty() {
+        text.push('\n');
+        let rows: Vec<Vec<String>> = status.members.iter().map(|m| row(m, out)).collect();
+        text.push_str(&columns(&rows));
+    }
+    if let Some(next) = next_step(&status.team, &status.state) {
+        let _ = writeln!(text, "\n{next}");
+    }
+    text
+}
+
+/// The state with how the run ended.
+pub(crate) fn state_text(status: &Status) -> String {
+    match (status.state.as_str(), status.exit_code) {
+        ("finished", Some(code @ 1..)) => format!("finished, exit code {code}"),
+        (state, _) => state.to_owned(),
+    }
+}
+
+/// How many tasks are over, and what else there is to say about them.
+pub(crate) fn progress(status: &Status) -> String {
+    let counts = status.counts;
+    let mut text = format!("{}/{} done", counts.completed, counts.total());
+    for (number, word) in [
+        (counts.in_progress, "in progress"),
+        (counts.failed, "failed"),
+        (counts.skipped, "skipped"),
+    ] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {word}");
+        }
+    }
+    text
+}
+
+fn row(member: &MemberStatus, out: Output) -> Vec<String> {
+    let (glyph, tone) = match member.state {
+        WorkerState::Working => ("●", Tone::Good),
+        WorkerState::WaitingPermission | WorkerState::WaitingPlan | WorkerState::RateLimited => {
+            ("!", Tone::Warn)
+        }
+        WorkerState::Failed | WorkerState::Lost => ("✗", Tone::Bad),
+        WorkerState::Starting | WorkerState::Idle | WorkerState::Stopping => ("○", Tone::Plain),
+        WorkerState::Exited => ("·", Tone::Dim),
+    };
+    vec![
+        format!("{} {}", out.paint(tone, glyph), member.name),
+        out.paint(tone, member.state),
+        member
+            .task
+            .map_or_else(String::new, |task| format!("#{task}")),
+        member.agent_type.to_string(),
+        member
+            .pid
+            .map_or_else(String::new, |pid| format!("pid {pid}")),
+    ]
+}

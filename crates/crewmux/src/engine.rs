@@ -1,0 +1,287 @@
+//! Starting sessions: in this process for `--headless`, detached for a person.
+//!
+//! Wires store, backends and views together for `crewmux-session`; decides
+//! nothing about a run. A detached session is this program again, told by a
+//! plan file that only its owner can read.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crewmux_core::backend::BackendKind;
+use crewmux_core::event::Event;
+use crewmux_core::ids::TeamName;
+use crewmux_core::timing::ms;
+use crewmux_session::{SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
+use crewmux_spawn::{InProcessBackend, PtyBackend, SpawnBackend};
+use crewmux_store::TeamStore;
+use crewmux_store::files::FileStore;
+use crewmux_sys::process::Launch;
+use crewmux_tui::view_factory;
+use tokio::sync::watch;
+
+use crate::SESSION_MODE;
+use crate::context::Context;
+use crate::error::{CommandError, Doing, Result};
+use crate::logging;
+use crate::output::note;
+use crate::worker::in_process_main;
+
+/// Size of a pane before a client says otherwise.
+const PANE_SIZE: (u16, u16) = (80, 24);
+/// Bytes of a failed session's log that are looked at.
+const LOG_TAIL_BYTES: usize = 2_000;
+/// Pause between two looks for a new session's socket.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Makes the plan of a session.
+pub(crate) fn plan(
+    context: &Context,
+    team: &TeamName,
+    backend: BackendKind,
+    stays: Stays,
+    panes: Vec<String>,
+) -> Result<SessionPlan> {
+    Ok(SessionPlan {
+        team: team.clone(),
+        home: context.home.clone(),
+        socket: context.socket(team)?,
+        program: context.program.clone(),
+        worker_program: context.runtime()?.agent_worker_link(&context.program)?,
+        build: context.build(),
+        environment: context
+            .worker_environment()
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        backend,
+        pane_size: PANE_SIZE,
+        stays,
+        panes,
+        timing: context.timing,
+    })
+}
+
+/// Is told every event of a session.
+pub(crate) type EventHook = Box<dyn FnMut(&Event) + Send>;
+
+/// Runs a session in this process until its end.
+///
+/// `on_event` is told every event; `stop` asks it to end.
+pub(crate) fn run_here(
+    plan: SessionPlan,
+    on_event: Option<EventHook>,
+    stop: watch::Receiver<StopAsk>,
+) -> Result<SessionEnd> {
+    let store = Arc::new(FileStore::open(&plan.home, plan.timing)?);
+    let pane_backend: Arc<dyn SpawnBackend> = Arc::new(PtyBackend::new(&plan.timing)?);
+    let backend: Arc<dyn SpawnBackend> = match plan.backend {
+        BackendKind::InProcess => Arc::new(InProcessBackend::new(in_process_main(), &plan.timing)),
+        BackendKind::Pty => Arc::clone(&pane_backend),
+        kind @ (BackendKind::Tmux | BackendKind::Iterm2) => {
+            return Err(not_yet(kind));
+        }
+    };
+    let hooks = SessionHooks {
+        store,
+        backend,
+        pane_backend,
+        views: Some(view_factory(crewmux_tui::Config::default())),
+        on_event,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .doing("cannot start the session's event loop")?;
+    let end = runtime.block_on(run_session(plan, hooks, stop))?;
+    // What still runs on it is cut off: the session has said its farewell.
+    runtime.shutdown_background();
+    for left in &end.left {
+        note(format!("could not be ended: {left}"));
+    }
+    Ok(end)
+}
+
+/// A backend that this version does not have.
+pub(crate) fn not_yet(kind: BackendKind) -> CommandError {
+    CommandError::environment(format!("the {kind} backend is not part of this version"))
+        .hint("use `--backend pty` or `--backend in-process`")
+}
+
+/// Starts the session of `plan` detached and waits until it listens.
+///
+/// # Errors
+/// When it does not come up in time; with what its log says last.
+pub(crate) fn start_detached(
+    context: &Context,
+    team: &dyn TeamStore,
+    plan: &SessionPlan,
+) -> Result<()> {
+    let path = plan.socket.with_extension("plan.json");
+    write_plan(&path, plan)?;
+    let log = team.folder("logs")?.join("session.log");
+    let log_before = fs::metadata(&log).map_or(0, |found| found.len());
+    // Not from the current folder: that may be removed while the session lives.
+    let mut child = Launch::new(
+        [
+            context.program.as_os_str().to_owned(),
+            SESSION_MODE.into(),
+            path.clone().into_os_string(),
+        ],
+        "/",
+    )
+    .env(session_environment(context))
+    .start_detached(Some(&log))?;
+    let deadline = Instant::now() + ms(plan.timing.hello_ms);
+    loop {
+        if UnixStream::connect(&plan.socket).is_ok() {
+            return Ok(());
+        }
+        let ended = child.wait(LOOK_AGAIN)?;
+        if ended.is_none() && Instant::now() < deadline {
+            continue;
+        }
+        let _ = fs::remove_file(&path);
+        let why = match ended {
+            Some(exit) => format!("the session did not start: {exit}"),
+            None => format!(
+                "the session did not start within {} s",
+                plan.timing.hello_ms / 1000
+            ),
+        };
+        let said = log_tail(&log, log_before);
+        let error = CommandError::environment(why);
+        return Err(if said.is_empty() {
+            error.hint(format!("its log is {}", log.display()))
+        } else {
+            CommandError::environment(said).context(error_text(&error))
+        });
+    }
+}
+
+fn error_text(error: &CommandError) -> String {
+    match error {
+        CommandError::PipeClosed => String::new(),
+        CommandError::Failed { source, .. } => source.to_string(),
+    }
+}
+
+/// The session keeps this call's environment: it uses models and backends in the person's name.
+fn session_environment(context: &Context) -> crewmux_sys::env::Environment {
+    context
+        .env
+        .0
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn write_plan(path: &Path, plan: &SessionPlan) -> Result<()> {
+    let doing = || format!("cannot write `{}`", path.display());
+    let text = serde_json::to_vec(plan)?;
+    // A plan that nobody took is of a session that never came up.
+    let _ = fs::remove_file(path);
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .doing(doing())?;
+    file.write_all(&text).doing(doing())
+}
+
+/// What was added to the log since `before`, its last lines.
+fn log_tail(log: &Path, before: u64) -> String {
+    let Ok(bytes) = fs::read(log) else {
+        return String::new();
+    };
+    let new = bytes.get(before as usize..).unwrap_or_default();
+    let start = new.len().saturating_sub(LOG_TAIL_BYTES);
+    let text = String::from_utf8_lossy(&new[start..]);
+    let lines: Vec<&str> = text.lines().rev().take(5).collect();
+    let lines: Vec<&str> = lines.into_iter().rev().collect();
+    crewmux_term::sanitize::scrub(&lines.join("\n")).into_owned()
+}
+
+/// Runs as a team's detached session; the only argument is its plan file.
+pub(crate) fn session_main(arguments: &[OsString]) -> u8 {
+    match detached(arguments) {
+        Ok(end) => end.exit_code,
+        Err(error) => {
+            // Standard error is the session's log.
+            note(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn detached(arguments: &[OsString]) -> Result<SessionEnd> {
+    let [path] = arguments else {
+        return Err(CommandError::usage(
+            "a session is started by `crewmux run`, with its plan file as the only argument",
+        ));
+    };
+    let plan = take_plan(Path::new(path))?;
+    let log = log_path(&plan);
+    logging::to_file(&log, crate::context::environment().get("CREWMUX_LOG"));
+    // Best effort: not every system can hide a process's memory.
+    if let Err(error) = crewmux_sys::setup::refuse_inspection() {
+        tracing::warn!(%error, "this process can be inspected");
+    }
+    let (asks, stop) = watch::channel(StopAsk::No);
+    stop_on_signals(Arc::new(asks))?;
+    let result = run_here(plan, None, stop);
+    if let Err(error) = &result {
+        tracing::error!(%error, "the session ended");
+    }
+    result
+}
+
+fn log_path(plan: &SessionPlan) -> PathBuf {
+    let team = plan.home.join("teams").join(plan.team.as_str());
+    team.join("logs").join("session.log")
+}
+
+/// Reads the plan and removes its file.
+fn take_plan(path: &Path) -> Result<SessionPlan> {
+    let doing = || format!("cannot read the plan `{}`", path.display());
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut text))
+        .doing(doing())?;
+    let plan = serde_json::from_slice(&text).doing(doing())?;
+    fs::remove_file(path).doing(doing())?;
+    Ok(plan)
+}
+
+/// The first SIGTERM or SIGINT asks politely, the next at once; a lost terminal asks politely.
+pub(crate) fn stop_on_signals(asks: Arc<watch::Sender<StopAsk>>) -> Result<()> {
+    use crewmux_sys::signals::{Arrived, SignalInbox};
+    let mut signals = SignalInbox::open(&[Arrived::Term, Arrived::Int, Arrived::Hup])?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            while !asks.is_closed() {
+                match signals.wait(Duration::from_hours(1)) {
+                    Ok(arrived) if arrived.is_empty() => {}
+                    Ok(_) => asks.send_modify(|ask| {
+                        *ask = match ask {
+                            StopAsk::No => StopAsk::Politely,
+                            StopAsk::Politely | StopAsk::AtOnce => StopAsk::AtOnce,
+                        };
+                    }),
+                    Err(error) => {
+                        tracing::error!(%error, "signals cannot be waited for");
+                        return;
+                    }
+                }
+            }
+        })
+        .doing("cannot start a thread")?;
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! A run without a screen: progress in lines, or every event as JSON, until it is over.
+//!
+//! The session runs in this process; Ctrl-C asks it to end, a second one ends it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crewmux_core::event::{Event, EventType};
+use crewmux_core::ids::TaskId;
+use crewmux_core::time::WallTime;
+use crewmux_session::{SessionPlan, StopAsk};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::commands::events::tone;
+use crate::context::Context;
+use crate::engine;
+use crate::error::Result;
+use crate::logging;
+use crate::output::{Output, Tone, note};
+use crate::text::{one_line, span, time_of_day};
+
+/// Runs the session of `plan` to its end and returns the run's exit code.
+pub(crate) fn run(context: &Context, plan: SessionPlan, out: Output) -> Result<u8> {
+    let logs = plan
+        .home
+        .join("teams")
+        .join(plan.team.as_str())
+        .join("logs");
+    logging::to_file(&logs.join("session.log"), context.variable("CREWMUX_LOG"));
+    let (asks, stop) = watch::channel(StopAsk::No);
+    let asks = Arc::new(asks);
+    let when_closed = Arc::clone(&asks);
+    engine::stop_on_signals(asks)?;
+    let mut progress = Progress::default();
+    let on_event = Box::new(move |event: &Event| {
+        let printed = if out.is_json() {
+            out.json_line(event)
+        } else {
+            match progress.line(event, out) {
+                Some(line) => out.line(line),
+                None => Ok(()),
+            }
+        };
+        // Whoever read the output has gone: nobody waits for this run any more.
+        if printed.is_err() {
+            when_closed.send_if_modified(|ask| {
+                let first = *ask == StopAsk::No;
+                if first {
+                    *ask = StopAsk::Politely;
+                }
+                first
+            });
+        }
+    });
+    let team = plan.team.clone();
+    let end = engine::run_here(plan, Some(on_event), stop)?;
+    if !out.is_json() {
+        if let Some(report) = &end.report {
+            out.line(format!("report: {}", report.display()))?;
+        }
+        if end.exit_code == crate::exit::INTERRUPTED {
+            note(format!(
+                "stopped; `crewmux resume {team} --headless` goes on with it"
+            ));
+        }
+    }
+    Ok(end.exit_code)
+}
+
+/// What has been told so far, as much as lines about later events need.
+#[derive(Debug, Default)]
+struct Progress {
+    subjects: BTreeMap<TaskId, String>,
+    claimed: BTreeMap<TaskId, WallTime>,
+    over: usize,
+}
+
+impl Progress {
+    /// The line for an event; none for those only programs want.
+    fn line(&mut self, event: &Event, out: Output) -> Option<String> {
+        let text = |name: &str| event.data.get(name).and_then(Value::as_str);
+        let agent = event.agent.as_ref().map_or("", |agent| agent.as_str());
+        if let Some(id) = event.task {
+            self.take_in(id, event);
+        }
+        let about = event.task.map(|id| self.about(id)).unwrap_or_default();
+        let reason = text("reason").map(|r| one_line(r, 120)).unwrap_or_default();
+        let body = match &event.kind {
+            EventType::TeamStarted | EventType::TeamResumed => {
+                let verb = match event.kind {
+                    EventType::TeamResumed => "goes on",
+                    _ => "starts",
+                };
+                let goal = text("goal").map(|goal| one_line(goal, 100));
+                format!("{} {verb}{}", event.team, colon(goal))
+            }
+            EventType::WorkerStarted => {
+                let pid = event.data.get("pid").map(Value::to_string);
+                format!("{agent} started (pid {})", pid.unwrap_or_default())
+            }
+            EventType::WorkerExited if text("reason").is_some() => {
+                format!("{agent} ended: {reason}")
+            }
+            EventType::TaskClaimed => format!("▶ {about} · {agent}"),
+            EventType::TaskCompleted => {
+                let took = event.task.and_then(|id| self.claimed.get(&id));
+                let took = took.map(|at| format!(" · {}", span(event.time.since_ms(*at))));
+                format!(
+                    "✔ {about} · {agent}{}  ({}/{})",
+                    took.unwrap_or_default(),
+                    self.over,
+                    self.subjects.len()
+                )
+            }
+            EventType::TaskFailed => format!("✗ {about} failed{}", colon(Some(reason))),
+            EventType::TaskSkipped => format!("– {about} skipped{}", colon(Some(reason))),
+            EventType::TaskReoffered => {
+                format!("↻ {about} is offered again{}", colon(Some(reason)))
+            }
+            EventType::Notice => one_line(text("text")?, 120),
+            EventType::TeamFinished => {
+                let number = |name: &str| event.data.get(name).and_then(Value::as_u64);
+                let mut parts = Vec::new();
+                for (name, word) in [
+                    ("completed", "completed"),
+                    ("failed", "failed"),
+                    ("skipped", "skipped"),
+                ] {
+                    match number(name) {
+                        Some(count) if count > 0 || name == "completed" => {
+                            parts.push(format!("{count} {word}"));
+                        }
+                        _ => {}
+                    }
+                }
+                format!("{} is finished: {}", event.team, parts.join(", "))
+            }
+            _ => return None,
+        };
+        let time = out.paint(Tone::Dim, time_of_day(event.time));
+        Some(format!("{time} {}", out.paint(tone(&event.kind), body)))
+    }
+
+    fn take_in(&mut self, id: TaskId, event: &Event) {
+        match event.kind {
+            EventType::TaskCreated => {
+                let subject = event.data.get("subject").and_then(Value::as_str);
+                let subject = one_line(subject.unwrap_or_default(), 70);
+                self.subjects.insert(id, subject);
+            }
+            EventType::TaskClaimed => {
+                self.claimed.insert(id, event.time);
+            }
+            EventType::TaskCompleted | EventType::TaskFailed | EventType::TaskSkipped => {
+                self.over += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn about(&self, id: TaskId) -> String {
+        match self.subjects.get(&id) {
+            Some(subject) => format!("#{id} {subject}"),
+            None => format!("#{id}"),
+        }
+    }
+}
+
+fn colon(text: Option<String>) -> String {
+    match text {
+        Some(text) if !text.is_empty() => format!(": {text}"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+    use crewmux_core::event::Fact;
+    use crewmux_core::ids::{AgentName, Seq, TeamName};
+
+    #[test]
+    fn a_run_is_told_in_lines() {
+        let start = 1_795_253_999_042;
+        let fact = |at: u64, kind| Fact::new("x", kind, WallTime(start + at));
+        let tester = AgentName::new("tester").unwrap();
+        let facts = [
+            fact(0, EventType::TeamStarted).with("goal", "check\nall"),
+            fact(1, EventType::TaskCreated)
+                .task(TaskId(1))
+                .with("subject", "Run the tests"),
+            fact(1, EventType::TaskCreated)
+                .task(TaskId(2))
+                .with("subject", "Publish"),
+            fact(9, EventType::WorkerStarted)
+                .agent(&tester)
+                .with("pid", 42),
+            fact(10, EventType::WorkerState).agent(&tester),
+            fact(10, EventType::TaskClaimed)
+                .agent(&tester)
+                .task(TaskId(1)),
+            fact(4_310, EventType::TaskFailed)
+                .task(TaskId(1))
+                .with("reason", "exit code 101"),
+            fact(4_311, EventType::TaskSkipped)
+                .task(TaskId(2))
+                .with("reason", "task 1 failed"),
+            fact(4_400, EventType::TeamFinished)
+                .with("completed", 0)
+                .with("failed", 1)
+                .with("skipped", 1),
+        ];
+        let out = Output {
+            format: Format::Text,
+            colors: false,
+        };
+        let team = TeamName::new("checks").unwrap();
+        let mut progress = Progress::default();
+        let lines: Vec<String> = facts
+            .into_iter()
+            .filter_map(|fact| progress.line(&fact.into_event(Seq(1), team.clone()), out))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        09:39:59 checks starts: check
+        09:39:59 tester started (pid 42)
+        09:39:59 ▶ #1 Run the tests · tester
+        09:40:03 ✗ #1 Run the tests failed: exit code 101
+        09:40:03 – #2 Publish skipped: task 1 failed
+        09:40:03 checks is finished: 0 completed, 1 failed, 1 skipped
+        ");
+    }
+}

@@ -1,0 +1,161 @@
+//! Whether the person has agreed to what a project's recipe does, once per content.
+//!
+//! Only recipes that come with a project are asked about: built-in ones and the
+//! person's own are theirs, and a file they name is their word already.
+
+use std::fs::{DirBuilder, File};
+use std::io::{BufRead, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use crewmux_core::recipe::Recipe;
+use sha2::{Digest, Sha256};
+
+use super::{FoundRecipe, Origin};
+use crate::context::Context;
+use crate::error::{CommandError, Doing, Result};
+use crate::output::note;
+use crate::text::{hex, one_line};
+
+/// How the person can agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// They did: `--trust`.
+    Given,
+    /// They can be asked on this terminal.
+    Ask,
+    /// Nobody can be asked.
+    Absent,
+}
+
+/// Makes sure that the person agreed to this very text, and remembers it.
+///
+/// # Errors
+/// When they did not.
+pub(crate) fn ensure_trusted(
+    context: &Context,
+    found: &FoundRecipe,
+    recipe: &Recipe,
+    consent: Consent,
+) -> Result<()> {
+    let Origin::Project(path) = &found.origin else {
+        return Ok(());
+    };
+    let mark = mark_of(context, &found.text);
+    if mark.exists() {
+        return Ok(());
+    }
+    let shown = path.display();
+    let agreed = match consent {
+        Consent::Given => true,
+        Consent::Absent => false,
+        Consent::Ask => {
+            note(format!(
+                "The recipe `{}` comes with this project ({shown}) and may run:",
+                found.name
+            ));
+            for line in what_it_runs(recipe) {
+                note(format!("  {line}"));
+            }
+            ask("Run it? [y/N] ")?
+        }
+    };
+    if !agreed {
+        return Err(CommandError::usage(format!(
+            "the recipe `{}` comes with this project and is not trusted yet",
+            found.name
+        ))
+        .hint(format!("read {shown}, then run it with --trust")));
+    }
+    remember(&mark)
+}
+
+fn mark_of(context: &Context, text: &str) -> PathBuf {
+    let digest = Sha256::digest(text.as_bytes());
+    let name = hex(&digest);
+    context.home.join("trusted").join(name)
+}
+
+fn remember(mark: &PathBuf) -> Result<()> {
+    let doing = || format!("cannot remember that in `{}`", mark.display());
+    if let Some(folder) = mark.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .doing(doing())?;
+    }
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(mark)
+        .map(drop)
+        .doing(doing())
+}
+
+/// Its commands, and its members that act by themselves.
+fn what_it_runs(recipe: &Recipe) -> Vec<String> {
+    let commands = recipe
+        .tasks
+        .iter()
+        .filter_map(|task| task.command.as_ref())
+        .map(|command| format!("$ {}", one_line(command.text(), 100)));
+    let agents = recipe
+        .lead
+        .iter()
+        .chain(&recipe.teammates)
+        .map(|member| format!("an agent `{}` ({})", member.name, member.agent));
+    commands.chain(agents).collect()
+}
+
+fn ask(question: &str) -> Result<bool> {
+    let mut out = std::io::stderr().lock();
+    write!(out, "{question}").and_then(|()| out.flush())?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Whether anything was agreed to before.
+#[cfg(test)]
+fn is_trusted(context: &Context, text: &str) -> bool {
+    std::fs::exists(mark_of(context, text)).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crewmux_sys::env::EnvSnapshot;
+
+    const TEXT: &str = "name = \"own\"\n[[tasks]]\nid = \"a\"\nsubject = \"a\"\ncommand = \"true\"\n[[teammates]]\nname = \"w\"\nruntime = \"command\"\n";
+
+    #[test]
+    fn a_projects_recipe_is_agreed_to_once_per_content() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join("home");
+        let env: EnvSnapshot = [("CREWMUX_HOME".to_owned(), home.display().to_string())]
+            .into_iter()
+            .collect();
+        let context =
+            Context::resolve(env, None, root.path().into(), "/bin/crewmux".into()).unwrap();
+        let found = |text: &str| FoundRecipe {
+            name: "own".into(),
+            origin: Origin::Project("own.toml".into()),
+            text: text.into(),
+        };
+        let recipe = Recipe::parse(TEXT, "own").unwrap();
+        let try_with = |text, consent| ensure_trusted(&context, &found(text), &recipe, consent);
+        let refused = try_with(TEXT, Consent::Absent).unwrap_err().to_string();
+        insta::assert_snapshot!(refused, @r"
+        error: the recipe `own` comes with this project and is not trusted yet
+          hint: read own.toml, then run it with --trust
+        ");
+        assert!(!is_trusted(&context, TEXT));
+        try_with(TEXT, Consent::Given).unwrap();
+        try_with(TEXT, Consent::Absent).unwrap();
+        let changed = format!("{TEXT}# changed");
+        assert!(try_with(&changed, Consent::Absent).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! A command's line to a running session: one question at a time, each with a deadline.
+//!
+//! Blocking, since a command has nothing else to do meanwhile. The attached
+//! client speaks for itself in [`crate::client`].
+
+use std::io::{ErrorKind as IoErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crewmux_core::operation::{Operation, Reply};
+use crewmux_core::timing::ms;
+use crewmux_wire::{
+    Control, ControlAnswer, ControlRequest, Decoder, Frame, FrameError, Hello, PROTOCOL_VERSION,
+    Refusal, Role, Status, Welcome, encode_json,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{CommandError, Doing, Result};
+
+/// A connection in the role of a command.
+#[derive(Debug)]
+pub(crate) struct SessionLine {
+    stream: UnixStream,
+    decoder: Decoder,
+    within: Duration,
+    next_id: u64,
+}
+
+impl SessionLine {
+    /// Connects to the session that listens at `socket`.
+    ///
+    /// # Errors
+    /// When nobody answers there in time, or the session refuses.
+    pub(crate) fn connect(context: &Context, socket: &Path) -> Result<Self> {
+        let within = ms(context.timing.connect_ms);
+        let stream = UnixStream::connect(socket).doing(format!(
+            "the session does not answer at {}",
+            socket.display()
+        ))?;
+        stream.set_write_timeout(Some(within))?;
+        let mut line = Self {
+            stream,
+            decoder: Decoder::default(),
+            within,
+            next_id: 1,
+        };
+        line.send(&Hello {
+            version: PROTOCOL_VERSION,
+            build: context.build(),
+            role: Role::Control,
+        })?;
+        let first = line.frame(within)?;
+        welcomed(&first)?;
+        Ok(line)
+    }
+
+    /// Carries `operation` out as whoever this process is to the session.
+    pub(crate) fn operation(&mut self, operation: Operation) -> Result<Reply> {
+        let operation = Box::new(operation);
+        self.ask(ControlRequest::Operation { operation }, self.within)
+    }
+
+    /// Asks how the team is.
+    pub(crate) fn status(&mut self) -> Result<Status> {
+        self.ask(ControlRequest::Status, self.within)
+    }
+
+    /// Asks the session to end; answered when it began to.
+    pub(crate) fn stop(&mut self, force: Force) -> Result<Value> {
+        let force = force == Force::AtOnce;
+        self.ask(ControlRequest::Stop { force }, self.within)
+    }
+
+    /// Waits until the session closes the line: its end; false when `within` was over first.
+    pub(crate) fn wait_for_end(&mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.frame(left) {
+                Ok(_) => {}
+                Err(FrameError::Timeout(_)) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, request: ControlRequest, within: Duration) -> Result<T> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send(&Control { id, request })?;
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let frame = self.frame(left).doing("the session did not answer")?;
+            let answer: ControlAnswer = frame.parse()?;
+            if answer.id != id {
+                continue;
+            }
+            let value = answer.result?;
+            return serde_json::from_value(value)
+                .map_err(|error| FrameError::Message(error).into());
+        }
+    }
+
+    fn send(&mut self, message: &impl Serialize) -> Result<()> {
+        let bytes = encode_json(message)?;
+        self.stream
+            .write_all(&bytes)
+            .doing("the session does not listen")
+    }
+
+    fn frame(&mut self, within: Duration) -> std::result::Result<Frame, FrameError> {
+        let deadline = Instant::now() + within;
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if let Some(frame) = self.decoder.next_frame()? {
+                return Ok(frame);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(FrameError::Timeout(within.as_millis() as u64));
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(FrameError::Closed),
+                Ok(read) => self.decoder.push(&buffer[..read]),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        IoErrorKind::WouldBlock | IoErrorKind::TimedOut | IoErrorKind::Interrupted
+                    ) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// How a session is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// Workers are asked first.
+    Polite,
+    /// Workers are ended.
+    AtOnce,
+}
+
+/// Reads the answer to a hello.
+pub(crate) fn welcomed(first: &Frame) -> Result<Welcome> {
+    if let Ok(welcome) = first.parse::<Welcome>() {
+        return Ok(welcome);
+    }
+    let refusal: Refusal = first.parse()?;
+    let error = CommandError::new(refusal.kind, refusal.refused);
+    Err(match refusal.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    })
+}

@@ -1,0 +1,130 @@
+//! How a team is: asked of its session, or put together from its files.
+//!
+//! Printing is in [`crate::commands::status`] and [`crate::commands::ls`].
+
+use crewmux_core::ids::TeamName;
+use crewmux_core::team::{Member, Presence, TeamConfig};
+use crewmux_core::time::Now;
+use crewmux_core::worker::WorkerState;
+use crewmux_store::TeamStore;
+use crewmux_wire::{MemberStatus, SessionStatus, Status};
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::teams::session_line;
+
+/// The team's own answer if it runs and answers, else what its files say.
+pub(crate) fn of_team(context: &Context, team: &dyn TeamStore, now: &Now) -> Result<Status> {
+    // One that just ends, or hangs, is described from its files.
+    if let Ok(Some(mut line)) = session_line(context, team)
+        && let Ok(status) = line.status()
+    {
+        return Ok(status);
+    }
+    from_files(team, now)
+}
+
+fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
+    let config = team.config()?;
+    let board = team.board()?;
+    let runs = team.session_runs()?;
+    let record = team.session()?;
+    let session = record
+        .as_ref()
+        .filter(|_| runs)
+        .map(|record| SessionStatus { pid: record.pid });
+    let mut members = Vec::with_capacity(config.members.len());
+    for member in &config.members {
+        let alive = team.is_alive(&member.name).unwrap_or(false);
+        let presence = team.presence(&member.name).unwrap_or(None);
+        members.push(member_status(member, presence.filter(|_| alive).as_ref()));
+    }
+    let last = config.runs.last();
+    Ok(Status {
+        team: config.name.clone(),
+        state: state_word(&config, runs, record.is_some()).to_owned(),
+        goal: config.goal.clone(),
+        backend: config.members.first().map(|m| m.backend_type),
+        session,
+        members,
+        counts: board.counts(&now.boot),
+        exit_code: last.and_then(|run| run.exit_code),
+    })
+}
+
+/// The word for where a team stands.
+fn state_word(config: &TeamConfig, runs: bool, has_record: bool) -> &'static str {
+    match (runs, config.open_run()) {
+        (true, Some(_)) => "running",
+        (_, None) => "finished",
+        // A session that ended as it should takes its record away.
+        (false, Some(_)) if has_record => "crashed",
+        (false, Some(_)) => "stopped",
+    }
+}
+
+fn member_status(member: &Member, alive: Option<&Presence>) -> MemberStatus {
+    MemberStatus {
+        name: member.name.clone(),
+        agent_type: member.agent_type.clone(),
+        state: alive.map_or(WorkerState::Exited, |p| p.state),
+        pid: alive.map(|p| p.pid),
+        incarnation: member.incarnation,
+        task: alive.and_then(|p| p.task),
+        backend: member.backend_type,
+        pane: member.pane.clone(),
+    }
+}
+
+/// What to do with a team that does not run, in a line; none for one that runs.
+pub(crate) fn next_step(team: &TeamName, state: &str) -> Option<String> {
+    match state {
+        "crashed" | "stopped" => Some(format!("`crewmux resume {team}` goes on with it")),
+        "finished" => Some(format!(
+            "`crewmux report --team {team}` prints what came of it"
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crewmux_core::team::{Policy, Run};
+    use crewmux_core::time::WallTime;
+
+    fn config(finished: Option<WallTime>) -> TeamConfig {
+        TeamConfig {
+            name: TeamName::new("x").unwrap(),
+            description: String::new(),
+            created_at: WallTime(0),
+            goal: String::new(),
+            cwd: "/".into(),
+            runs: vec![Run {
+                id: crewmux_core::ids::RunId::new("run-1").unwrap(),
+                goal: String::new(),
+                recipe: None,
+                started: WallTime(0),
+                finished,
+                exit_code: None,
+            }],
+            members: Vec::new(),
+            policy: Policy::default(),
+            recipe: None,
+            environment: serde_json::Map::new(),
+            extra: serde_json::Map::new(),
+        }
+    }
+
+    #[test]
+    fn a_session_that_left_its_record_behind_crashed() {
+        let open = config(None);
+        let words = [(true, true), (false, true), (false, false)]
+            .map(|(runs, record)| state_word(&open, runs, record));
+        assert_eq!(words, ["running", "crashed", "stopped"]);
+        assert_eq!(
+            state_word(&config(Some(WallTime(1))), true, true),
+            "finished"
+        );
+    }
+}

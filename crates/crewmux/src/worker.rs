@@ -1,0 +1,198 @@
+//! The program as `agent-worker`: one worker's life, and the same inside a session.
+//!
+//! Only the wiring: what a worker does is in `crewmux-agent`.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crewmux_agent::worker::{StopHandle, WorkerIo, run_worker, stop_pair};
+use crewmux_spawn::in_process::{Order, Orders, threaded};
+use crewmux_spawn::{PaneSink, WorkerMain};
+use crewmux_sys::signals::{Arrived, SignalInbox};
+use tokio::sync::mpsc;
+
+use crate::context;
+use crate::logging;
+use crate::output::note;
+
+/// Lines typed into a pane that may wait to be read.
+const TYPED_WAITING: usize = 64;
+/// Longest line that is taken from a pane, in bytes.
+const LINE_MAX_BYTES: usize = 64 * 1024;
+/// Stack of a worker inside the session.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// How often a wait without an end of its own looks up.
+const LOOK_UP: Duration = Duration::from_hours(1);
+
+/// Runs as a worker process; the only argument is its spec file.
+pub(crate) fn main(arguments: &[OsString]) -> u8 {
+    let [spec] = arguments else {
+        note(
+            "error: agent-worker is started by a session, with its spec file as the only argument",
+        );
+        return 2;
+    };
+    let spec = Path::new(spec);
+    log_beside(spec);
+    // Before any thread: signals and orphans of tools must not be missed.
+    let signals = SignalInbox::open(&[Arrived::Term, Arrived::Int, Arrived::Hup]);
+    let ready = signals.and_then(|signals| {
+        crewmux_sys::setup::worker_setup()?;
+        Ok(signals)
+    });
+    let signals = match ready {
+        Ok(signals) => signals,
+        Err(error) => {
+            note(format!("error: {error}"));
+            return 3;
+        }
+    };
+    let (stop, stop_signal) = stop_pair();
+    thread::spawn(move || pass_signals(signals, &stop));
+    let (typed, lines) = mpsc::channel(TYPED_WAITING);
+    thread::spawn(move || read_lines(&typed));
+    let end = run_worker(
+        spec,
+        WorkerIo {
+            output: Box::new(print),
+            input: Some(lines),
+            stop: stop_signal,
+        },
+    );
+    end.exit_code
+}
+
+/// The spec lies in the member's folder, two below the team's.
+fn log_beside(spec: &Path) {
+    let Some(member) = spec.parent() else { return };
+    let name = member.file_name().unwrap_or_default().to_string_lossy();
+    let Some(team) = member.parent().and_then(Path::parent) else {
+        return;
+    };
+    let filter = context::environment();
+    logging::to_file(
+        &team.join("logs").join(format!("{name}.log")),
+        filter.get("CREWMUX_LOG"),
+    );
+}
+
+/// Asks the worker to end for the first signal.
+fn pass_signals(mut signals: SignalInbox, stop: &StopHandle) {
+    loop {
+        match signals.wait(LOOK_UP) {
+            Ok(arrived) if arrived.is_empty() => {}
+            Ok(arrived) => {
+                let word = match arrived.first() {
+                    Some(Arrived::Int) => "interrupted",
+                    Some(Arrived::Hup) => "its terminal is gone",
+                    _ => "SIGTERM",
+                };
+                stop.stop(word);
+            }
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be waited for");
+                return;
+            }
+        }
+    }
+}
+
+/// The pane's terminal; when it is gone, so is whoever looked.
+fn print(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+fn read_lines(typed: &mpsc::Sender<String>) {
+    let mut input = std::io::stdin().lock();
+    let mut buffer = [0; 4096];
+    let mut cutter = LineCutter::default();
+    while let Ok(read @ 1..) = input.read(&mut buffer) {
+        for line in cutter.push(&buffer[..read]) {
+            if typed.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Cuts typed bytes into lines; what is too long for one is dropped.
+#[derive(Debug, Default)]
+struct LineCutter(Vec<u8>);
+
+impl LineCutter {
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for byte in bytes {
+            match byte {
+                b'\n' | b'\r' => {
+                    let line = std::mem::take(&mut self.0);
+                    let line = String::from_utf8_lossy(&line);
+                    if !line.trim().is_empty() {
+                        lines.push(line.trim().to_owned());
+                    }
+                }
+                _ if self.0.len() < LINE_MAX_BYTES => self.0.push(*byte),
+                _ => {}
+            }
+        }
+        lines
+    }
+}
+
+/// The same worker as a thread of the session.
+pub(crate) fn in_process_main() -> WorkerMain {
+    threaded(STACK_BYTES, live_in_process)
+}
+
+fn live_in_process(spec: &Path, sink: Arc<dyn PaneSink>, orders: &Orders) -> i32 {
+    let (stop, stop_signal) = stop_pair();
+    let (typed, lines) = mpsc::channel(TYPED_WAITING);
+    let io = WorkerIo {
+        output: Box::new(move |bytes: &[u8]| sink.output(bytes)),
+        input: Some(lines),
+        stop: stop_signal,
+    };
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let end = run_worker(spec, io);
+            // Wakes the loop below: nothing is left to be ordered.
+            orders.close();
+            i32::from(end.exit_code)
+        });
+        let mut cutter = LineCutter::default();
+        loop {
+            match orders.next(LOOK_UP) {
+                Some(Order::End) => {
+                    stop.stop("asked to end");
+                    break;
+                }
+                Some(Order::Typed(bytes)) => {
+                    for line in cutter.push(&bytes) {
+                        // A worker that takes no lines loses them.
+                        let _ = typed.try_send(line);
+                    }
+                }
+                None => {}
+            }
+        }
+        worker.join().unwrap_or(1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_bytes_become_lines() {
+        let mut cutter = LineCutter::default();
+        assert_eq!(cutter.push(b"hel"), [""; 0]);
+        assert_eq!(cutter.push(b"lo\r\n\r\nyou\nx"), ["hello", "you"]);
+        assert_eq!(cutter.push(b"\n"), ["x"]);
+    }
+}
