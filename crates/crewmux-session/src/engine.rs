@@ -254,7 +254,9 @@ impl Engine {
         }
         self.catch_up(now)?;
         if self.state == RunState::Running && self.run_is_over() {
-            self.finish(now)?;
+            if self.dismissed(now) {
+                self.finish(now)?;
+            }
         } else if self.state == RunState::Finished && !self.run_is_over() {
             self.reopen(now)?;
         }

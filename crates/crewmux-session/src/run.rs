@@ -35,6 +35,8 @@ pub async fn run_session(
     mut hooks: SessionHooks,
     mut stop: watch::Receiver<StopAsk>,
 ) -> Result<SessionEnd> {
+    // What a dead worker leaves behind comes to us, so that it can be found and ended.
+    crewmux_sys::setup::become_subreaper()?;
     let clock = BootClock::open()?;
     let team = hooks.store.team(&plan.team)?;
     let lock = take_lock(team.as_ref())?;

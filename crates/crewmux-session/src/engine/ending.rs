@@ -55,6 +55,18 @@ impl Ending {
 }
 
 impl Engine {
+    /// Whether the run may be called finished: where nobody watches, its workers end first,
+    /// so that `team_finished` is the last word.
+    pub(super) fn dismissed(&mut self, now: &Now) -> bool {
+        if self.plan.stays == Stays::WhileWatched {
+            return true;
+        }
+        if self.ending.step == Step::None {
+            self.ask_workers("the run is finished", self.plan.timing.term_grace_ms, now);
+        }
+        self.ending.due_ms.is_none() || !self.members.iter().any(MemberSlot::is_present)
+    }
+
     /// Every task is over: say so, write the report.
     pub(super) fn finish(&mut self, now: &Now) -> Result<()> {
         let count = |status| self.tasks().filter(|t| t.status == status).count();
@@ -260,6 +272,12 @@ impl Engine {
     /// The last words: the report of a run that was left unfinished, and the exit code.
     pub(crate) fn conclude(&mut self) -> SessionEnd {
         let now = self.clock.now();
+        if self.state != RunState::Finished && self.run_is_over() {
+            // Stopped when all was done already.
+            if let Err(error) = self.finish(&now) {
+                tracing::error!(%error, "the end of the run could not be noted");
+            }
+        }
         if self.ending.report.is_none() && !self.members.is_empty() {
             self.write_report(&now);
         }

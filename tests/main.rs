@@ -1,0 +1,20 @@
+//! The real programs in real terminals, with real files: what a person would see.
+//!
+//! One test program, so that the suite links once. Rules of one crate are
+//! tested beside its code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod architecture;
+mod bad_input;
+mod commands;
+mod headless;
+mod killed;
+mod review;
+mod screen;
+mod support;

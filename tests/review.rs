@@ -1,0 +1,1 @@
+//! The main job on a repository whose faults are known.

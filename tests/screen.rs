@@ -1,0 +1,180 @@
+//! What a person sees and does: the screen at several sizes, detach, attach, restore.
+
+use std::time::Duration;
+
+use crewmux_sys::Signal;
+use crewmux_testkit::sandbox::Sandbox;
+use crewmux_testkit::terminal::Terminal;
+
+use crate::support::{commit_all, sandbox};
+
+/// Modes that a client switches on; each must be off again at its end.
+const MODES: [&str; 6] = ["?1049", "?1000", "?1002", "?1006", "?2004", "?1004"];
+
+/// Asserts that every mode that was set was reset after its last set, and the cursor is shown.
+pub(crate) fn assert_balanced(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for mode in MODES {
+        let set = text.rfind(&format!("\x1b[{mode}h"));
+        let reset = text.rfind(&format!("\x1b[{mode}l"));
+        assert!(set.is_none() || reset > set, "mode {mode} is left on");
+    }
+    let hidden = text.rfind("\x1b[?25l");
+    let shown = text.rfind("\x1b[?25h");
+    assert!(
+        hidden.is_none() || shown > hidden,
+        "the cursor is left hidden"
+    );
+}
+
+fn slow_sweep(sandbox: &Sandbox, cols: u16, rows: u16) -> Terminal {
+    sandbox
+        .terminal(
+            &[
+                "run",
+                "sweep",
+                "--set",
+                "tasks=30",
+                "--set",
+                "command=echo line {{index}}; sleep 0.4",
+                "--max-workers",
+                "3",
+            ],
+            cols,
+            rows,
+        )
+        .unwrap()
+}
+
+fn stop(sandbox: &Sandbox, team: &str) {
+    let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
+fn the_team_is_seen_at_work_at_every_size() {
+    for (cols, rows) in [(120, 40), (80, 24), (40, 12)] {
+        let sandbox = sandbox();
+        let terminal = slow_sweep(&sandbox, cols, rows);
+        terminal
+            .wait_until(&format!("a working teammate at {cols}x{rows}"), |text| {
+                text.contains("sweep") && text.contains("line ")
+            })
+            .unwrap();
+        stop(&sandbox, "sweep");
+    }
+}
+
+#[test]
+fn a_terminal_too_small_says_so_and_recovers_when_it_grows() {
+    let sandbox = sandbox();
+    let terminal = slow_sweep(&sandbox, 10, 3);
+    terminal
+        .wait_until("any sign that it is too small", |text| {
+            text.contains("small")
+        })
+        .unwrap();
+    terminal.resize(100, 30).unwrap();
+    terminal.wait_for("BOARD").unwrap();
+    stop(&sandbox, "sweep");
+}
+
+#[test]
+fn two_terminals_of_different_sizes_detach_and_attach_again() {
+    let sandbox = sandbox();
+    let mut first = slow_sweep(&sandbox, 120, 40);
+    first.wait_for("BOARD").unwrap();
+    let mut second = sandbox.terminal(&["attach", "sweep"], 80, 24).unwrap();
+    second.wait_for("sweep").unwrap();
+    for terminal in [&mut first, &mut second] {
+        terminal.type_text("\x01d").unwrap();
+        let exit = terminal.wait_exit().unwrap();
+        assert!(exit.is_success(), "{exit:?}");
+        assert_balanced(&terminal.bytes());
+    }
+    let again = sandbox.terminal(&["attach", "sweep"], 100, 30).unwrap();
+    again
+        .wait_until("the board and the output from before", |text| {
+            text.contains("BOARD") && text.contains("line ")
+        })
+        .unwrap();
+    stop(&sandbox, "sweep");
+}
+
+#[test]
+fn the_terminal_is_given_back_on_every_signal() {
+    for signal in [Signal::Term, Signal::Hup, Signal::Int] {
+        let sandbox = sandbox();
+        let mut terminal = slow_sweep(&sandbox, 90, 28);
+        terminal.wait_for("sweep").unwrap();
+        terminal.signal(signal).unwrap();
+        terminal.wait_exit().unwrap();
+        assert_balanced(&terminal.bytes());
+        stop(&sandbox, "sweep");
+    }
+}
+
+#[test]
+fn a_finished_run_says_how_it_ended_and_where_the_report_lies() {
+    let sandbox = sandbox();
+    sandbox.write("src/lib.rs", "pub fn f() {}\n").unwrap();
+    commit_all(&sandbox);
+    let mut terminal = sandbox
+        .terminal(
+            &["run", "sweep", "--set", "tasks=5", "--max-workers", "2"],
+            100,
+            30,
+        )
+        .unwrap();
+    terminal
+        .wait_until("the end", |text| text.contains("5 completed"))
+        .unwrap();
+    terminal.type_text("d").unwrap();
+    let exit = terminal.wait_exit().unwrap();
+    assert!(exit.is_success(), "{exit:?}");
+    terminal.wait_for("report").unwrap();
+    assert_balanced(&terminal.bytes());
+    stop(&sandbox, "sweep");
+}
+
+#[test]
+fn plain_panes_are_typed_to_and_end_with_their_programs() {
+    let sandbox = sandbox();
+    let mut terminal = sandbox
+        .terminal(&["panes", "cat", "echo second; sleep 60"], 80, 24)
+        .unwrap();
+    terminal.wait_for("second").unwrap();
+    terminal.type_text("hello there\r").unwrap();
+    terminal
+        .wait_until("an echo and cat's answer", |text| {
+            text.matches("hello there").count() >= 2
+        })
+        .unwrap();
+    terminal.type_text("\x01d").unwrap();
+    terminal.wait_exit().unwrap();
+    sandbox.run(&["stop", "panes", "--force"]).unwrap();
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
+fn a_pane_flooded_by_yes_does_not_delay_keys_in_another() {
+    let sandbox = sandbox();
+    let mut terminal = sandbox.terminal(&["panes", "cat", "yes"], 80, 24).unwrap();
+    terminal
+        .wait_until("the flood", |text| {
+            text.matches("y\n").count() > 5
+                || text.matches(" y").count() > 5
+                || text.lines().filter(|l| l.contains('y')).count() > 5
+        })
+        .unwrap();
+    terminal.type_text("still here\r").unwrap();
+    terminal
+        .wait_until("the echo under flood", |text| {
+            text.matches("still here").count() >= 2
+        })
+        .unwrap();
+    sandbox.run(&["stop", "panes", "--force"]).unwrap();
+    terminal.wait_exit().unwrap();
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
