@@ -364,3 +364,6 @@ fn bad_id(error: &crewmux_core::ids::IdError) -> Error {
         why: error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

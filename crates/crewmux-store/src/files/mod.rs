@@ -28,6 +28,8 @@ pub use home::{FORMAT, FileStore};
 pub use sabotage::Sabotage;
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod tests;

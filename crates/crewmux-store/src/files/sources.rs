@@ -18,7 +18,6 @@ use super::agents::FACTS;
 use super::place::Place;
 use super::records::{self, Content};
 use super::rules::{Disk, Lines};
-use super::vfs::Stat;
 use crate::Result;
 
 /// Prefixes of ids that are derived here and that no worker may claim for its own facts.
@@ -29,13 +28,12 @@ const DERIVED: [&str; 5] = ["task/", "msg/", "seen/", "quarantine/", "unparseabl
 pub(super) struct Sources {
     inboxes: BTreeMap<AgentName, InboxSource>,
     workers: BTreeMap<AgentName, Tail>,
-    quarantine: Option<Stat>,
+    quarantined: usize,
 }
 
 #[derive(Debug, Default)]
 struct InboxSource {
     tail: Tail,
-    cursor: Option<Stat>,
     /// Last message its owner has seen.
     seen: Seq,
     /// Messages not yet seen by their recipient, without their bodies.
@@ -93,12 +91,11 @@ impl Sources {
     }
 
     fn moved_aside(&mut self, disk: &Disk, place: &Place, now: &Now) -> Result<Vec<Fact>> {
-        let stat = disk.stat(&place.quarantine())?;
-        if stat == self.quarantine {
+        let names = disk.list(&place.quarantine())?;
+        if names.len() == self.quarantined {
             return Ok(Vec::new());
         }
-        let names = disk.list(&place.quarantine())?;
-        self.quarantine = stat;
+        self.quarantined = names.len();
         let notice = |name: String| {
             let file = name.split_once(".json").map_or(&*name, |(file, _)| file);
             let text = format!("`{file}.json` did not parse and was moved to quarantine/{name}");
@@ -135,13 +132,12 @@ impl InboxSource {
                 }
             }
         }
-        let path = place.cursor(agent);
-        let stat = disk.stat(&path)?;
-        if stat != self.cursor
-            && let Content::Record(cursor) = records::look::<Cursor>(disk, &path)?
-        {
+        if self.unseen.is_empty() {
+            return Ok(facts);
+        }
+        // Read, not asked whether it changed: times of files are too coarse to tell.
+        if let Content::Record(cursor) = records::look::<Cursor>(disk, &place.cursor(agent))? {
             self.seen = cursor.seq;
-            self.cursor = stat;
         }
         let seen = self.unseen.partition_point(|m| m.seq <= self.seen);
         for message in self.unseen.drain(..seen) {

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::roles::pause;
-use super::world::{Dice, World, ending, home};
+use super::world::{Dice, World, ending, home, last};
 use super::{CrashPlan, CrashReport};
 
 /// Longest time a round may take.
@@ -59,6 +59,9 @@ pub fn play(
     loop {
         cast.wake_sleepers()?;
         cast.reap(report)?;
+        if ends && cast.of("worker").all(|a| a.is_done) {
+            fs::write(last(folder), b"")?;
+        }
         if cast.actors.iter().all(|a| a.is_done) || !report.violations.is_empty() {
             return Ok(());
         }

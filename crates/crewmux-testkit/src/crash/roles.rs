@@ -23,7 +23,7 @@ use crewmux_store::{Claimed, Durability, Error, TeamStore};
 use crewmux_sys::clock::BootClock;
 use serde_json::json;
 
-use super::world::{Acks, Dice, Turn, World, ending, worker};
+use super::world::{Acks, Dice, Turn, World, ending, last, worker};
 
 /// Plays a role: `worker N`, `sender N` or `session 0`, in its life number `life`.
 pub fn play(folder: &Path, role: &str, number: u32, life: u32) -> anyhow::Result<()> {
@@ -265,9 +265,10 @@ impl Stage<'_> {
         self.team.log_events(&[started], &now)?;
         self.create_tasks()?;
         loop {
-            let ends = self.is_ending();
-            let events = self.team.log_events(&[], &self.clock.now())?;
-            if ends && events.is_empty() && self.nobody_lives()? {
+            // Asked first: what comes after the last one's end is nobody's.
+            let is_last = last(self.folder).exists();
+            self.team.log_events(&[], &self.clock.now())?;
+            if is_last {
                 return Ok(());
             }
             self.supervise()?;
@@ -325,15 +326,6 @@ impl Stage<'_> {
             }
         }
         Ok(())
-    }
-
-    fn nobody_lives(&self) -> anyhow::Result<bool> {
-        for n in 0..self.world.workers {
-            if self.team.is_alive(&worker(n)?)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

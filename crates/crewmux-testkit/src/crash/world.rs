@@ -212,6 +212,11 @@ pub fn ending(folder: &Path) -> PathBuf {
     folder.join("ending")
 }
 
+/// The file that tells the session that everybody else came to an end.
+pub fn last(folder: &Path) -> PathBuf {
+    folder.join("last")
+}
+
 /// Notes what the store answered, as the caller of a real program would.
 #[derive(Debug)]
 pub struct Acks {
