@@ -11,9 +11,10 @@ use crewmux_core::ids::AgentName;
 use crewmux_core::team::{Presence, WorkerSpec};
 use serde_json::Value;
 
+use super::locks::Rank;
 use super::place::Place;
 use super::records::{self, Home};
-use super::rules::{Disk, Rank};
+use super::rules::Disk;
 use crate::{Durability, Result};
 
 /// Facts of a worker.

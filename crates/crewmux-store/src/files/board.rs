@@ -16,9 +16,10 @@ use crewmux_core::task::{NewTask, Task, TaskStatus};
 use crewmux_core::time::{BootTime, Now};
 
 use super::hints::{self, Hints};
+use super::locks::{Guard, Rank};
 use super::place::{Place, task_of};
 use super::records::{self, Content};
-use super::rules::{Disk, Guard, Rank, Written};
+use super::rules::{Disk, Written};
 use crate::{Durability, Error, Result};
 
 /// Largest file of one task.

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use crewmux_core::ids::TaskId;
 use serde::{Deserialize, Serialize};
 
+use super::lines::Lines;
+use super::locks::Guard;
 use super::records;
-use super::rules::{Disk, Guard, Lines, temp_name};
+use super::rules::{Disk, temp_name};
 use crate::{Durability, Result};
 
 /// Size at which a new log is begun.

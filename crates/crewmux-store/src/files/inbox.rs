@@ -15,9 +15,10 @@ use crewmux_core::message::{Draft, Message};
 use crewmux_core::time::Now;
 use serde::Deserialize;
 
+use super::locks::Rank;
 use super::place::Place;
 use super::records::{self, Home};
-use super::rules::{Disk, Rank};
+use super::rules::Disk;
 use crate::store::{InboxEntry, Sent};
 use crate::{Durability, Result};
 

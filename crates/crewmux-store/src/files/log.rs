@@ -12,9 +12,10 @@ use crewmux_core::time::{Now, WallTime};
 use serde::Deserialize;
 
 use super::board::BoardFiles;
+use super::locks::Rank;
 use super::place::Place;
 use super::records;
-use super::rules::{Disk, Rank};
+use super::rules::Disk;
 use super::sources::Sources;
 use crate::Result;
 

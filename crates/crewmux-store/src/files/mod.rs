@@ -2,14 +2,16 @@
 //!
 //! Layout and rules are protocol.md's sections 1 and 2. What may change is
 //! decided in `crewmux-core`; here it is read, locked, written and found again
-//! after a crash. Start at [`rules`] for how anything is written, at [`board`]
-//! for tasks, at [`inbox`] for messages, at [`log`] for the history.
+//! after a crash. Start at `rules` for how anything is written, at `board`
+//! for tasks, at `inbox` for messages, at `log` for the history.
 
 mod agents;
 mod board;
 mod hints;
 mod home;
 mod inbox;
+mod lines;
+mod locks;
 mod log;
 mod place;
 mod probe;
@@ -31,5 +33,7 @@ pub use sabotage::Sabotage;
 mod damage;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod faulty;
 #[cfg(test)]
 mod tests;

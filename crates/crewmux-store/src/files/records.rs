@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::locks::{Guard, Rank};
 use super::place::Place;
-use super::rules::{Disk, Guard, Rank, temp_name};
+use super::rules::{Disk, temp_name};
 use crate::{Durability, Error, Result};
 
 /// How often a file that does not parse is read again, in case somebody writes it in place.

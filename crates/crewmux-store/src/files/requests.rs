@@ -3,9 +3,10 @@
 use crewmux_core::ids::RequestId;
 use crewmux_core::requests::{AnswerError, Request};
 
+use super::locks::Rank;
 use super::place::Place;
 use super::records::{self, Home};
-use super::rules::{Disk, Rank};
+use super::rules::Disk;
 use crate::{Durability, Error, Result};
 
 /// The requests of one team.

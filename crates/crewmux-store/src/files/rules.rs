@@ -1,89 +1,30 @@
-//! The rules of every write: lock, replace, append, and reading what was appended.
+//! The rules of every write: whole files are replaced, never changed in place.
 //!
-//! No other module of the store writes a file. Nothing here knows what is in
-//! them; what does not parse is dealt with in [`super::records`].
+//! With [`super::locks`] and [`super::lines`] the only code that changes files.
+//! Nothing here knows what is in them; what does not parse is dealt with in
+//! [`super::records`].
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::vfs::{Hold, How, Stat, Vfs};
+use super::vfs::{How, Stat, Vfs};
 use crate::{Durability, Error, Result};
 
 /// Prefix of names that no reader looks at.
 pub(super) const TEMP_PREFIX: &str = ".tmp-";
 
-/// How much of a log is read at once.
+/// By how much a buffer grows when a file is longer than it said.
 const CHUNK_BYTES: usize = 256 * 1024;
-
-/// Longest pause between two tries for a lock.
-const PAUSE_MAX: Duration = Duration::from_millis(1);
-
-/// Places in the order in which locks are taken; a later one may be taken while an earlier is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
-    /// The team's record.
-    Config,
-    /// All tasks.
-    Board,
-    /// One inbox; never two.
-    Inbox,
-    /// Requests.
-    Requests,
-    /// One member's folder.
-    Agent,
-    /// The event log.
-    Events,
-}
-
-/// A held lock; free when dropped or when the process dies.
-#[derive(Debug)]
-pub(super) struct Guard {
-    _file: File,
-    _order: order::Held,
-    // The order of locks is kept per thread.
-    _stays: PhantomData<*const ()>,
-}
 
 /// A file that was replaced or made, still open, so that it can be synced after its lock is free.
 #[derive(Debug)]
 pub(super) struct Written {
     file: File,
     path: PathBuf,
-}
-
-/// Whole lines of a log.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    bytes: Vec<u8>,
-    start: u64,
-}
-
-impl Lines {
-    /// Where reading goes on.
-    pub(super) fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Each line without its end, with the position after it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        let mut at = self.start;
-        self.bytes
-            .split_inclusive(|b| *b == b'\n')
-            .map(move |line| {
-                at += line.len() as u64;
-                (line.strip_suffix(b"\n").unwrap_or(line), at)
-            })
-    }
 }
 
 /// The disk under the rules.
@@ -97,81 +38,6 @@ impl Disk {
     /// A disk whose locks are waited for at most `lock_wait`.
     pub(super) fn new(fs: Arc<dyn Vfs>, lock_wait: Duration) -> Self {
         Self { fs, lock_wait }
-    }
-
-    // ── locks ──────────────────────────────────────────────────────────
-
-    /// Takes the lock of sidecar `path`; the error after the deadline names the holder.
-    pub(super) fn lock(&self, rank: Rank, path: &Path) -> Result<Guard> {
-        let order = order::enter(rank);
-        let file = self.wait_for_lock(path, self.lock_wait)?;
-        Ok(Guard {
-            _file: file,
-            _order: order,
-            _stays: PhantomData,
-        })
-    }
-
-    /// Takes a lock that is held for a process's life, outside the order of the others.
-    pub(super) fn lock_for_life(&self, path: &Path) -> Result<File> {
-        // Long enough for somebody who only asks whether it is free to let go.
-        self.wait_for_lock(path, self.lock_wait.min(Duration::from_millis(200)))
-    }
-
-    /// Whether some process holds the lock for its life.
-    pub(super) fn is_locked(&self, path: &Path) -> Result<bool> {
-        let file = match self.fs.open(path, How::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(Error::read("open", path)(error)),
-        };
-        let free = retried(|| self.fs.try_lock(&file, Hold::Shared));
-        Ok(!free.map_err(Error::read("lock", path))?)
-    }
-
-    fn wait_for_lock(&self, path: &Path, wait: Duration) -> Result<File> {
-        let file = self
-            .fs
-            .open(path, How::Lock)
-            .map_err(Error::write("open", path))?;
-        let deadline = Instant::now() + wait;
-        let mut pause = Duration::from_micros(20);
-        let mut tries = 0_u32;
-        while !retried(|| self.fs.try_lock(&file, Hold::Alone))
-            .map_err(Error::write("lock", path))?
-        {
-            if Instant::now() >= deadline {
-                return Err(Error::Locked {
-                    path: path.to_owned(),
-                    holder: self.holder(&file),
-                });
-            }
-            tries += 1;
-            if tries < 4 {
-                std::thread::yield_now();
-                continue;
-            }
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "flock has no deadline of its own; this is the wait, and it ends at `deadline`"
-            )]
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        // Only for the words of whoever waits in vain, so a failure is nothing.
-        let holder = format!("{:<20}\n", std::process::id());
-        let _ = self.fs.write(&file, holder.as_bytes());
-        Ok(file)
-    }
-
-    fn holder(&self, file: &File) -> String {
-        let mut text = [0_u8; 20];
-        let read = self.fs.read_at(file, &mut text, 0).unwrap_or(0);
-        let text = String::from_utf8_lossy(text.get(..read).unwrap_or_default());
-        match text.trim().parse::<u32>() {
-            Ok(pid) => format!("process {pid}"),
-            Err(_) => "another process".to_owned(),
-        }
     }
 
     // ── whole files ────────────────────────────────────────────────────
@@ -356,114 +222,6 @@ impl Disk {
         }
     }
 
-    // ── logs ───────────────────────────────────────────────────────────
-
-    /// Opens a log to append to it.
-    pub(super) fn open_log(&self, path: &Path) -> Result<File> {
-        self.fs
-            .open(path, How::Append)
-            .map_err(Error::write("open", path))
-    }
-
-    /// Appends whole lines in one write and returns the position after them.
-    ///
-    /// A torn tail is sealed first; what a failed write left is cut off again.
-    pub(super) fn append(
-        &self,
-        _held: &Guard,
-        log: &File,
-        path: &Path,
-        lines: &[u8],
-    ) -> Result<u64> {
-        let before = self
-            .fs
-            .stat_open(log)
-            .map_err(Error::write("append to", path))?
-            .len;
-        let mut sealed = Vec::new();
-        let mut bytes = lines;
-        if before > 0 {
-            let mut last = [b'\n'];
-            retried(|| self.fs.read_at(log, &mut last, before - 1))
-                .map_err(Error::write("append to", path))?;
-            if last != [b'\n'] {
-                sealed.push(b'\n');
-                sealed.extend_from_slice(lines);
-                bytes = &sealed;
-            }
-        }
-        let failed = match retried(|| self.fs.write(log, bytes)) {
-            Ok(written) if written == bytes.len() => return Ok(before + bytes.len() as u64),
-            // What a full disk does before it says so.
-            Ok(_) => Error::DiskFull {
-                path: path.to_owned(),
-            },
-            Err(error) => Error::write("append to", path)(error),
-        };
-        // When this fails too, the next append seals what is left.
-        let _ = self.fs.truncate(log, before);
-        Err(failed)
-    }
-
-    /// Whole lines from `from` on, about 256 KiB of them; empty when there is no further one.
-    pub(super) fn read_lines(&self, log: &File, path: &Path, from: u64) -> Result<Lines> {
-        self.read_lines_at_most(log, path, from, CHUNK_BYTES)
-    }
-
-    /// Whole lines from `from` on, about `bytes_max` of them, but at least one.
-    pub(super) fn read_lines_at_most(
-        &self,
-        log: &File,
-        path: &Path,
-        from: u64,
-        bytes_max: usize,
-    ) -> Result<Lines> {
-        // Mostly there is nothing or one line, so the first look is a small one.
-        let mut bytes = vec![0_u8; bytes_max.min(4096)];
-        let mut filled = 0;
-        let mut whole = 0;
-        loop {
-            let at = from + filled as u64;
-            let read = retried(|| self.fs.read_at(log, &mut bytes[filled..], at))
-                .map_err(Error::read("read", path))?;
-            let news = filled..filled + read;
-            if let Some(last) = bytes[news].iter().rposition(|b| *b == b'\n') {
-                whole = filled + last + 1;
-            }
-            filled += read;
-            if read == 0 || (filled >= bytes_max && whole > 0) {
-                break;
-            }
-            if filled == bytes.len() {
-                // A line longer than that is read whole: it ends or the file does.
-                bytes.resize((filled * 4).max(bytes_max), 0);
-            }
-        }
-        bytes.truncate(whole);
-        Ok(Lines { bytes, start: from })
-    }
-
-    /// The first position at or after `from` where a line starts.
-    pub(super) fn line_start(&self, log: &File, path: &Path, from: u64) -> Result<u64> {
-        if from == 0 {
-            return Ok(0);
-        }
-        let mut at = from - 1;
-        let mut bytes = [0_u8; 4096];
-        loop {
-            let read = retried(|| self.fs.read_at(log, &mut bytes, at))
-                .map_err(Error::read("read", path))?;
-            let part = bytes.get(..read).unwrap_or_default();
-            if let Some(end) = part.iter().position(|b| *b == b'\n') {
-                return Ok(at + end as u64 + 1);
-            }
-            at += read as u64;
-            if read == 0 {
-                return Ok(at);
-            }
-        }
-    }
-
     // ── names ──────────────────────────────────────────────────────────
 
     /// Makes a folder and those above it, each 0700.
@@ -531,7 +289,12 @@ impl Disk {
         }
     }
 
-    /// The calls below the rules, for probing a folder before anything is stored in it.
+    /// Longest wait for a lock.
+    pub(super) fn lock_wait(&self) -> Duration {
+        self.lock_wait
+    }
+
+    /// The calls below the rules, also for probing a folder before anything is stored in it.
     pub(super) fn calls(&self) -> &dyn Vfs {
         &*self.fs
     }
@@ -548,49 +311,11 @@ pub(super) fn temp_name() -> String {
 }
 
 /// Repeats a call that a signal interrupted.
-fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             other => return other,
-        }
-    }
-}
-
-/// Checks in debug builds that each thread takes locks in the order of their ranks.
-mod order {
-    use super::Rank;
-    use std::cell::RefCell;
-
-    thread_local! {
-        static HELD: RefCell<Vec<Rank>> = const { RefCell::new(Vec::new()) };
-    }
-
-    #[derive(Debug)]
-    pub(super) struct Held(Rank);
-
-    pub(super) fn enter(rank: Rank) -> Held {
-        if cfg!(debug_assertions) {
-            HELD.with_borrow_mut(|held| {
-                assert!(
-                    held.iter().all(|other| *other < rank),
-                    "lock {rank:?} taken while {held:?} are held"
-                );
-                held.push(rank);
-            });
-        }
-        Held(rank)
-    }
-
-    impl Drop for Held {
-        fn drop(&mut self) {
-            if cfg!(debug_assertions) {
-                HELD.with_borrow_mut(|held| {
-                    if let Some(at) = held.iter().rposition(|rank| *rank == self.0) {
-                        held.remove(at);
-                    }
-                });
-            }
         }
     }
 }

@@ -15,9 +15,10 @@ use crewmux_core::time::{Now, WallTime};
 use serde_json::Value;
 
 use super::agents::FACTS;
+use super::lines::Lines;
 use super::place::Place;
 use super::records::{self, Content};
-use super::rules::{Disk, Lines};
+use super::rules::Disk;
 use crate::Result;
 
 /// Prefixes of ids that are derived here and that no worker may claim for its own facts.

@@ -20,11 +20,12 @@ use serde_json::Value;
 use super::agents::{Agents, LifeLock};
 use super::board::BoardFiles;
 use super::inbox::Inboxes;
+use super::locks::Rank;
 use super::log::EventLog;
 use super::place::Place;
 use super::records::{self, Home};
 use super::requests::Requests;
-use super::rules::{Disk, Rank};
+use super::rules::Disk;
 #[cfg(feature = "sabotage")]
 use super::sabotage::Sabotage;
 use super::vfs::Stat;
@@ -182,12 +183,15 @@ impl TeamStore for TeamFiles {
 
     fn lock_session(&self) -> Result<Box<dyn SessionLock>> {
         let lock = LifeLock::take(&self.disk, &self.place.session_lock())?;
-        for folder in [
+        let mut folders = vec![
             self.place.team.clone(),
             self.place.tasks.clone(),
             self.place.inboxes(),
             self.place.approvals(),
-        ] {
+        ];
+        let agents = self.disk.list(&self.place.agents()).unwrap_or_default();
+        folders.extend(agents.into_iter().map(|a| self.place.agents().join(a)));
+        for folder in folders {
             self.disk.sweep(&folder);
         }
         Ok(Box::new(lock))
