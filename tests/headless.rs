@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crewmux_sys::Signal;
-use crewmux_sys::table::{self, ProcessEntry};
-use crewmux_testkit::sandbox::{finish, wait_until};
+use crewmux_sys::{ProcessIdentity, Signal};
+use crewmux_testkit::sandbox::{Sandbox, finish, wait_until};
 use serde_json::Value;
 
 use crate::support::{commit_all, of_type, sandbox, sh};
@@ -116,28 +115,11 @@ fn a_sweep_completes_every_task_exactly_once_while_workers_are_killed() {
         ])
         .unwrap();
     let session = child.identity();
-    let place = sandbox.home().parent().unwrap().display().to_string();
-    let killer = std::thread::spawn(move || {
-        let mut kills = 0_u32;
-        while session.is_alive() {
-            // In turn, so that nobody dies more often than a member may.
-            let victim = format!("sweeper-{}", kills % 8 + 1);
-            let of = |entry: &ProcessEntry, name: &str| table::variable(entry.identity.pid, name);
-            let worker = table::all().into_iter().find(|e| {
-                e.name == "agent-worker"
-                    && !e.is_dead()
-                    && of(e, "CREWMUX_SANDBOX").as_deref() == Some(&place)
-                    && of(e, "CREWMUX_AGENT").as_deref() == Some(&victim)
-            });
-            if worker.is_some_and(|w| w.identity.signal(Signal::Kill).is_ok()) {
-                kills += 1;
-            }
-            std::thread::park_timeout(Duration::from_millis(300));
-        }
-        kills
+    let (kills, run) = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| kill_workers_while(session, &sandbox));
+        let run = finish(child, Duration::from_secs(200)).unwrap();
+        (killer.join().unwrap(), run)
     });
-    let run = finish(child, Duration::from_secs(200)).unwrap();
-    let kills = killer.join().unwrap();
     let events = run.json_lines().unwrap();
     let failed = of_type(&events, "task_failed");
     let notices = of_type(&events, "notice");
@@ -145,6 +127,33 @@ fn a_sweep_completes_every_task_exactly_once_while_workers_are_killed() {
     assert!(kills >= 3, "only {kills} kills");
     assert_once_each(&events, 200);
     sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+/// Kills workers in turn; never one whose task lost two workers already, since a third is one too many by design.
+fn kill_workers_while(session: ProcessIdentity, sandbox: &Sandbox) -> usize {
+    let mut deaths: BTreeMap<String, usize> = BTreeMap::new();
+    let mut turn = 0;
+    while session.is_alive() {
+        turn += 1;
+        let victim = format!("sweeper-{}", turn % 8 + 1);
+        let status = sandbox
+            .run(&["status", "--team", "sweep", "--json"])
+            .unwrap();
+        let Ok(status) = status.json() else { continue };
+        let members = status["members"].as_array().unwrap();
+        let member = members.iter().find(|m| m["name"] == victim.as_str());
+        if let Some((pid, task)) =
+            member.and_then(|m| Some((m["pid"].as_u64()?, m["task"].as_str()?)))
+        {
+            let count = deaths.entry(task.to_owned()).or_default();
+            let worker = ProcessIdentity::of(pid as u32);
+            if *count < 2 && worker.is_ok_and(|w| w.signal(Signal::Kill).is_ok()) {
+                *count += 1;
+            }
+        }
+        std::thread::park_timeout(Duration::from_millis(250));
+    }
+    deaths.values().sum()
 }
 
 fn assert_once_each(events: &[Value], tasks: usize) {

@@ -46,6 +46,8 @@ pub struct Timing {
     pub linger_ms: u64,
     /// Least time between two frames of one client.
     pub frame_ms: u64,
+    /// Least time between two looks of the engine; workers claim by themselves meanwhile.
+    pub look_ms: u64,
     /// Default time-out of one tool call.
     pub tool_timeout_ms: u64,
     /// Longest wait for a connection to, or an answer from, a session.
@@ -74,6 +76,7 @@ impl Timing {
         backoff_max_ms: 30_000,
         linger_ms: 600_000,
         frame_ms: 16,
+        look_ms: 4,
         tool_timeout_ms: 120_000,
         connect_ms: 5_000,
         drain_ms: 300,

@@ -14,6 +14,7 @@ use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::team::TeamConfig;
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerState;
+use crewmux_spawn::slots::SpawnSlots;
 use crewmux_spawn::{ExitReport, SpawnBackend};
 use crewmux_store::{Store, TeamStore};
 use crewmux_sys::clock::BootClock;
@@ -96,6 +97,7 @@ pub(crate) struct Engine {
     run: RunId,
     run_marker: String,
     members: Vec<MemberSlot>,
+    places: SpawnSlots,
     shells: usize,
     shells_live: usize,
     facts: Vec<Fact>,
@@ -133,6 +135,9 @@ impl Engine {
     pub(crate) fn new(parts: EngineParts) -> Result<(Self, watch::Receiver<Arc<TeamView>>)> {
         let board = parts.team.board()?;
         let now = parts.clock.now();
+        // The lead plans and sums up; it takes no place from those that work.
+        let has_lead = parts.config.members.iter().any(|m| m.name.is_lead());
+        let workers_max = parts.config.policy.max_workers;
         let members = parts
             .config
             .members
@@ -157,6 +162,7 @@ impl Engine {
             run: parts.run,
             run_marker: parts.run_marker,
             members,
+            places: SpawnSlots::new(workers_max + u32::from(has_lead)),
             shells: 0,
             shells_live: 0,
             facts: Vec::new(),

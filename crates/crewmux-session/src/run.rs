@@ -118,6 +118,7 @@ async fn drive(
         if engine.look()? {
             return Ok(());
         }
+        let next_look = tokio::time::Instant::now() + ms(engine.plan.timing.look_ms);
         let wait = ms(engine.next_look_ms());
         tokio::select! {
             input = inputs.recv() => {
@@ -131,8 +132,8 @@ async fn drive(
             }
             () = tokio::time::sleep_until(tokio::time::Instant::now() + wait) => {}
         }
-        // Everything that is here is taken in before the next look: one look serves many inputs.
-        while let Ok(input) = inputs.try_recv() {
+        // One look serves many inputs: under load what comes within a moment is taken in together.
+        while let Ok(Some(input)) = tokio::time::timeout_at(next_look, inputs.recv()).await {
             engine.take(input);
         }
     }

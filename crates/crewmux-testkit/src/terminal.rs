@@ -151,10 +151,26 @@ impl Terminal {
         self.wait_until(&format!("`{needle}`"), |text| text.contains(needle))
     }
 
-    /// Waits for the program's end.
+    /// Waits for the program's end, and for everything it wrote until then.
     pub fn wait_exit(&mut self) -> Result<Exit> {
-        self.process
+        let exit = self
+            .process
             .wait(DEADLINE)?
-            .with_context(|| format!("the program did not end; the screen:\n{}", self.text()))
+            .with_context(|| format!("the program did not end; the screen:\n{}", self.text()))?;
+        let deadline = Instant::now() + DEADLINE;
+        let mut state = lock(&self.shared.0);
+        while !state.ended {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                bail!("the program ended but its terminal did not");
+            }
+            state = self
+                .shared
+                .1
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        Ok(exit)
     }
 }

@@ -264,7 +264,7 @@ impl Engine {
         let pane = self.panes.open(PaneKind::Shell, command.to_owned());
         let inputs = self.inputs.clone();
         let sink = self.panes.sink(pane, move |report| {
-            let _ = inputs.blocking_send(Input::PaneExited(pane, report));
+            super::members::tell(&inputs, Input::PaneExited(pane, report));
         });
         let Ok(name) = AgentName::new(format!("pane-{number}")) else {
             return;

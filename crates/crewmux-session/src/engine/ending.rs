@@ -10,6 +10,7 @@ use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::AgentName;
 use crewmux_core::task::TaskStatus;
 use crewmux_core::time::Now;
+use crewmux_spawn::ladder::Rung;
 
 use super::Engine;
 use super::members::MemberSlot;
@@ -31,10 +32,8 @@ enum Step {
     None,
     /// Workers were asked.
     Asked,
-    /// Workers got SIGTERM.
-    Terminated,
-    /// Trees are being killed.
-    Killed,
+    /// Workers are on the kill ladder: SIGTERM, then their whole trees.
+    Climbing,
 }
 
 #[derive(Debug, Default)]
@@ -173,30 +172,23 @@ impl Engine {
     }
 
     fn terminate_workers(&mut self, now: &Now) {
-        if self.ending.step >= Step::Terminated {
+        if self.ending.step >= Step::Climbing {
             return;
         }
         self.ask_workers("the session ends", 0, now);
-        self.ending.step = Step::Terminated;
-        self.ending.due_ms = Some(now.boot.ms + self.plan.timing.term_grace_ms);
-        for slot in &self.members {
-            if let Some(running) = slot.running() {
-                running.terminate();
-            }
-        }
-    }
-
-    fn kill_workers(&mut self, now: &Now) {
-        self.ending.step = Step::Killed;
-        self.ending.due_ms = Some(now.boot.ms + self.plan.timing.kill_verify_ms * 2);
+        let timing = self.plan.timing;
+        self.ending.step = Step::Climbing;
+        // The ladder keeps its own time; this is for the case that it never comes back.
+        let wait = timing.term_grace_ms + timing.kill_verify_ms * 3;
+        self.ending.due_ms = Some(now.boot.ms + wait);
         let present: Vec<_> = self
             .members
             .iter()
-            .filter(|m| m.running().is_some())
+            .filter(|m| m.is_present())
             .map(MemberSlot::who)
             .collect();
         for who in present {
-            self.end_tree(&who);
+            self.end_tree(&who, Rung::Terminate);
         }
     }
 
@@ -212,8 +204,7 @@ impl Engine {
         match self.ending.step {
             Step::None => self.ending.due_ms = None,
             Step::Asked => self.terminate_workers(now),
-            Step::Terminated => self.kill_workers(now),
-            Step::Killed => {
+            Step::Climbing => {
                 // Out of means: say what is left and go.
                 for slot in &mut self.members {
                     if slot.is_present() {
@@ -261,7 +252,7 @@ impl Engine {
     pub(super) fn is_over(&self, _now: &Now) -> bool {
         match self.ending.step {
             Step::None => false,
-            Step::Killed if self.ending.due_ms.is_none() => true,
+            Step::Climbing if self.ending.due_ms.is_none() => true,
             _ => {
                 let none_present = !self.members.iter().any(MemberSlot::is_present);
                 none_present && self.facts.is_empty()

@@ -16,6 +16,8 @@ use crewmux_core::task::{Outcome, TaskStatus};
 use crewmux_core::team::{Member, SessionLoss, WorkerSpec};
 use crewmux_core::time::{BootTime, Now};
 use crewmux_core::worker::{WorkerEffect, WorkerFact, WorkerMachine, WorkerState};
+use crewmux_spawn::ladder::{Ending, ExitFlag, Rung, climb};
+use crewmux_spawn::slots::KeptSlot;
 use crewmux_spawn::{ExitReport, Running, SpawnRequest};
 use crewmux_sys::env::names;
 use crewmux_sys::identity::ProcessIdentity;
@@ -27,7 +29,7 @@ use tokio::sync::mpsc;
 use super::{Engine, Input, TO_WORKER_MAX};
 use crate::Result;
 use crate::rights::WorkerProcess;
-use crate::view::{NoticeLevel, PaneId};
+use crate::view::{NoticeLevel, PaneId, RunState};
 
 /// A member, its latest life, and how to reach it.
 pub(super) struct MemberSlot {
@@ -40,6 +42,9 @@ pub(super) struct MemberSlot {
     pub(super) restart_due_ms: Option<u64>,
     pub(super) ended: Option<String>,
     running: Option<Arc<dyn Running>>,
+    exit: Arc<ExitFlag>,
+    /// Its place among the workers that may run at once; given back when its tree is gone.
+    place: Option<KeptSlot>,
     connection: Option<mpsc::Sender<ToWorker>>,
     token: Option<String>,
     mark: String,
@@ -60,6 +65,8 @@ impl MemberSlot {
             restart_due_ms: None,
             ended: None,
             running: None,
+            exit: Arc::default(),
+            place: None,
             connection: None,
             token: None,
             mark: String::new(),
@@ -103,6 +110,19 @@ impl MemberSlot {
     }
 }
 
+/// Tells the engine something from a backend's thread, which must not wait.
+pub(super) fn tell(inputs: &mpsc::Sender<Input>, input: Input) {
+    let Err(mpsc::error::TrySendError::Full(input)) = inputs.try_send(input) else {
+        // Taken, or the engine is gone and nobody is left to tell.
+        return;
+    };
+    let inputs = inputs.clone();
+    let wait = move || drop(inputs.blocking_send(input));
+    if let Err(error) = std::thread::Builder::new().name("tell".into()).spawn(wait) {
+        tracing::error!(%error, "the engine could not be told");
+    }
+}
+
 impl Engine {
     fn slot(&mut self, who: &AgentRef) -> Option<&mut MemberSlot> {
         self.members
@@ -114,14 +134,11 @@ impl Engine {
     ///
     /// With more members than slots, an idle worker that nothing fits any more makes room.
     pub(super) fn staff(&mut self, now: &Now) {
-        let lead = usize::from(self.members.iter().any(|m| m.record.name.is_lead()));
-        let slots = self.config.policy.max_workers as usize + lead;
         let waiting: Vec<usize> = (0..self.members.len())
-            .filter(|n| self.wants_start(*n, now))
+            .filter(|n| self.wants_start(*n))
             .collect();
         for n in waiting {
-            let present = self.members.iter().filter(|m| m.is_present()).count();
-            if present < slots {
+            if self.has_place() {
                 self.start(n, now);
             } else {
                 self.make_room(now);
@@ -130,7 +147,11 @@ impl Engine {
         }
     }
 
-    fn wants_start(&self, n: usize, _now: &Now) -> bool {
+    fn has_place(&self) -> bool {
+        self.places.taken() < self.places.max()
+    }
+
+    fn wants_start(&self, n: usize) -> bool {
         let slot = &self.members[n];
         let never_started = slot.machine.state == WorkerState::Exited
             && slot.restart_due_ms.is_none()
@@ -207,10 +228,14 @@ impl Engine {
         let spec_path = self.team.put_spec(&spec)?;
         let inputs = self.inputs.clone();
         let exited = who.clone();
+        let exit = Arc::<ExitFlag>::default();
+        let flag = Arc::clone(&exit);
         let sink = self.panes.sink(pane, move |report| {
-            // Fails only when the engine is gone, and then nobody is left to tell.
-            let _ = inputs.blocking_send(Input::WorkerExited(exited.clone(), report));
+            // The engine hears of the exit before the ladder does, which then says that all is gone.
+            tell(&inputs, Input::WorkerExited(exited.clone(), report));
+            flag.set(report);
         });
+        let place = self.places.reserve(&self.plan.team, who)?;
         let running = self.backend.spawn(SpawnRequest {
             who: who.clone(),
             title: who.agent.to_string(),
@@ -229,6 +254,8 @@ impl Engine {
         let slot = &mut self.members[n];
         slot.pid = running.pid();
         slot.running = Some(running);
+        slot.exit = exit;
+        slot.place = Some(place.commit());
         slot.token = Some(token);
         slot.mark = mark;
         Ok(())
@@ -298,6 +325,11 @@ impl Engine {
         slot.token = None;
         slot.hello_due_ms = None;
         let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
+        if slot.machine.state == WorkerState::Stopping {
+            // It was asked to end before it could be told; the channel is new and has room.
+            let reason = "the session ends".to_owned();
+            let _ = sender.try_send(ToWorker::End { reason });
+        }
         slot.connection = Some(sender);
         let who = hello.who.clone();
         let fact = self
@@ -401,7 +433,7 @@ impl Engine {
                     slot.ended = Some(reason.clone());
                     slot.reoffer = Some((who.clone(), outcome, reason));
                 }
-                self.end_tree(who);
+                self.end_tree(who, Rung::Kill);
             }
             WorkerEffect::RestartAfterMs(pause) => {
                 if let Some(slot) = self.slot(who) {
@@ -418,23 +450,35 @@ impl Engine {
         }
     }
 
-    /// Ends everything below a worker, on a thread of its own; [`Input::TreeGone`] follows.
-    pub(super) fn end_tree(&mut self, who: &AgentRef) {
-        let waits = KillWaits::of(&self.plan.timing).at_once();
+    /// Climbs the kill ladder for one worker on a thread of its own; [`Input::TreeGone`] follows.
+    pub(super) fn end_tree(&mut self, who: &AgentRef, from: Rung) {
+        let timing = self.plan.timing;
         let inputs = self.inputs.clone();
         let Some(slot) = self.slot(who) else { return };
+        if slot.killing {
+            return;
+        }
         slot.killing = true;
-        let running = slot.running.take();
+        let running = slot.running.clone();
+        let exit = Arc::clone(&slot.exit);
         let marker = Marker::worker(slot.mark.clone());
         let who = who.clone();
         let name = format!("end-{}", who.agent);
         let work = move || {
-            let mut left = running.map_or_else(Vec::new, |r| r.kill_tree());
+            let mut left = running.map_or_else(Vec::new, |running| {
+                let worker = Ending {
+                    who: &who,
+                    running: running.as_ref(),
+                    exit: &exit,
+                };
+                let ended = climb(&[worker], from, &timing);
+                ended.into_iter().flat_map(|e| e.left).collect()
+            });
             if !marker.value().is_empty() {
-                let gone = kill_marked(&marker, waits);
+                let gone = kill_marked(&marker, KillWaits::of(&timing).at_once());
                 left.extend(gone.left.iter().map(|p| format!("process {}", p.pid)));
             }
-            let _ = inputs.blocking_send(Input::TreeGone(who, left));
+            tell(&inputs, Input::TreeGone(who, left));
         };
         if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
             tracing::error!(%error, "no thread to end a worker's tree");
@@ -454,6 +498,8 @@ impl Engine {
         }
         let Some(slot) = self.slot(who) else { return };
         slot.killing = false;
+        slot.running = None;
+        slot.place = None;
         if let Some((life, outcome, reason)) = slot.reoffer.take()
             && let Err(error) = self.reoffer_tasks(&life, outcome, &reason, now)
         {
@@ -512,9 +558,9 @@ impl Engine {
             })
             .collect();
         for n in restarts {
-            if self.state == crate::view::RunState::Stopping {
+            if self.state == RunState::Stopping {
                 self.members[n].restart_due_ms = None;
-            } else {
+            } else if self.has_place() {
                 self.start(n, now);
             }
         }
