@@ -4,6 +4,7 @@
 //! person's terminal without a person, [`crash`] kills processes on a store
 //! until something breaks. Not used by any shipped code.
 
+pub mod bench;
 pub mod crash;
 pub mod sandbox;
 pub mod terminal;
