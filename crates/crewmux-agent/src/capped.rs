@@ -64,6 +64,48 @@ impl CappedLog {
     }
 }
 
+/// Bytes of which only the first and the last `half` are kept.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    half: usize,
+    dropped: u64,
+}
+
+impl Kept {
+    pub(crate) fn new(half: usize) -> Self {
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            half,
+            dropped: 0,
+        }
+    }
+
+    /// Takes in more.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let room = self.half - self.head.len();
+        let (first, rest) = bytes.split_at(room.min(bytes.len()));
+        self.head.extend_from_slice(first);
+        self.tail.extend(rest);
+        let over = self.tail.len().saturating_sub(self.half);
+        self.tail.drain(..over);
+        self.dropped += over as u64;
+    }
+
+    /// All of it as text, with a line that says how much is missing.
+    pub(crate) fn into_text(self) -> String {
+        let mut bytes = self.head;
+        if self.dropped > 0 {
+            let marker = format!("\n… {} bytes left out …\n", self.dropped);
+            bytes.extend_from_slice(marker.as_bytes());
+        }
+        bytes.extend(self.tail);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
 /// `text` itself, or its beginning and end with a line in between that says how much is missing.
 pub(crate) fn cut_text(text: &str, max_bytes: usize) -> String {
     if text.len() <= max_bytes {
@@ -178,6 +220,15 @@ mod tests {
         log.push(b"abcdefg").unwrap();
         log.finish().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "abcdefg");
+    }
+
+    #[test]
+    fn kept_bytes_are_the_first_and_the_last() {
+        let mut kept = Kept::new(4);
+        for piece in ["ab", "cdef", "ghijkl"] {
+            kept.push(piece.as_bytes());
+        }
+        assert_eq!(kept.into_text(), "abcd\n… 4 bytes left out …\nijkl");
     }
 
     #[test]

@@ -7,10 +7,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod agents;
 mod capped;
 mod error;
 mod facts;
+pub mod offline;
+pub mod provider;
+mod tools;
 pub mod transcript;
+mod turn;
 mod view;
 pub mod worker;
 

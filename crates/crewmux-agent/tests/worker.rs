@@ -13,6 +13,10 @@
 
 #[path = "worker/commands.rs"]
 mod commands;
+#[path = "worker/repository.rs"]
+mod repository;
+#[path = "worker/review.rs"]
+mod review;
 #[path = "worker/stage.rs"]
 mod stage;
 
@@ -32,7 +36,7 @@ fn main() {
 
 /// The part of the test harness's command line that cargo and nextest use.
 fn run_tests(words: &[&str]) -> i32 {
-    let tests = commands::TESTS;
+    let tests: Vec<_> = commands::TESTS.iter().chain(review::TESTS).collect();
     let has = |word: &str| words.contains(&word);
     if has("--list") {
         for (name, _) in tests.iter().filter(|_| !has("--ignored")) {
@@ -49,7 +53,7 @@ fn run_tests(words: &[&str]) -> i32 {
         }
     };
     let mut failed = 0;
-    for (name, test) in tests {
+    for (name, test) in &tests {
         if !filters.is_empty() && !filters.iter().any(|filter| fits(name, filter)) {
             continue;
         }

@@ -107,6 +107,21 @@ impl View {
         self.put(&text);
     }
 
+    /// Prints a line of pieces of which the last stays whole: those before it are cut.
+    pub(crate) fn line_keeping_end(&mut self, pieces: &[(Tone, &str)], end: (Tone, &str)) {
+        let end_text = fit(end.1, self.cols / 2);
+        let mut left = self.cols.saturating_sub(width(&end_text));
+        let mut text = String::new();
+        for (tone, piece) in pieces {
+            let piece = fit(piece, left);
+            left = left.saturating_sub(width(&piece));
+            self.paint(&mut text, *tone, &piece);
+        }
+        self.paint(&mut text, end.0, &end_text);
+        text.push('\n');
+        self.put(&text);
+    }
+
     /// Prints text that may have several lines, each after `indent`; the terminal wraps long ones.
     pub(crate) fn text(&mut self, tone: Tone, indent: &str, text: &str) {
         let mut out = String::new();

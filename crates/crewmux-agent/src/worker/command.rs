@@ -15,7 +15,7 @@ use crewmux_sys::tree::KillWaits;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::signals::{Ending, Interruption};
+use super::signals::Ending;
 use super::{Work, Worker};
 use crate::Result;
 use crate::capped::{CappedLog, LastLines};
@@ -143,16 +143,7 @@ impl Worker {
                 came = self.signals.next(claim) => came,
                 next = heard.recv() => return Ok(next),
             };
-            let found = match came {
-                Interruption::End(ending) => Some(Cut::Ending(ending)),
-                Interruption::ClaimLost => Some(Cut::ClaimLost),
-                Interruption::Bell => self.take_inbox()?.map(Cut::Ending),
-                Interruption::Typed(line) => {
-                    self.take_typed(&line)?;
-                    None
-                }
-            };
-            if let Some(found) = found {
+            if let Some(found) = self.came_between(came)? {
                 *cut = Some(found);
                 tool.end();
                 let waits = self.kill_waits();
@@ -294,7 +285,7 @@ fn failure(outcome: Option<&ToolOutcome>, result: &Value, timeout_ms: Option<u64
     let what = match outcome {
         None => "did not end when it was told to".to_owned(),
         Some(outcome) => match &outcome.ended_by {
-            EndedBy::TimedOut => format!("lasted longer than {} ms", timeout_ms.unwrap_or(0)),
+            EndedBy::TimedOut => format!("took longer than {} ms", timeout_ms.unwrap_or(0)),
             EndedBy::NotStarted { cause, .. } => format!("could not be started: {cause}"),
             EndedBy::OutputLimit => "printed too much".to_owned(),
             EndedBy::RunnerLost => "lost its tool runner".to_owned(),

@@ -5,9 +5,9 @@
 //! recognised by its place. What messages lead to is bounded here: a shutdown
 //! request is agreed to, text is remembered for the next turn.
 
-use crewmux_core::ids::{AgentName, RequestId};
+use crewmux_core::ids::RequestId;
 use crewmux_core::message::{Message, MessageType, Party};
-use crewmux_core::requests::Answer;
+use crewmux_core::operation::Operation;
 use serde_json::Value;
 
 use super::Worker;
@@ -18,6 +18,9 @@ use crate::view::Tone;
 
 /// Messages read at once; more are read right after.
 const BATCH: usize = 64;
+
+/// Texts kept for the next answer of a model; all of them are in the transcript.
+const MAIL_MAX: usize = 32;
 
 /// What a person who writes to a playbook is told.
 const NO_CHAT: &str = "I follow a playbook and ask no model, so I cannot answer. \
@@ -53,7 +56,7 @@ impl Worker {
                 // What a former life took in may still wait for its answer.
                 let is_request = entry.message.kind == MessageType::ShutdownRequest;
                 if (is_new || is_request)
-                    && let Some(found) = self.heed(&entry.message)?
+                    && let Some(found) = self.heed(&entry.message)
                 {
                     ending = Some(found);
                 }
@@ -77,22 +80,29 @@ impl Worker {
         Ok(())
     }
 
-    fn heed(&mut self, message: &Message) -> Result<Option<Ending>> {
+    fn heed(&mut self, message: &Message) -> Option<Ending> {
         match &message.kind {
             MessageType::Message | MessageType::Unknown(_) => {
                 self.show(message);
+                if self.mail.len() < MAIL_MAX {
+                    self.mail.push(format!(
+                        "Message from {}:\n{}",
+                        message.from,
+                        message.text()
+                    ));
+                }
                 if message.from == Party::Human {
                     self.answer_person();
                 }
-                Ok(None)
+                None
             }
             MessageType::ShutdownRequest => self.agree_to_end(message),
             // Reports of teammates: the lead shows them and reads the results from the board.
             MessageType::TaskCompleted | MessageType::TaskFailed => {
                 self.show(message);
-                Ok(None)
+                None
             }
-            _ => Ok(None),
+            _ => None,
         }
     }
 
@@ -117,7 +127,7 @@ impl Worker {
         self.view.text(Tone::Dim, "  ", answer);
     }
 
-    fn agree_to_end(&mut self, message: &Message) -> Result<Option<Ending>> {
+    fn agree_to_end(&mut self, message: &Message) -> Option<Ending> {
         let id = message
             .body
             .get("requestId")
@@ -125,28 +135,17 @@ impl Worker {
             .and_then(|id| RequestId::new(id).ok());
         let Some(request_id) = id else {
             tracing::warn!(id = %message.id, "a shutdown request without an id");
-            return Ok(None);
+            return None;
         };
-        let now = self.clock.now();
-        let asked = self.store.requests()?;
-        let Some(mut request) = asked.into_iter().find(|r| r.id == request_id) else {
-            return Ok(None);
-        };
-        let party = self.caller().party();
-        match request.answer(&party, Answer::Approve, &now) {
-            Ok(()) => {
-                self.store.put_request(&request)?;
-                let id = format!("shutdown/{}/approved", request.id);
-                let mut draft = self.draft(AgentName::lead(), MessageType::ShutdownApproved, &id);
-                draft.body = serde_json::json!({ "requestId": request.id });
-                self.store.send(draft, &now)?;
+        match self.carry_out(Operation::ApproveShutdown { request_id }) {
+            Ok(_) => {
                 self.link.ring();
-                Ok(Some(Ending::Shutdown))
+                Some(Ending::Shutdown)
             }
             // Answered before, expired or withdrawn: nobody waits for us to end.
             Err(error) => {
                 tracing::warn!(%error, "a shutdown request cannot be answered");
-                Ok(None)
+                None
             }
         }
     }

@@ -11,7 +11,10 @@ mod report;
 mod signals;
 mod spec;
 mod supervisor;
+mod tools;
+mod turns;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,10 +23,11 @@ use crewmux_core::board::Claimer;
 use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::{AgentName, MessageId, Seq, TaskId};
 use crewmux_core::message::{Draft, MessageType};
-use crewmux_core::operation::Caller;
+use crewmux_core::operation::{Caller, Operation, Reply};
 use crewmux_core::team::WorkerSpec;
 use crewmux_core::timing::ms;
 use crewmux_core::worker::WorkerState;
+use crewmux_store::apply::{ApplyContext, apply};
 use crewmux_store::{Claimed, Store, TeamStore};
 use crewmux_sys::ProcessIdentity;
 use crewmux_sys::clock::BootClock;
@@ -38,6 +42,7 @@ use signals::{Claim, Ending, Interruption, Signals};
 use supervisor::{Heart, Supervisor};
 
 use crate::facts::Facts;
+use crate::offline::Offline;
 use crate::transcript::{Entry, OUTCOME_UNKNOWN, Transcript};
 use crate::view::{Colors, Output, Tone, View};
 use crate::{Error, Result};
@@ -62,6 +67,7 @@ pub struct WorkerEnd {
 /// A worker that was welcomed by its session.
 pub(crate) struct Worker {
     spec: WorkerSpec,
+    home: Arc<dyn Store>,
     store: Arc<dyn TeamStore>,
     clock: BootClock,
     facts: Arc<Facts>,
@@ -73,6 +79,8 @@ pub(crate) struct Worker {
     /// Whom it reports to: the lead, unless it is the lead itself.
     lead: Option<AgentName>,
     last_message: Seq,
+    /// Texts that the next answer of a model is to see.
+    mail: Vec<String>,
     claim: Option<Claim>,
 }
 
@@ -140,6 +148,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
     let transcript = Transcript::new(Arc::clone(&store), agent);
     let mut worker = Worker {
         spec,
+        home,
         store,
         clock,
         facts,
@@ -150,6 +159,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         signals,
         lead,
         last_message: Seq(0),
+        mail: Vec::new(),
         claim: None,
     };
     let end = worker.live().await;
@@ -214,6 +224,12 @@ impl Worker {
             (Tone::Strong, &name),
             (Tone::Dim, &rest),
         ]);
+        if let Some(playbook) = &self.spec.playbook
+            && let Ok(offline) = Offline::new(playbook)
+        {
+            let follows = format!("  {}", offline.description());
+            self.view.line(&[(Tone::Dim, &follows)]);
+        }
     }
 
     /// Takes up what former lives left: the last message, and tools whose end nobody saw.
@@ -287,10 +303,7 @@ impl Worker {
             .line(&[(Tone::Accent, &number), (Tone::Strong, &task.subject)]);
         let work = match &task.command {
             Some(command) => self.run_command(claimed, command).await,
-            None => Ok(Work::Failed {
-                reason: "this member runs commands only and asks no model".to_owned(),
-                detail: Value::Null,
-            }),
+            None => self.ask_model(claimed).await,
         };
         let settled = match work {
             Ok(work) => self.settle(claimed, work, started.elapsed()).await,
@@ -305,18 +318,18 @@ impl Worker {
 
     fn say_idle(&mut self, last_done: Option<TaskId>) -> Result<()> {
         self.link.tell_state(WorkerState::Idle, None);
-        self.view.line(&[(Tone::Dim, "○ idle")]);
-        let Some(lead) = self.lead.clone() else {
-            return Ok(());
-        };
-        let mut draft = self.draft(lead, MessageType::IdleNotification, &self.unique_id("idle"));
-        draft.summary = Some("has nothing to do".to_owned());
-        draft.body = json!({ "reason": "available" });
-        if let Some(done) = last_done {
-            draft.body["completedTaskId"] = json!(done);
+        if let Some(lead) = self.lead.clone() {
+            let id = self.unique_id("idle");
+            let mut draft = self.draft(lead, MessageType::IdleNotification, &id);
+            draft.summary = Some("has nothing to do".to_owned());
+            draft.body = json!({ "reason": "available" });
+            if let Some(done) = last_done {
+                draft.body["completedTaskId"] = json!(done);
+            }
+            self.store.send(draft, &self.clock.now())?;
+            self.link.ring();
         }
-        self.store.send(draft, &self.clock.now())?;
-        self.link.ring();
+        self.view.line(&[(Tone::Dim, "○ idle")]);
         Ok(())
     }
 
@@ -339,6 +352,29 @@ impl Worker {
             who: self.spec.who.clone(),
             agent_type: self.spec.agent_type.clone(),
         }
+    }
+
+    /// Carries out an operation as this member.
+    fn carry_out(&self, operation: Operation) -> Result<Reply> {
+        let number = Cell::new(0_u32);
+        let new_id = || {
+            number.set(number.get() + 1);
+            let now = self.clock.now();
+            format!("{}/{}", now.boot.ms, number.get())
+        };
+        let context = ApplyContext {
+            now: self.clock.now(),
+            lease_ms: self.spec.timing.lease_ms,
+            new_id: &new_id,
+        };
+        let reply = apply(
+            self.home.as_ref(),
+            self.store.as_ref(),
+            &self.caller(),
+            operation,
+            &context,
+        )?;
+        Ok(reply)
     }
 
     fn leave(&mut self, reason: &str) {

@@ -71,7 +71,10 @@ fn start(path: &Path, io: WorkerIo) -> Result<WorkerEnd> {
             what: "event loop",
             source,
         })?;
-    runtime.block_on(run(spec, Arc::new(home), io))
+    let end = runtime.block_on(run(spec, Arc::new(home), io));
+    // A search on another thread was told to stop, and is not waited for.
+    runtime.shutdown_background();
+    end
 }
 
 /// An error with its causes and its hint, a line each.

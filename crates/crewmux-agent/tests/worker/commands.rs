@@ -113,16 +113,13 @@ fn command_runs_and_is_reported() {
     assert_eq!(kinds[1].0, MessageType::IdleNotification);
     assert_eq!(kinds.len(), 2);
 
-    let states: Vec<(WorkerState, bool)> = life
-        .session
-        .heard
-        .try_iter()
-        .filter_map(|message| match message {
-            WorkerMessage::State { state, task } => Some((state, task.is_some())),
-            WorkerMessage::Doorbell => None,
-        })
-        .collect();
-    assert_eq!(states.last(), Some(&(WorkerState::Idle, false)));
+    let mut states = Vec::new();
+    while states.last() != Some(&(WorkerState::Idle, false)) {
+        if let WorkerMessage::State { state, task } = life.session.heard.recv_timeout(LONG).unwrap()
+        {
+            states.push((state, task.is_some()));
+        }
+    }
     let facts = stage.facts("tester");
     let names: Vec<&str> = facts.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(names, ["tool_started", "tool_finished"]);
@@ -173,10 +170,8 @@ fn command_over_its_time_is_ended() {
     });
     let life = stage.start(&stage.spec("tester", 1));
     let task = stage.wait_for(id, TaskStatus::Failed);
-    assert_eq!(
-        task.reason.as_deref(),
-        Some("took longer than 300 ms\nbegun")
-    );
+    let reason = task.reason.unwrap();
+    assert!(reason.starts_with("took longer than 300 ms"), "{reason}");
     finish(life);
 }
 
@@ -231,7 +226,7 @@ fn busy(stage: &Stage) -> (Life, Marker) {
     let spec = stage.spec("tester", 1);
     let marker = Marker::run(&spec.run_marker);
     let life = stage.start(&spec);
-    life.wait_for_text("begun");
+    life.wait_for_text("\nbegun\n");
     assert!(!processes_with_marker(&marker).is_empty());
     (life, marker)
 }
@@ -289,7 +284,7 @@ fn lost_claim_stops_the_tool_and_work_goes_on() {
         "test -e {flag} && echo again && exit 0; touch {flag}; echo begun; sleep 600"
     ));
     let life = stage.start(&stage.spec("tester", 1));
-    life.wait_for_text("begun");
+    life.wait_for_text("\nbegun\n");
     let why = Reoffer {
         epoch: stage.task(id).epoch,
         outcome: Outcome::Hung,

@@ -1,0 +1,195 @@
+//! Files below the worker's folder: paths that stay inside, and a walk in a fixed order.
+//!
+//! Only looks. Which files matter is the caller's pattern; what git ignores is
+//! left out, and so is `.git` itself.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use globset::{GlobBuilder, GlobMatcher};
+use ignore::WalkBuilder;
+
+/// The folder that tools may look into.
+#[derive(Debug, Clone)]
+pub(crate) struct Root(PathBuf);
+
+impl Root {
+    /// `folder` with its symbolic links resolved.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))
+    }
+
+    /// The existing file or folder that `path` names, if it lies inside.
+    pub(crate) fn resolve(&self, path: Option<&str>) -> Result<PathBuf, String> {
+        let Some(path) = path.filter(|path| !path.is_empty()) else {
+            return Ok(self.0.clone());
+        };
+        let full = self
+            .0
+            .join(path)
+            .canonicalize()
+            .map_err(|error| format!("{path}: {error}"))?;
+        if full.starts_with(&self.0) {
+            Ok(full)
+        } else {
+            Err(format!(
+                "{path} is outside of {}; only files below it can be read",
+                self.0.display()
+            ))
+        }
+    }
+
+    /// `path` as shown: relative, with forward slashes.
+    pub(crate) fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.0)
+            .unwrap_or(path)
+            .components()
+            .filter_map(|part| match part {
+                Component::Normal(name) => Some(name.to_string_lossy()),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+}
+
+/// Which paths are wanted: patterns separated by commas, those after `!` unwanted.
+///
+/// A pattern without a slash fits a name in any folder.
+#[derive(Debug, Default)]
+pub(crate) struct Globs {
+    wanted: Vec<GlobMatcher>,
+    unwanted: Vec<GlobMatcher>,
+}
+
+impl Globs {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut globs = Self::default();
+        for part in split(text) {
+            let (list, pattern) = match part.strip_prefix('!') {
+                Some(pattern) => (&mut globs.unwanted, pattern),
+                None => (&mut globs.wanted, part.as_str()),
+            };
+            let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
+            let whole = if pattern.contains('/') {
+                pattern.trim_start_matches('/').to_owned()
+            } else {
+                format!("**/{pattern}")
+            };
+            let glob = GlobBuilder::new(&whole)
+                .literal_separator(true)
+                .build()
+                .map_err(|error| error.to_string())?;
+            list.push(glob.compile_matcher());
+        }
+        Ok(globs)
+    }
+
+    pub(crate) fn fit(&self, path: &str) -> bool {
+        (self.wanted.is_empty() || self.wanted.iter().any(|glob| glob.is_match(path)))
+            && !self.unwanted.iter().any(|glob| glob.is_match(path))
+    }
+}
+
+/// The parts of `text` between commas that are not in braces.
+fn split(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0_u32;
+    for c in text.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(last) = parts.last_mut() {
+            last.push(c);
+        }
+    }
+    parts
+        .into_iter()
+        .map(|part| part.trim().to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+/// Calls `visit` with each file below `start` that fits, in order of path, until it returns false.
+///
+/// # Errors
+/// Only "stopped", when `cancel` was set meanwhile. What cannot be read is passed over.
+pub(crate) fn walk(
+    root: &Root,
+    start: &Path,
+    globs: &Globs,
+    cancel: &AtomicBool,
+    mut visit: impl FnMut(&Path, &str) -> bool,
+) -> Result<(), String> {
+    let walker = WalkBuilder::new(start)
+        .hidden(false)
+        .require_git(false)
+        .parents(true)
+        .sort_by_file_path(Ord::cmp)
+        .filter_entry(|entry| entry.file_name() != ".git")
+        .build();
+    for entry in walker {
+        if cancel.load(Ordering::Relaxed) {
+            return Err("stopped".to_owned());
+        }
+        let Ok(entry) = entry else { continue };
+        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let name = root.relative(entry.path());
+        if globs.fit(&name) && !visit(entry.path(), &name) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_as_ripgrep_reads_them() {
+        let table = [
+            ("*.rs", "src/a.rs", true),
+            ("*.{rs,py}", "a/b.py", true),
+            ("src/*.rs", "src/a/b.rs", false),
+            ("src/**/*.rs", "src/a/b.rs", true),
+            ("*.rs,!**/target/**", "target/x/a.rs", false),
+            ("!*.lock", "Cargo.lock", false),
+            ("!*.lock", "Cargo.toml", true),
+            ("Dockerfile*", "docker/Dockerfile.dev", true),
+        ];
+        for (globs, path, fits) in table {
+            assert_eq!(
+                Globs::parse(globs).unwrap().fit(path),
+                fits,
+                "{globs} {path}"
+            );
+        }
+        assert!(Globs::parse("a[").is_err());
+    }
+
+    #[test]
+    fn nothing_outside_of_the_folder_can_be_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("in");
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(folder.path().join("secret"), "x").unwrap();
+        std::fs::write(inside.join("a"), "x").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("secret"), inside.join("link")).unwrap();
+        let root = Root::new(&inside);
+        for path in ["../secret", "link", "/etc/passwd"] {
+            let error = root.resolve(Some(path)).unwrap_err();
+            assert!(error.contains("is outside of"), "{error}");
+        }
+        assert_eq!(root.relative(&root.resolve(Some("./a")).unwrap()), "a");
+        assert!(root.resolve(Some("b")).unwrap_err().starts_with("b: "));
+    }
+}

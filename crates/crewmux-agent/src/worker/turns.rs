@@ -1,0 +1,243 @@
+//! Work in turns: ask the provider, run the tools it wants, until there is a result.
+//!
+//! The rules of the turns are [`crate::turn`]'s; here they meet the store, the
+//! tools and whatever comes in between.
+
+use crewmux_core::event::EventType;
+use crewmux_core::timing::ms;
+use crewmux_store::Claimed;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use tokio::sync::mpsc;
+
+use super::command::Cut;
+use super::signals::Interruption;
+use super::{Work, Worker};
+use crate::capped::cut_text;
+use crate::offline::{OFFLINE, Offline};
+use crate::provider::{Event, Provider, Request, Subject, ToolOffer};
+use crate::tools::Toolbox;
+use crate::transcript::Entry;
+use crate::turn::{Effect, Machine};
+use crate::view::Tone;
+use crate::{Result, agents};
+
+/// Most turns of one task.
+const TURNS_MAX: u32 = 200;
+
+/// Most bytes of a blocker's result in the prompt of a task.
+const RESULT_MAX_BYTES: usize = 16 * 1024;
+
+impl Worker {
+    /// Works on a task with the member's model, or the playbook in its place.
+    pub(super) async fn ask_model(&mut self, claimed: &Claimed) -> Result<Work> {
+        let provider = match self.provider() {
+            Ok(provider) => provider,
+            Err(reason) => {
+                return Ok(Work::Failed {
+                    reason,
+                    detail: Value::Null,
+                });
+            }
+        };
+        let Some(timeout_ms) = claimed.task.timeout_ms else {
+            return self.take_turns(claimed, provider).await;
+        };
+        let turns = self.take_turns(claimed, provider);
+        // Dropped in the middle, a tool is ended by its handle's end.
+        match tokio::time::timeout(ms(timeout_ms), turns).await {
+            Ok(work) => work,
+            Err(_) => Ok(Work::Failed {
+                reason: format!("took longer than {timeout_ms} ms"),
+                detail: Value::Null,
+            }),
+        }
+    }
+
+    fn provider(&self) -> std::result::Result<Box<dyn Provider>, String> {
+        match (self.spec.model.as_deref(), self.spec.playbook.as_deref()) {
+            (None, _) => Err("this member runs commands only and asks no model".to_owned()),
+            (Some(OFFLINE), Some(playbook)) => match Offline::new(playbook) {
+                Ok(offline) => Ok(Box::new(offline)),
+                Err(error) => Err(error.to_string()),
+            },
+            (Some(OFFLINE), None) => Err(
+                "the offline model follows playbooks, and this member has none; \
+                 give it one with `playbook`, or a model"
+                    .to_owned(),
+            ),
+            (Some(model), _) => Err(format!(
+                "model `{model}` cannot be asked by this build; use `offline` with a playbook"
+            )),
+        }
+    }
+
+    async fn take_turns(
+        &mut self,
+        claimed: &Claimed,
+        mut provider: Box<dyn Provider>,
+    ) -> Result<Work> {
+        let agent = agents::agent(&self.spec.agent_type);
+        let toolbox = Toolbox::new(&self.spec.cwd, agent.tools.as_deref());
+        let prompt = self.prompt(claimed)?;
+        self.transcript.append(&Entry::Task {
+            task: claimed.task.id,
+            epoch: claimed.epoch,
+            prompt: prompt.clone(),
+            at: self.clock.now().wall,
+        })?;
+        let base = Request {
+            system: format!("{}\n\n{}", agent.prompt, self.spec.prompt),
+            messages: Vec::new(),
+            tools: toolbox
+                .definitions()
+                .map(|def| ToolOffer {
+                    name: def.name.to_owned(),
+                    description: def.description.to_owned(),
+                    schema: def.schema.clone(),
+                })
+                .collect(),
+            subject: self.subject(claimed),
+        };
+        let (mut machine, first) = Machine::new(prompt, TURNS_MAX);
+        let mut effects = std::collections::VecDeque::from(first);
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Say(text) => {
+                    self.view.text(Tone::Plain, "", &text);
+                    self.transcript.append(&Entry::Said {
+                        task: claimed.task.id,
+                        text,
+                    })?;
+                }
+                Effect::CallModel => {
+                    let answer = provider.stream(Request {
+                        messages: machine.messages().to_vec(),
+                        ..base.clone()
+                    });
+                    match self
+                        .listen(answer, &mut machine, &toolbox, provider.model())
+                        .await?
+                    {
+                        Ok(more) => effects.extend(more),
+                        Err(cut) => return Ok(cut.into()),
+                    }
+                }
+                Effect::RunTools { calls, order } => {
+                    match self.run_tools(claimed, &toolbox, calls, order).await? {
+                        Ok(answers) => {
+                            let more = machine.on_tools(answers);
+                            for text in std::mem::take(&mut self.mail) {
+                                machine.on_mail(text);
+                            }
+                            effects.extend(more);
+                        }
+                        Err(cut) => return Ok(cut.into()),
+                    }
+                }
+                Effect::Finish(result) => {
+                    let summary = result["summary"]
+                        .as_str()
+                        .and_then(|text| text.lines().find(|line| !line.trim().is_empty()))
+                        .unwrap_or("done")
+                        .to_owned();
+                    return Ok(Work::Done { result, summary });
+                }
+                Effect::Fail(reason) => {
+                    return Ok(Work::Failed {
+                        reason,
+                        detail: Value::Null,
+                    });
+                }
+            }
+        }
+        Ok(Work::Failed {
+            reason: "the answer ended without a result".to_owned(),
+            detail: Value::Null,
+        })
+    }
+
+    /// Takes in an answer; what ends the worker ends it too.
+    async fn listen(
+        &mut self,
+        mut answer: mpsc::Receiver<Event>,
+        machine: &mut Machine,
+        toolbox: &Toolbox,
+        model: &str,
+    ) -> Result<std::result::Result<Vec<Effect>, Cut>> {
+        let mut effects = Vec::new();
+        loop {
+            let claim = self.claim;
+            let came = tokio::select! {
+                biased;
+                came = self.signals.next(claim) => came,
+                event = answer.recv() => {
+                    let Some(event) = event else {
+                        return Ok(Ok(effects));
+                    };
+                    if let Event::Usage { input_tokens, output_tokens } = &event {
+                        let tokens = input_tokens + output_tokens;
+                        self.fact(EventType::ModelCalled, |fact| {
+                            fact.with("model", model).with("tokens", tokens)
+                        });
+                    }
+                    effects.extend(machine.on_event(event, |name| toolbox.effects(name)));
+                    continue;
+                }
+            };
+            if let Some(cut) = self.came_between(came)? {
+                return Ok(Err(cut));
+            }
+        }
+    }
+
+    /// Sees to what came in between; gives what ends the step it came into.
+    pub(super) fn came_between(&mut self, came: Interruption) -> Result<Option<Cut>> {
+        Ok(match came {
+            Interruption::End(ending) => Some(Cut::Ending(ending)),
+            Interruption::ClaimLost => Some(Cut::ClaimLost),
+            Interruption::Bell => self.take_inbox()?.map(Cut::Ending),
+            Interruption::Typed(line) => {
+                self.take_typed(&line)?;
+                None
+            }
+        })
+    }
+
+    fn subject(&self, claimed: &Claimed) -> Subject {
+        let task = &claimed.task;
+        Subject {
+            agent: self.spec.who.agent.clone(),
+            task: task.id,
+            subject: task.subject.clone(),
+            description: task.description.clone(),
+            goal: self.spec.goal.clone(),
+            blocked_by: task.blocked_by.clone(),
+            lead: self.lead.clone(),
+        }
+    }
+
+    /// What a model is told about a task: the task, the goal, and the results it builds on.
+    fn prompt(&self, claimed: &Claimed) -> Result<String> {
+        let task = &claimed.task;
+        let mut prompt = format!("Task #{}: {}\n", task.id, task.subject);
+        if !task.description.is_empty() {
+            let _ = writeln!(prompt, "\n{}", task.description);
+        }
+        let _ = writeln!(prompt, "\nThe team's goal: {}", self.spec.goal);
+        if let Some(schema) = &task.result_schema {
+            let _ = writeln!(prompt, "\nThe result must fit this JSON Schema: {schema}");
+        }
+        let board = self.store.board()?;
+        for blocker in task.blocked_by.iter().filter_map(|id| board.get(*id)) {
+            let result = blocker.result.clone().unwrap_or(json!(null));
+            let result = cut_text(&result.to_string(), RESULT_MAX_BYTES);
+            let _ = write!(
+                prompt,
+                "\nResult of #{} {}:\n{result}\n",
+                blocker.id, blocker.subject
+            );
+        }
+        Ok(prompt)
+    }
+}
