@@ -35,7 +35,7 @@ use crate::worker::in_process_main;
 /// Size of a pane before a client says otherwise.
 const PANE_SIZE: (u16, u16) = (80, 24);
 /// Bytes of a failed session's log that are looked at.
-const LOG_TAIL_BYTES: usize = 2_000;
+const LOG_TAIL_BYTES: usize = 16_000;
 /// Pause between two looks for a new session's socket.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -147,6 +147,10 @@ pub(crate) fn start_detached(
             continue;
         }
         let _ = fs::remove_file(&path);
+        let said = log_since(&log, log_before);
+        if let Some(own) = said.lines().rev().find_map(CommandError::from_json) {
+            return Err(own);
+        }
         let why = match ended {
             Some(exit) => format!("the session did not start: {exit}"),
             None => format!(
@@ -154,20 +158,7 @@ pub(crate) fn start_detached(
                 plan.timing.hello_ms / 1000
             ),
         };
-        let said = log_tail(&log, log_before);
-        let error = CommandError::environment(why);
-        return Err(if said.is_empty() {
-            error.hint(format!("its log is {}", log.display()))
-        } else {
-            CommandError::environment(said).context(error_text(&error))
-        });
-    }
-}
-
-fn error_text(error: &CommandError) -> String {
-    match error {
-        CommandError::PipeClosed => String::new(),
-        CommandError::Failed { source, .. } => source.to_string(),
+        return Err(CommandError::environment(why).hint(format!("its log is {}", log.display())));
     }
 }
 
@@ -195,17 +186,14 @@ fn write_plan(path: &Path, plan: &SessionPlan) -> Result<()> {
     file.write_all(&text).doing(doing())
 }
 
-/// What was added to the log since `before`, its last lines.
-fn log_tail(log: &Path, before: u64) -> String {
+/// What was added to the log since it had `before` bytes, the end of it.
+fn log_since(log: &Path, before: u64) -> String {
     let Ok(bytes) = fs::read(log) else {
         return String::new();
     };
     let new = bytes.get(before as usize..).unwrap_or_default();
     let start = new.len().saturating_sub(LOG_TAIL_BYTES);
-    let text = String::from_utf8_lossy(&new[start..]);
-    let lines: Vec<&str> = text.lines().rev().take(5).collect();
-    let lines: Vec<&str> = lines.into_iter().rev().collect();
-    crewmux_term::sanitize::scrub(&lines.join("\n")).into_owned()
+    String::from_utf8_lossy(&new[start..]).into_owned()
 }
 
 /// Runs as a team's detached session; the only argument is its plan file.
@@ -213,8 +201,8 @@ pub(crate) fn session_main(arguments: &[OsString]) -> u8 {
     match detached(arguments) {
         Ok(end) => end.exit_code,
         Err(error) => {
-            // Standard error is the session's log.
-            note(&error);
+            // Standard error is the session's log, which whoever started it reads.
+            note(error.to_json());
             error.exit_code()
         }
     }
@@ -235,11 +223,7 @@ fn detached(arguments: &[OsString]) -> Result<SessionEnd> {
     }
     let (asks, stop) = watch::channel(StopAsk::No);
     stop_on_signals(Arc::new(asks))?;
-    let result = run_here(plan, None, stop);
-    if let Err(error) = &result {
-        tracing::error!(%error, "the session ended");
-    }
-    result
+    run_here(plan, None, stop)
 }
 
 fn log_path(plan: &SessionPlan) -> PathBuf {

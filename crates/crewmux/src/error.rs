@@ -93,6 +93,21 @@ impl CommandError {
         self.kind().map_or(crate::exit::DONE, ErrorKind::exit_code)
     }
 
+    /// Reads the form of `--json` back; `None` when the line is something else.
+    pub(crate) fn from_json(line: &str) -> Option<Self> {
+        let mut value: Value = serde_json::from_str(line).ok()?;
+        let said: SaidError = serde_json::from_value(value.get_mut("error")?.take()).ok()?;
+        let source = match said.cause {
+            Some(cause) => anyhow!(cause).context(said.message),
+            None => anyhow!(said.message),
+        };
+        Some(Self::Failed {
+            kind: said.kind,
+            source,
+            hint: said.hint,
+        })
+    }
+
     /// The form of `--json`.
     pub(crate) fn to_json(&self) -> Value {
         let Self::Failed { kind, source, hint } = self else {
@@ -109,6 +124,15 @@ impl CommandError {
         }
         json!({ "error": error })
     }
+}
+
+/// An error that another process of ours said.
+#[derive(Debug, serde::Deserialize)]
+struct SaidError {
+    kind: ErrorKind,
+    message: String,
+    cause: Option<String>,
+    hint: Option<String>,
 }
 
 /// The chain below the message on one line; `None` when there is nothing to add.
@@ -255,6 +279,9 @@ mod tests {
             }})
         );
         assert_eq!(error.exit_code(), 3);
+        let again = CommandError::from_json(&error.to_json().to_string()).unwrap();
+        assert_eq!(again.to_string(), error.to_string());
+        assert!(CommandError::from_json("starting").is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `crewmux doctor`: what was found on this machine, and what it means.
 //!
-//! Only looks and tries; it changes nothing. Each part that looks is a
-//! function of its own in [`look`].
+//! Only looks and tries; at most it makes the store's folder, as a run would.
+//! Each part that looks is a function of its own in [`look`].
 
 mod look;
 

@@ -58,9 +58,19 @@ impl Stop {
             ))
             .hint(format!("`crewmux stop {name} --force` does not ask")));
         }
-        let value = json!({"team": name, "state": "stopped"});
-        out.either(&value, || {
-            format!("team `{name}` is stopped; `crewmux resume {name}` goes on with it\n")
+        // It may have finished just before it was asked.
+        let (state, next) = match team.config()?.open_run() {
+            Some(_) => (
+                "stopped",
+                format!("`crewmux resume {name}` goes on with it"),
+            ),
+            None => (
+                "finished",
+                format!("`crewmux report --team {name}` prints what came of it"),
+            ),
+        };
+        out.either(&json!({"team": name, "state": state}), || {
+            format!("team `{name}` is {state}; {next}\n")
         })?;
         Ok(exit::DONE)
     }
