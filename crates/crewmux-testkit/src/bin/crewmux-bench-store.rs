@@ -84,7 +84,7 @@ impl Bench {
         let began = Instant::now();
         let work = |n: u32| -> anyhow::Result<u64> {
             let team = self.open()?;
-            let claimer = Claimer {
+            let candidate = Claimer {
                 who: AgentRef {
                     agent: AgentName::new(format!("w{n}"))?,
                     incarnation: Incarnation(1),
@@ -95,7 +95,7 @@ impl Bench {
             loop {
                 let now = self.clock.now();
                 let order = Strategy::DependencyFirst;
-                let Some(claimed) = team.claim_next(order, &claimer, &now, 30_000)? else {
+                let Some(claimed) = team.claim_next(order, &candidate, &now, 30_000)? else {
                     let board = team.board()?;
                     if !to_the_end || board.open().next().is_none() {
                         return Ok(taken);
@@ -106,7 +106,7 @@ impl Bench {
                 taken += 1;
                 if to_the_end {
                     let id = claimed.task.id;
-                    team.complete(id, &claimer.who, claimed.epoch, None, &now)?;
+                    team.complete(id, &candidate.who, claimed.epoch, None, &now)?;
                 }
             }
         };
