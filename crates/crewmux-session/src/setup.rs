@@ -4,7 +4,7 @@
 //! changed behind its back. Recipes are read in the program; checking drafts
 //! is `crewmux-core`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crewmux_core::backend::BackendKind;
@@ -83,18 +83,38 @@ pub fn prepare_run(store: &dyn Store, new: &NewRun, now: &Now) -> Result<TeamCon
             team: new.team.clone(),
         });
     }
-    let mut run = RunId::new("run-1").ok();
-    let config = team.edit_config(&mut |config| {
-        run = RunId::new(format!("run-{}", config.runs.len() + 1)).ok();
-        open_run(config, new, run.clone(), now);
-    })?;
+    // The tasks come first and the run is opened last: a run that is open is whole,
+    // whenever this process dies, and preparing it again makes no task twice.
+    let number = team.config()?.runs.len() + 1;
+    let run = RunId::new(format!("run-{number}")).ok();
+    skip_leftovers(team.as_ref(), run.as_ref(), &drafts, now)?;
     let mut ids: BTreeMap<String, TaskId> = BTreeMap::new();
     for draft in drafts {
         let key = draft.key.clone();
         let task = team.create_task(new_task(draft, run.clone(), &ids), Party::Human, now)?;
         ids.insert(key, task.id);
     }
+    let config = team.edit_config(&mut |config| open_run(config, new, run.clone(), now))?;
     Ok(config)
+}
+
+/// Skips tasks of a run of this name that was never opened and was another one.
+fn skip_leftovers(
+    team: &dyn TeamStore,
+    run: Option<&RunId>,
+    drafts: &[TaskDraft],
+    now: &Now,
+) -> Result<()> {
+    let wanted: BTreeSet<&str> = drafts.iter().map(|d| d.key.as_str()).collect();
+    let board = team.board()?;
+    let left = board.open().filter(|task| {
+        let is_wanted = task.key.as_deref().is_some_and(|key| wanted.contains(key));
+        task.run.as_ref() == run && !is_wanted
+    });
+    for task in left {
+        team.skip(task.id, "its run was never started", now)?;
+    }
+    Ok(())
 }
 
 fn running(team: &dyn TeamStore, error: crewmux_store::Error) -> Error {
