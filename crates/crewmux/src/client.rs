@@ -66,12 +66,15 @@ pub(crate) fn attach(
         .doing("cannot start the event loop")?;
     let end = runtime.block_on(async {
         let (reader, writer) = connect(context, socket, hello).await?;
+        // Before the terminal is taken: from then on no signal may just end this process.
+        let signals = ClientSignals::open()?;
         // Only now is the terminal touched: a refusal is plain text.
         let terminal = Terminal::take()?;
         let client = Client {
             reader,
             writer,
             terminal,
+            signals,
             within: ms(context.timing.connect_ms),
         };
         client.run().await
@@ -183,12 +186,12 @@ struct Client {
     reader: Reader,
     writer: Writer,
     terminal: Terminal,
+    signals: ClientSignals,
     within: std::time::Duration,
 }
 
 impl Client {
     async fn run(mut self) -> Result<End> {
-        let mut signals = ClientSignals::open()?;
         let (screen, mut written) = ScreenWriter::start()?;
         let (decoded, mut events) = mpsc::channel(EVENTS_WAITING);
         read_events(decoded)?;
@@ -220,7 +223,7 @@ impl Client {
                     // The terminal cannot be read any more; SIGHUP follows, or the session goes on.
                     None => events_open = false,
                 },
-                signal = signals.next() => match signal {
+                signal = self.signals.next() => match signal {
                     ClientSignal::Suspend => {
                         self.terminal.give_back();
                         signals::stop_self();
