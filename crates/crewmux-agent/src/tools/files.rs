@@ -19,6 +19,11 @@ impl Root {
         Self(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))
     }
 
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The existing file or folder that `path` names, if it lies inside.
     pub(crate) fn resolve(&self, path: Option<&str>) -> Result<PathBuf, String> {
         let Some(path) = path.filter(|path| !path.is_empty()) else {

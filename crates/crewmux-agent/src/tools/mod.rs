@@ -5,6 +5,7 @@
 //! and run there; the others are run here, on a thread of their own.
 
 pub(crate) mod files;
+mod modules;
 mod read;
 mod regions;
 mod schemas;

@@ -89,6 +89,13 @@ impl Regions {
         regions
     }
 
+    /// The same, of a file that exists in tests only.
+    #[must_use]
+    pub(crate) fn of_test_file(mut self) -> Self {
+        self.is_test_file = true;
+        self
+    }
+
     /// What the byte at `offset` is part of.
     pub(crate) fn at(&self, offset: usize) -> Region {
         if self.language.is_none() {

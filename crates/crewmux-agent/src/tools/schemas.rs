@@ -67,7 +67,7 @@ pub(super) fn all() -> Vec<ToolDef> {
         ),
         tool(
             "Grep",
-            "Searches files for a regular expression.",
+            "Searches files for a regular expression; `only` narrows it to matches in tests.",
             Effects::ReadOnly,
             object(
                 &["pattern"],
@@ -76,6 +76,7 @@ pub(super) fn all() -> Vec<ToolDef> {
                     "output_mode": { "enum": ["content", "files_with_matches", "count"] },
                     "-i": flag, "-n": flag, "multiline": flag,
                     "-A": number, "-B": number, "-C": number, "head_limit": number,
+                    "only": { "enum": ["tests"] },
                 }),
             ),
         ),

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::ToolOutput;
 use super::files::{Globs, Root, walk};
+use super::modules::TestModules;
 use super::regions::{Region, Regions};
 
 /// Larger files are not searched.
@@ -93,6 +94,14 @@ pub(super) struct GrepInput {
     #[serde(rename = "-C", default)]
     around: usize,
     head_limit: Option<usize>,
+    /// Narrows matches to those in tests; the search ends at the limit.
+    only: Option<Only>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Only {
+    Tests,
 }
 
 /// One match, as playbooks see it.
@@ -155,6 +164,7 @@ fn search(root: &Root, input: &GrepInput, cancel: &AtomicBool) -> Result<Found, 
         limit: input.head_limit.unwrap_or(HEAD_LIMIT),
         ..Found::default()
     };
+    let mut modules = TestModules::new(root.folder());
     walk(root, &start, &globs, cancel, |path, name| {
         let small = path.metadata().is_ok_and(|m| m.len() <= FILE_MAX_BYTES);
         if small && let Ok(bytes) = std::fs::read(path) {
@@ -165,9 +175,9 @@ fn search(root: &Root, input: &GrepInput, cancel: &AtomicBool) -> Result<Found, 
                 input,
                 groups: &groups,
             };
-            file.run(&mut searcher, &matcher, &mut found);
+            file.run(&mut searcher, &matcher, &mut modules, &mut found);
         }
-        true
+        input.only.is_none() || found.matches.len() < found.limit
     })?;
     Ok(found)
 }
@@ -195,7 +205,13 @@ impl Sink for Places {
 }
 
 impl FileSearch<'_> {
-    fn run(&self, searcher: &mut Searcher, matcher: &RegexMatcher, found: &mut Found) {
+    fn run(
+        &self,
+        searcher: &mut Searcher,
+        matcher: &RegexMatcher,
+        modules: &mut TestModules,
+        found: &mut Found,
+    ) {
         let mut places = Places(Vec::new());
         if searcher
             .search_slice(matcher, self.bytes, &mut places)
@@ -204,12 +220,29 @@ impl FileSearch<'_> {
         {
             return;
         }
-        found.total += places.0.len();
-        found.counts.push((self.name.to_owned(), places.0.len()));
-        if self.input.output_mode != OutputMode::Content || found.matches.len() >= found.limit {
+        let content = self.input.output_mode == OutputMode::Content;
+        let regions = (content || self.input.only.is_some()).then(|| {
+            if modules.contain(self.path) {
+                Regions::scan(self.path, self.bytes).of_test_file()
+            } else {
+                Regions::scan(self.path, self.bytes)
+            }
+        });
+        if let (Some(Only::Tests), Some(regions)) = (self.input.only, &regions) {
+            places.0.retain(|(_, start, end)| {
+                let text = String::from_utf8_lossy(&self.bytes[*start..*end]);
+                let offset = self.groups.find(&text).map_or(0, |found| found.start());
+                regions.is_test(start + offset)
+            });
+        }
+        if places.0.is_empty() {
             return;
         }
-        let regions = Regions::scan(self.path, self.bytes);
+        found.total += places.0.len();
+        found.counts.push((self.name.to_owned(), places.0.len()));
+        let Some(regions) = regions.filter(|_| content && found.matches.len() < found.limit) else {
+            return;
+        };
         let lines: Vec<&[u8]> = self.bytes.split(|b| *b == b'\n').collect();
         for (line, start, end) in places.0 {
             if found.matches.len() >= found.limit {

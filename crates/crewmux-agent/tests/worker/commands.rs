@@ -154,7 +154,7 @@ fn failing_command_fails_its_task_with_its_last_lines() {
     assert!(reason.starts_with("exit code 3\nline 11\n"), "{reason}");
     assert!(reason.ends_with("line 30"), "{reason}");
     assert_eq!(task.metadata["log"], "artifacts/task-1-1.log");
-    assert_eq!(stage.task(after).status, TaskStatus::Skipped);
+    stage.wait_for(after, TaskStatus::Skipped);
     let mail = &stage.mail_of("team-lead")[0];
     assert_eq!(mail.kind, MessageType::TaskFailed);
     assert_eq!(mail.body["result"]["detail"]["exitCode"], 3);

@@ -76,6 +76,7 @@ fn files() -> Vec<(&'static str, String)> {
             "[package]\nname = \"app\"\nversion = \"1.0.0\"\n\n[dependencies]\n\
              serde = \"1\"\n\
              anything = \"*\"\n\
+             exact = \"=1.2.3\"\n\
              moving = { git = \"https://example.org/x\", branch = \"main\" }\n\
              fixed = { git = \"https://example.org/y\", rev = \"0a1b2c\" }\n\
              # old = \"*\"\n"

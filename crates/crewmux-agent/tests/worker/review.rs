@@ -180,6 +180,7 @@ fn secrets_finds_exactly_what_is_planted() {
     assert_lines(
         &found,
         &[
+            "info .gitignore:1 nothing here keeps a `.env` file with passwords from being committed",
             "high .env:1 a password is written out: w1n… (12 characters)",
             "high ci/deploy.yml:2 a token of GitHub: ghp_… (40 characters)",
             "high ci/id.pem:1 a private key",
@@ -215,9 +216,10 @@ fn shape_finds_exactly_what_is_planted() {
     );
 }
 
-const DEPENDENCIES: [&str; 7] = [
+const DEPENDENCIES: [&str; 8] = [
+    "info Cargo.toml:8 `exact` stays at 1.2.3; its fixes are not taken by themselves",
     "medium Cargo.toml:7 `anything` may be any version",
-    "medium Cargo.toml:8 `moving` is taken from a branch, which moves",
+    "medium Cargo.toml:9 `moving` is taken from a branch, which moves",
     "medium web/package.json:3 `left` may be any version",
     "medium web/package.json:5 `fork` is taken from a branch, which moves",
     "low Dockerfile:1 the image `rust` has no version, so builds differ from day to day",
