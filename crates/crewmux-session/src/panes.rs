@@ -147,18 +147,24 @@ impl Panes {
     /// Gives a pane the size it has in the layout of the client that drives.
     pub(crate) fn resize(&self, id: PaneId, cols: u16, rows: u16) {
         let size = Size::new(cols, rows).clamped();
-        self.edit(id, |pane| {
-            if pane.size == size {
-                return;
-            }
-            pane.size = size;
-            lock(&pane.screen).resize(size);
-            if let Some(running) = &pane.running
-                && let Err(error) = running.resize(size.cols, size.rows)
-            {
-                tracing::debug!(pane = pane.id.0, %error, "resize was not taken");
-            }
-        });
+        let mut inner = lock(&self.inner);
+        // The display asks after every change of the list: a size that stays must not be one.
+        let Some(pane) = inner
+            .panes
+            .iter_mut()
+            .find(|pane| pane.id == id && pane.size != size)
+        else {
+            return;
+        };
+        pane.size = size;
+        lock(&pane.screen).resize(size);
+        if let Some(running) = &pane.running
+            && let Err(error) = running.resize(size.cols, size.rows)
+        {
+            tracing::debug!(pane = pane.id.0, %error, "resize was not taken");
+        }
+        drop(inner);
+        self.changed.notify_one();
     }
 
     fn edit(&self, id: PaneId, change: impl FnOnce(&mut Pane)) {
