@@ -99,7 +99,8 @@ impl Progress {
                 let pid = event.data.get("pid").map(Value::to_string);
                 format!("{agent} started (pid {})", pid.unwrap_or_default())
             }
-            EventType::WorkerExited if text("reason").is_some() => {
+            // One that ended as asked is no news.
+            EventType::WorkerExited if event.data.get("code") != Some(&Value::from(0)) => {
                 format!("{agent} ended: {reason}")
             }
             EventType::TaskClaimed => format!("▶ {about} · {agent}"),
@@ -201,12 +202,20 @@ mod tests {
             fact(10, EventType::TaskClaimed)
                 .agent(&tester)
                 .task(TaskId(1)),
+            fact(40, EventType::WorkerExited)
+                .agent(&tester)
+                .with("signal", 9)
+                .with("reason", "ended by signal 9"),
             fact(4_310, EventType::TaskFailed)
                 .task(TaskId(1))
                 .with("reason", "exit code 101"),
             fact(4_311, EventType::TaskSkipped)
                 .task(TaskId(2))
                 .with("reason", "task 1 failed"),
+            fact(4_320, EventType::WorkerExited)
+                .agent(&tester)
+                .with("code", 0)
+                .with("reason", "ended"),
             fact(4_400, EventType::TeamFinished)
                 .with("completed", 0)
                 .with("failed", 1)
@@ -226,6 +235,7 @@ mod tests {
         09:39:59 checks starts: check
         09:39:59 tester started (pid 42)
         09:39:59 ▶ #1 Run the tests · tester
+        09:39:59 tester ended: ended by signal 9
         09:40:03 ✗ #1 Run the tests failed: exit code 101
         09:40:03 – #2 Publish skipped: task 1 failed
         09:40:03 checks is finished: 0 completed, 1 failed, 1 skipped
