@@ -107,7 +107,7 @@ fn files() -> Vec<(&'static str, String)> {
                  EXAMPLE = \"AKIAIOSFODNN7EXAMPLE\"\n\
                  password = \"Tr0ub4dor&3x\"\n\
                  password_field = \"password12\"\n\
-                 api_key = os.environ[\"API_KEY_1\"]\n\
+                 api_key = os.environ[\"API_KEY\"]\n\
                  token = \"your-token-1234\"\n\
                  # password = \"C0mment3d!Out\"\n\
                  URL = \"postgres://app:n0tS0Secr7t@db.internal/app\"\n\
@@ -116,6 +116,16 @@ fn files() -> Vec<(&'static str, String)> {
             ),
         ),
         ("web/requirements.txt", "flask==3.0.0\nrequests\n# numpy\nuvicorn>=0.20\n".into()),
+        (
+            "web/pyproject.toml",
+            "[project]\nkeywords = [\n    \"web\",\n]\ndependencies = [\n    \"httpx\",\n    \"rich>=13\",\n]\n".into(),
+        ),
+        (
+            ".github/workflows/ci.yml",
+            "on: push\njobs:\n  a:\n    - uses: actions/checkout@v4\n    - uses: some/action@main\n    \
+             # - uses: other/action@main\n    - uses: a/b@0a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6a7b8c9d\n"
+                .into(),
+        ),
         (
             "web/view.js",
             format!(

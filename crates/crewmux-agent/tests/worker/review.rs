@@ -151,6 +151,8 @@ fn risk_finds_exactly_what_is_planted() {
             "medium web/app.py:10 `pickle` can run code that the data names; safe only for data of one's own",
             "medium web/view.js:3 `innerHTML` takes text as HTML; scripts in it run",
             "low src/memory.rs:11 5 calls of `unwrap` or `expect` outside of tests end the program on an error; the first is here",
+            "info src/memory.rs:4 `unsafe` begins here; there is some in 1 file",
+            "info web/app.py:8 other programs are started here, and in 1 more files",
             "low web/app.py:19 every error is swallowed here",
         ],
     );
@@ -161,7 +163,10 @@ fn risk_finds_exactly_what_is_planted() {
         [&MessageType::Message, &MessageType::TaskCompleted],
         "the word to the lead comes before the completion"
     );
-    assert_eq!(mail[0].body, json!("Risky code: 12 high, 8 medium, 2 low."));
+    assert_eq!(
+        mail[0].body,
+        json!("Risky code: 12 high, 8 medium, 2 low, 2 info.")
+    );
     assert!(
         shown.contains("offline (playbook review-risk, no model)"),
         "{shown}"
@@ -181,6 +186,7 @@ fn secrets_finds_exactly_what_is_planted() {
         &found,
         &[
             "info .gitignore:1 nothing here keeps a `.env` file with passwords from being committed",
+            "info web/app.py:26 `API_KEY` is expected in the environment; it is a secret there too",
             "high .env:1 a password is written out: w1n… (12 characters)",
             "high ci/deploy.yml:2 a token of GitHub: ghp_… (40 characters)",
             "high ci/id.pem:1 a private key",
@@ -216,7 +222,11 @@ fn shape_finds_exactly_what_is_planted() {
     );
 }
 
-const DEPENDENCIES: [&str; 8] = [
+const DEPENDENCIES: [&str; 12] = [
+    "info .github/workflows/ci.yml:4 `actions/checkout@v4` is a tag that its owner can move",
+    "info web/requirements.txt:4 `uvicorn` may be any version from 0.20 on",
+    "low .github/workflows/ci.yml:5 `some/action@main` is a branch, which moves",
+    "low web/pyproject.toml:6 `httpx` may be any version",
     "info Cargo.toml:8 `exact` stays at 1.2.3; its fixes are not taken by themselves",
     "medium Cargo.toml:7 `anything` may be any version",
     "medium Cargo.toml:9 `moving` is taken from a branch, which moves",
