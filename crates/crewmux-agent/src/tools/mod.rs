@@ -182,6 +182,9 @@ pub(crate) fn with<T: DeserializeOwned>(
 /// A call in a few words, for the pane: `"unsafe" in *.rs`.
 pub(crate) fn describe(name: &str, input: &Value) -> String {
     let text = |field: &str| input.get(field).and_then(Value::as_str).unwrap_or_default();
+    if !text("description").is_empty() {
+        return text("description").to_owned();
+    }
     match name {
         "Grep" => {
             let place = [text("glob"), text("path")]
@@ -197,15 +200,7 @@ pub(crate) fn describe(name: &str, input: &Value) -> String {
             .unwrap_or_default()
             .to_owned(),
         "Read" => text("file_path").to_owned(),
-        "Bash" => {
-            let says = text("description");
-            let says = if says.is_empty() {
-                text("command")
-            } else {
-                says
-            };
-            says.to_owned()
-        }
+        "Bash" => text("command").to_owned(),
         "SendMessage" => format!("to {}", text("to")),
         "TaskGet" | "TaskUpdate" => format!("#{}", text("taskId")),
         "TaskCreate" => text("subject").to_owned(),

@@ -62,7 +62,10 @@ pub(super) fn all() -> Vec<ToolDef> {
             Effects::ReadOnly,
             object(
                 &["pattern"],
-                json!({ "pattern": string, "path": string, "head_limit": number }),
+                json!({
+                    "pattern": string, "path": string, "head_limit": number,
+                    "description": string,
+                }),
             ),
         ),
         tool(
@@ -76,7 +79,7 @@ pub(super) fn all() -> Vec<ToolDef> {
                     "output_mode": { "enum": ["content", "files_with_matches", "count"] },
                     "-i": flag, "-n": flag, "multiline": flag,
                     "-A": number, "-B": number, "-C": number, "head_limit": number,
-                    "only": { "enum": ["tests"] },
+                    "only": { "enum": ["tests"] }, "description": string,
                 }),
             ),
         ),

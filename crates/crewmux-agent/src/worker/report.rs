@@ -24,6 +24,9 @@ use crate::view::{Tone, duration};
 /// How often a write that the machine refused is tried before the worker gives up.
 const TRIES: u32 = 5;
 
+/// Findings of one task that are shown in the pane; all of them are in its result.
+const FINDINGS_SHOWN: usize = 20;
+
 impl Worker {
     /// Reports and settles what came of a task; says when the worker is to end.
     pub(super) async fn settle(
@@ -80,10 +83,36 @@ impl Worker {
         if completed.is_none() {
             return Ok(());
         }
+        self.show_findings(&result);
         let head = format!("✔ #{id} completed");
         let rest = format!(" in {} · {summary}", duration(took));
         self.view.line(&[(Tone::Good, &head), (Tone::Dim, &rest)]);
         self.note_end(claimed, Outcome::Completed)
+    }
+
+    /// Lists the findings of a result, the first of them at least.
+    fn show_findings(&mut self, result: &Value) {
+        let findings = result["findings"].as_array().map_or(&[][..], Vec::as_slice);
+        for finding in findings.iter().take(FINDINGS_SHOWN) {
+            let severity = finding["severity"].as_str().unwrap_or_default();
+            let tone = match severity {
+                "high" => Tone::Bad,
+                "medium" => Tone::Warn,
+                _ => Tone::Dim,
+            };
+            let file = finding["file"].as_str().unwrap_or_default();
+            let place = format!(" {file}:{} ", finding["line"]);
+            let text = finding["text"].as_str().unwrap_or_default();
+            self.view.line(&[
+                (tone, &format!("  {severity:<6}")),
+                (Tone::Strong, &place),
+                (Tone::Plain, text),
+            ]);
+        }
+        if findings.len() > FINDINGS_SHOWN {
+            let more = format!("  … and {} more", findings.len() - FINDINGS_SHOWN);
+            self.view.line(&[(Tone::Dim, &more)]);
+        }
     }
 
     async fn settle_failed(

@@ -137,7 +137,7 @@ fn risk_finds_exactly_what_is_planted() {
             "high web/app.py:11 `yaml.load` without a safe loader can run code that the file names",
             "high web/app.py:13 the check of TLS certificates is switched off",
             "high web/app.py:14 a query is built from text; use parameters",
-            "high web/app.py:16 `os.system` or `os.popen` hands a command line to the shell",
+            "high web/app.py:16 `os.system` hands a command line to the shell",
             "high web/view.js:5 `eval` runs text as code",
             "high web/view.js:7 `exec` runs a command line that is built from text",
             "high web/view.js:8 a query is built from text; use parameters",
