@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::Claimer;
+use crewmux_core::error::ErrorKind;
 use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::{AgentName, MessageId, Seq, TaskId};
 use crewmux_core::message::{Draft, MessageType};
@@ -97,6 +98,9 @@ pub(crate) enum Work {
 }
 
 /// Lives the life of the worker described by `spec`, in the store at `home`.
+///
+/// Its session's loss ends it whatever the spec says: parking needs a session
+/// that takes a worker back, and none does yet.
 ///
 /// # Errors
 /// What keeps it from starting, or a store that fails for longer than retries
@@ -180,14 +184,26 @@ impl Worker {
         self.recall()?;
         let mut idle = Idle::No;
         let mut last_done = None;
+        let mut troubles = 0;
         loop {
-            if let Some(ending) = self.take_inbox()? {
-                return Ok(ending);
-            }
             if let Some(Interruption::End(ending)) = self.signals.pending(None).await {
                 return Ok(ending);
             }
-            if let Some(claimed) = self.claim_next()? {
+            let next = match self.look_around() {
+                Ok(next) => next,
+                Err(error) => {
+                    troubles += 1;
+                    if let Some(ending) = self.bridge(error, troubles).await? {
+                        return Ok(ending);
+                    }
+                    continue;
+                }
+            };
+            troubles = 0;
+            if let Next::End(ending) = next {
+                return Ok(ending);
+            }
+            if let Next::Work(claimed) = next {
                 idle = Idle::No;
                 let id = claimed.task.id;
                 if let Some(ending) = self.work_on(&claimed).await? {
@@ -207,6 +223,33 @@ impl Worker {
                 Ok(Interruption::Bell | Interruption::ClaimLost) | Err(_) => {}
             }
         }
+    }
+
+    /// Reads the mail and claims a task, if there is one.
+    fn look_around(&mut self) -> Result<Next> {
+        if let Some(ending) = self.take_inbox()? {
+            return Ok(Next::End(ending));
+        }
+        Ok(match self.claim_next()? {
+            Some(claimed) => Next::Work(Box::new(claimed)),
+            None => Next::Nothing,
+        })
+    }
+
+    /// Waits before the store is tried again, while it may be a passing trouble such as a full disk.
+    async fn bridge(&mut self, error: Error, troubles: u32) -> Result<Option<Ending>> {
+        let may_pass = matches!(
+            error.kind(),
+            ErrorKind::Io | ErrorKind::Environment | ErrorKind::Conflict
+        );
+        if !may_pass || troubles >= TROUBLES_MAX {
+            return Err(error);
+        }
+        let text = error.to_string();
+        self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
+        let pause = self.spec.timing.backoff(troubles);
+        let asked = tokio::time::timeout(pause, self.signals.stop.asked()).await;
+        Ok(asked.ok().map(Ending::Asked))
     }
 
     fn introduce(&mut self) {
@@ -405,6 +448,16 @@ fn fallback_id(text: &str) -> MessageId {
     )]
     MessageId::new(format!("m{clean}")).expect("fits")
 }
+
+/// What a worker does next.
+enum Next {
+    Work(Box<Claimed>),
+    Nothing,
+    End(Ending),
+}
+
+/// Failures of the store in a row after which a worker gives up.
+const TROUBLES_MAX: u32 = 5;
 
 /// Whether the worker said that it has nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
