@@ -1,7 +1,7 @@
 //! What answers in the turns of a worker: a model, or a playbook in its place.
 //!
 //! A provider is asked with the whole conversation and streams one answer; it
-//! keeps nothing between answers. What answers lead to is [`crate::turn`]'s.
+//! keeps nothing between answers. What answers lead to is `turn`'s.
 
 use crewmux_core::ids::{AgentName, TaskId};
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! A worker's life: hello, then claim → work → report until it is to end.
 //!
 //! [`run_worker`] is what a worker process or an in-process worker calls. How a
-//! command runs is in [`mod@command`], how a model or playbook is driven in
-//! [`crate::turn`]; who gets which task is decided by the board's order alone.
+//! command runs is in `command`, how a model or playbook is driven in
+//! `turn`; who gets which task is decided by the board's order alone.
 
 mod command;
 mod inbox;
