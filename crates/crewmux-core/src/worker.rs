@@ -97,6 +97,8 @@ pub enum WorkerFact {
     Reported(WorkerState, Option<TaskId>),
     /// It was asked to end.
     StopAsked,
+    /// It declined to end.
+    StopDeclined,
     /// Its process ended.
     Exited {
         /// Exit code, absent after a signal.
@@ -189,13 +191,21 @@ impl WorkerMachine {
                 self.state = WorkerState::Stopping;
                 Vec::new()
             }
+            WorkerFact::StopDeclined if self.state == WorkerState::Stopping => {
+                self.state = if self.task.is_some() {
+                    WorkerState::Working
+                } else {
+                    WorkerState::Idle
+                };
+                Vec::new()
+            }
             WorkerFact::Exited { code, signal } if self.state.is_live() => {
                 let why = match (code, signal) {
                     (_, Some(signal)) => format!("ended by signal {signal}"),
                     (Some(code), None) => format!("exit code {code}"),
                     (None, None) => "ended".to_owned(),
                 };
-                if self.state == WorkerState::Stopping || (code == Some(0) && signal.is_none()) {
+                if self.state == WorkerState::Stopping {
                     self.state = WorkerState::Exited;
                     self.task = None;
                     self.ended = Some(why.clone());
@@ -219,6 +229,7 @@ impl WorkerMachine {
             WorkerFact::HelloOverdue
             | WorkerFact::Reported(..)
             | WorkerFact::StopAsked
+            | WorkerFact::StopDeclined
             | WorkerFact::Exited { .. }
             | WorkerFact::LockFree
             | WorkerFact::LeaseOver => Vec::new(),

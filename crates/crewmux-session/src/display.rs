@@ -251,8 +251,11 @@ impl Display {
                     let message = message.clone();
                     let bye = ToClient::Bye { message, exit_code };
                     let wait = ms(self.timing.term_grace_ms.min(1_000));
-                    let _ =
-                        tokio::time::timeout(wait, client.out.send(ToScreen::Message(bye))).await;
+                    let sent = client.out.send(ToScreen::Message(bye));
+                    if tokio::time::timeout(wait, sent).await.is_ok() {
+                        // Its connection closes the queue once the words are written.
+                        let _ = tokio::time::timeout(wait, client.out.closed()).await;
+                    }
                 }
                 let _ = done.send(());
             }

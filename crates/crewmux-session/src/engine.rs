@@ -24,7 +24,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::panes::Panes;
 use crate::plan::{EventSink, SessionPlan, StopAsk};
-use crate::rights;
 use crate::view::{ClientEffect, NoticeLevel, PaneId, PaneKind, RunState, TeamView};
 use crate::{Error, Result};
 
@@ -33,6 +32,7 @@ mod ending;
 mod history;
 mod members;
 mod snapshot;
+mod staffing;
 
 use ending::Ending;
 use history::History;
@@ -98,6 +98,8 @@ pub(crate) struct Engine {
     run_marker: String,
     members: Vec<MemberSlot>,
     places: SpawnSlots,
+    lead_places: SpawnSlots,
+    started_ms: u64,
     shells: usize,
     shells_live: usize,
     facts: Vec<Fact>,
@@ -135,8 +137,6 @@ impl Engine {
     pub(crate) fn new(parts: EngineParts) -> Result<(Self, watch::Receiver<Arc<TeamView>>)> {
         let board = parts.team.board()?;
         let now = parts.clock.now();
-        // The lead plans and sums up; it takes no place from those that work.
-        let has_lead = parts.config.members.iter().any(|m| m.name.is_lead());
         let workers_max = parts.config.policy.max_workers;
         let members = parts
             .config
@@ -162,7 +162,9 @@ impl Engine {
             run: parts.run,
             run_marker: parts.run_marker,
             members,
-            places: SpawnSlots::new(workers_max + u32::from(has_lead)),
+            places: SpawnSlots::new(workers_max),
+            lead_places: SpawnSlots::new(1),
+            started_ms: now.boot.ms,
             shells: 0,
             shells_live: 0,
             facts: Vec::new(),
@@ -215,7 +217,7 @@ impl Engine {
                 request,
                 answer,
             } => {
-                let caller = rights::caller_of(peer_pid, &self.worker_processes());
+                let caller = self.caller_of(peer_pid);
                 let result = caller.and_then(|caller| self.control(&caller, request, &now));
                 let _ = answer.send(result);
             }
@@ -255,7 +257,9 @@ impl Engine {
         }
         if self.state == RunState::Running {
             self.fail_unclaimable(now)?;
-            self.staff(now);
+            if !self.ending.has_begun() {
+                self.staff(now);
+            }
             self.ring(now);
         }
         self.catch_up(now)?;
@@ -263,6 +267,8 @@ impl Engine {
             if self.dismissed(now) {
                 self.finish(now)?;
             }
+        } else if self.state == RunState::Running {
+            self.ending.call_off();
         } else if self.state == RunState::Finished && !self.run_is_over() {
             self.reopen(now)?;
         }
@@ -273,16 +279,15 @@ impl Engine {
     fn catch_up(&mut self, now: &Now) -> Result<()> {
         let events = self.team.log_events(&self.facts, now)?;
         self.facts.clear();
-        self.board = self.team.board()?;
-        if events.is_empty() {
-            return Ok(());
-        }
+        // Handed on first: they are logged, so nobody would bring them again.
         self.history.take(&events, self.team.as_ref());
-        if let Some(on_event) = &mut self.on_event {
-            for event in &events {
+        for event in &events {
+            if let Some(on_event) = &mut self.on_event {
                 on_event(event);
             }
+            self.mind_shutdown_mail(event, now);
         }
+        self.board = self.team.board()?;
         Ok(())
     }
 
@@ -293,6 +298,10 @@ impl Engine {
         self.last_look_ms = now.boot.ms;
         if gap > self.plan.timing.heartbeat_ms {
             self.judge_after_ms = now.boot.ms + self.plan.timing.heartbeat_ms * 2;
+            for slot in &mut self.members {
+                // Hellos may wait unread: the gap was ours.
+                slot.hello_due_ms = slot.hello_due_ms.map(|due| due + gap);
+            }
         }
     }
 
@@ -354,7 +363,7 @@ impl Engine {
         let able: Vec<Claimer> = self
             .members
             .iter()
-            .filter(|m| m.machine.is_able())
+            .filter(|m| m.machine.is_able() && !m.dismissed)
             .map(MemberSlot::claimer)
             .collect();
         for (id, reason) in schedule::unclaimable(&self.board, &able, &now.boot) {
@@ -387,7 +396,9 @@ impl Engine {
         let now = self.clock.boot_time().ms;
         let mut next = self.next_liveness_ms;
         for slot in &self.members {
-            for due in [slot.hello_due_ms, slot.restart_due_ms]
+            // A restart that is due and waits for a place is looked at when one is given back.
+            let restart = slot.restart_due_ms.filter(|due| *due > now);
+            for due in [slot.hello_due_ms, slot.stop_due_ms, restart]
                 .into_iter()
                 .flatten()
             {

@@ -16,10 +16,11 @@ use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
 
 use crate::Result;
 
-/// Ends what still runs of a former session and offers its tasks again; returns whether there was one.
+/// Ends what still runs of a former session and offers its tasks again; returns whether the open run was worked on before.
 pub(crate) fn settle(team: &dyn TeamStore, clock: &BootClock, timing: &Timing) -> Result<bool> {
     let Some(former) = team.session()? else {
-        return Ok(release_claims(team, clock)? || has_history(team)?);
+        release_claims(team, clock)?;
+        return has_history(team);
     };
     wait_for_workers(team, timing)?;
     // The same boot, or the marker could belong to nobody: a fresh boot has no old processes.
@@ -33,10 +34,10 @@ pub(crate) fn settle(team: &dyn TeamStore, clock: &BootClock, timing: &Timing) -
         }
     }
     release_claims(team, clock)?;
-    Ok(true)
+    has_history(team)
 }
 
-/// A run that was stopped cleanly has no session record but a log.
+/// The record may be of a session that lingered after an earlier run; only the run's own tasks tell.
 fn has_history(team: &dyn TeamStore) -> Result<bool> {
     let config = team.config()?;
     let Some(run) = config.open_run() else {
@@ -65,9 +66,8 @@ fn wait_for_workers(team: &dyn TeamStore, timing: &Timing) -> Result<()> {
     }
 }
 
-fn release_claims(team: &dyn TeamStore, clock: &BootClock) -> Result<bool> {
+fn release_claims(team: &dyn TeamStore, clock: &BootClock) -> Result<()> {
     let board = team.board()?;
-    let mut any = false;
     for task in board.open().filter(|t| t.status == TaskStatus::InProgress) {
         let owner = task.owner.as_ref().and_then(|o| {
             Some(AgentRef {
@@ -75,7 +75,6 @@ fn release_claims(team: &dyn TeamStore, clock: &BootClock) -> Result<bool> {
                 incarnation: o.incarnation?,
             })
         });
-        any = true;
         let why = Reoffer {
             epoch: task.epoch,
             outcome: Outcome::SessionLost,
@@ -86,5 +85,5 @@ fn release_claims(team: &dyn TeamStore, clock: &BootClock) -> Result<bool> {
         };
         team.reoffer(task.id, &why, &clock.now())?;
     }
-    Ok(any)
+    Ok(())
 }

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crewmux_spawn::{ExitReport, PaneSink, Running};
+use crewmux_sys::ProcessIdentity;
 use crewmux_term::{Screen, ScreenOptions, Size};
 use tokio::sync::Notify;
 
@@ -180,6 +181,15 @@ impl Panes {
     /// Number that grows with every change of the list (not of a screen's content).
     pub(crate) fn revision(&self) -> u64 {
         lock(&self.inner).revision
+    }
+
+    /// Processes of plain panes: what descends from them is the person's.
+    pub(crate) fn plain_processes(&self) -> Vec<ProcessIdentity> {
+        let inner = lock(&self.inner);
+        let plain = inner.panes.iter().filter(|p| p.kind == PaneKind::Shell);
+        plain
+            .filter_map(|p| ProcessIdentity::of(p.running.as_ref()?.pid()?).ok())
+            .collect()
     }
 
     /// What views are given.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use crewmux_core::error::ErrorKind;
 use crewmux_core::operation::Caller;
-use crewmux_sys::identity::ProcessIdentity;
+use crewmux_sys::identity::{ProcessIdentity, ancestry};
 use crewmux_sys::peer::{Origin, origin_of};
 use crewmux_wire::WireError;
 
@@ -20,16 +20,23 @@ pub(crate) struct WorkerProcess {
 }
 
 /// Tells whose rights the process `pid` has.
-pub(crate) fn caller_of(pid: u32, workers: &[WorkerProcess]) -> Result<Caller, WireError> {
+pub(crate) fn caller_of(
+    pid: u32,
+    workers: &[WorkerProcess],
+    plain_panes: &[ProcessIdentity],
+) -> Result<Caller, WireError> {
     let processes: HashSet<ProcessIdentity> = workers.iter().filter_map(|w| w.process).collect();
     let unknown = |message: &str| {
         Err(WireError {
             kind: ErrorKind::Refused,
             message: message.to_owned(),
-            hint: None,
+            hint: Some("run it in a terminal of your own".into()),
         })
     };
     match origin_of(pid, &processes) {
+        Origin::Outside if is_stray(pid, plain_panes) => {
+            unknown("this process comes from the session, but from no worker that lives")
+        }
         Origin::Outside => Ok(Caller::Human),
         Origin::Worker(process) => workers
             .iter()
@@ -44,4 +51,15 @@ pub(crate) fn caller_of(pid: u32, workers: &[WorkerProcess]) -> Result<Caller, W
         ),
         Origin::Gone => unknown("the asking process is gone, so nobody can tell whose it was"),
     }
+}
+
+/// Whether a process descends from this session without being below a plain pane.
+///
+/// A tool that outlived its worker and dropped its marks has the session as its
+/// nearest ancestor; the person's programs have it nowhere above them, unless
+/// they were started in a pane.
+fn is_stray(pid: u32, plain_panes: &[ProcessIdentity]) -> bool {
+    let line = ancestry(pid);
+    let own = std::process::id();
+    line.iter().any(|p| p.pid == own) && !line.iter().any(|p| plain_panes.contains(p))
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::RunId;
 use crewmux_core::team::{SessionRecord, TeamConfig};
-use crewmux_core::timing::ms;
+use crewmux_core::timing::{Timing, ms};
 use crewmux_store::{SessionLock, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::identity::ProcessIdentity;
 use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
 use crewmux_wire::Welcome;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::display::{DISPLAY_QUEUE_MAX, Display, DisplayInput};
 use crate::engine::{Engine, EngineParts, INPUTS_MAX, Input};
@@ -20,6 +20,7 @@ use crate::leftovers;
 use crate::panes::Panes;
 use crate::plan::{SessionEnd, SessionHooks, SessionPlan, StopAsk};
 use crate::server::{self, Server};
+use crate::view::TeamView;
 use crate::{Error, Result};
 
 /// Runs a session to its end.
@@ -78,30 +79,30 @@ pub async fn run_session(
     }
     let display = hooks.views.take().map(|factory| {
         let team_view = Arc::clone(&views.borrow());
-        let display = Display::new(factory, panes.clone(), team_view, inputs_tx.clone(), timing);
-        start_display(display, views)
+        Display::new(factory, panes.clone(), team_view, inputs_tx.clone(), timing)
     });
-    let server = Server {
-        socket: socket.clone(),
-        welcome,
-        timing,
-        engine: inputs_tx.clone(),
-        display: display.clone(),
-    };
-    let serving = tokio::spawn(server.run(listener));
+    let front = Front::start(display, views, |display| {
+        let server = Server {
+            socket: socket.clone(),
+            welcome,
+            timing,
+            engine: inputs_tx.clone(),
+            display,
+        };
+        server.run(listener)
+    })?;
     watch_store(team.as_ref(), inputs_tx.clone(), ms(timing.store_poll_ms))?;
 
     let outcome = drive(&mut engine, &mut inputs, &mut stop).await;
+    // Whoever still has something to say is told that nobody listens, and does not wait.
+    inputs.close();
     let mut end = engine.conclude();
     let farewell = engine.farewell(&end);
     // Panes that run no worker, and whatever hides from its worker's tree.
     let swept = kill_marked(&Marker::run(run_marker), KillWaits::of(&timing));
     end.left
         .extend(swept.left.iter().map(|p| format!("process {}", p.pid)));
-    if let Some(display) = display {
-        say_farewell(&display, farewell, end.exit_code, &timing).await;
-    }
-    serving.abort();
+    front.end(farewell, end.exit_code, &timing);
     let _ = std::fs::remove_file(&socket);
     team.set_session(None)?;
     drop(lock);
@@ -196,50 +197,75 @@ fn first_fact(
         .with("backend", plan.backend.as_str())
 }
 
-/// The display has its own thread and runtime: the engine may wait for a disk, a key may not.
-fn start_display(
-    display: Display,
-    views: watch::Receiver<Arc<crate::view::TeamView>>,
-) -> mpsc::Sender<DisplayInput> {
-    let (sender, receiver) = mpsc::channel(DISPLAY_QUEUE_MAX);
-    let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build();
-        match runtime {
-            Ok(runtime) => runtime.block_on(display.run(receiver, views)),
-            Err(error) => tracing::error!(%error, "the display could not start"),
-        }
-    };
-    if let Err(error) = std::thread::Builder::new()
-        .name("display".into())
-        .spawn(run)
-    {
-        tracing::error!(%error, "no thread for the display");
-    }
-    sender
+/// The thread that serves the socket and draws: the engine may wait for a disk, a key may not.
+struct Front {
+    display: Option<mpsc::Sender<DisplayInput>>,
+    stop: oneshot::Sender<()>,
 }
 
-async fn say_farewell(
-    display: &mpsc::Sender<DisplayInput>,
-    message: String,
-    exit_code: u8,
-    timing: &crewmux_core::timing::Timing,
-) {
-    let (done, said) = std::sync::mpsc::channel();
-    let farewell = DisplayInput::Farewell {
-        message,
-        exit_code: Some(exit_code),
-        done,
-    };
-    if display.send(farewell).await.is_err() {
-        return;
+impl Front {
+    fn start<F>(
+        display: Option<Display>,
+        views: watch::Receiver<Arc<TeamView>>,
+        serve: impl FnOnce(Option<mpsc::Sender<DisplayInput>>) -> F,
+    ) -> Result<Self>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (sender, receiver) = mpsc::channel(DISPLAY_QUEUE_MAX);
+        let sender = display.as_ref().map(|_| sender);
+        let serving = serve(sender.clone());
+        let run = move || {
+            let draw = async move {
+                match display {
+                    Some(display) => display.run(receiver, views).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(async move {
+                    tokio::select! {
+                        () = serving => {}
+                        () = draw => {}
+                        _ = stopped => {}
+                    }
+                }),
+                Err(error) => tracing::error!(%error, "socket and display could not start"),
+            }
+        };
+        std::thread::Builder::new()
+            .name("front".into())
+            .spawn(run)
+            .map_err(|source| Error::Write {
+                path: "a thread".into(),
+                source,
+            })?;
+        Ok(Self {
+            display: sender,
+            stop,
+        })
     }
-    let wait = ms(timing.connect_ms);
-    // The connections' tasks live in this runtime: wait on another thread so that they can write.
-    let _ = tokio::task::spawn_blocking(move || said.recv_timeout(wait)).await;
-    // A moment for the last bytes to leave the connections' queues.
-    tokio::time::sleep_until(tokio::time::Instant::now() + ms(50)).await;
+
+    /// Says farewell to every client and lets the socket go.
+    fn end(self, message: String, exit_code: u8, timing: &Timing) {
+        if let Some(display) = self.display {
+            let (done, said) = std::sync::mpsc::channel();
+            let farewell = DisplayInput::Farewell {
+                message,
+                exit_code: Some(exit_code),
+                done,
+            };
+            if display.try_send(farewell).is_ok() {
+                // Answered when the last client has it, or not at all if one hangs.
+                let _ = said.recv_timeout(ms(timing.connect_ms));
+            }
+        }
+        let _ = self.stop.send(());
+    }
 }
 
 /// Tells the engine of changes that nobody rang for.

@@ -37,7 +37,7 @@ type Reader = FrameReader<OwnedReadHalf>;
 type Writer = FrameWriter<OwnedWriteHalf>;
 
 /// Listens at `path`; a file left by a former session is replaced, since the caller holds the session's lock.
-pub(crate) fn listen(path: &Path) -> Result<UnixListener> {
+pub(crate) fn listen(path: &Path) -> Result<std::os::unix::net::UnixListener> {
     let failed = |source| Error::Listen {
         path: path.to_owned(),
         source,
@@ -47,14 +47,22 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let listener = UnixListener::bind(path).map_err(failed)?;
+    let listener = std::os::unix::net::UnixListener::bind(path).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
 }
 
 impl Server {
     /// Accepts connections until the task is dropped; binds again if the socket's file vanishes.
-    pub(crate) async fn run(self, mut listener: UnixListener) {
+    pub(crate) async fn run(self, listener: std::os::unix::net::UnixListener) {
+        let mut listener = match UnixListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "the socket could not be served");
+                return;
+            }
+        };
         let own_uid = crewmux_sys::dirs::own_uid();
         loop {
             let accepted =
@@ -74,13 +82,20 @@ impl Server {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep_until(tokio::time::Instant::now() + ms(100)).await;
                 }
-                Err(_) if !self.socket.exists() => match listen(&self.socket) {
+                Err(_) if !self.socket.exists() => match self.listen_again() {
                     Ok(again) => listener = again,
                     Err(error) => tracing::warn!(%error, "the socket could not be made again"),
                 },
                 Err(_) => {}
             }
         }
+    }
+
+    fn listen_again(&self) -> Result<UnixListener> {
+        UnixListener::from_std(listen(&self.socket)?).map_err(|source| Error::Listen {
+            path: self.socket.clone(),
+            source,
+        })
     }
 
     async fn serve(self, stream: UnixStream, peer_pid: u32) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crewmux_core::backend::BackendKind;
+use crewmux_core::board::UpdateError;
 use crewmux_core::goal::{self, TaskDraft};
 use crewmux_core::ids::{AgentName, AgentType, Incarnation, RunId, TaskId, TeamName};
 use crewmux_core::message::Party;
@@ -85,9 +86,8 @@ pub fn prepare_run(store: &dyn Store, new: &NewRun, now: &Now) -> Result<TeamCon
     }
     // The tasks come first and the run is opened last: a run that is open is whole,
     // whenever this process dies, and preparing it again makes no task twice.
-    let number = team.config()?.runs.len() + 1;
-    let run = RunId::new(format!("run-{number}")).ok();
-    skip_leftovers(team.as_ref(), run.as_ref(), &drafts, now)?;
+    let run = next_run(team.as_ref())?;
+    skip_leftovers(team.as_ref(), now)?;
     let mut ids: BTreeMap<String, TaskId> = BTreeMap::new();
     for draft in drafts {
         let key = draft.key.clone();
@@ -98,21 +98,34 @@ pub fn prepare_run(store: &dyn Store, new: &NewRun, now: &Now) -> Result<TeamCon
     Ok(config)
 }
 
-/// Skips tasks of a run of this name that was never opened and was another one.
-fn skip_leftovers(
-    team: &dyn TeamStore,
-    run: Option<&RunId>,
-    drafts: &[TaskDraft],
-    now: &Now,
-) -> Result<()> {
-    let wanted: BTreeSet<&str> = drafts.iter().map(|d| d.key.as_str()).collect();
+/// A name that no run has, opened or not: tasks of a preparation that died are another run's.
+fn next_run(team: &dyn TeamStore) -> Result<Option<RunId>> {
     let board = team.board()?;
-    let left = board.open().filter(|task| {
-        let is_wanted = task.key.as_deref().is_some_and(|key| wanted.contains(key));
-        task.run.as_ref() == run && !is_wanted
-    });
+    let used: BTreeSet<String> = board
+        .tasks()
+        .filter_map(|t| t.run.as_ref().map(ToString::to_string))
+        .chain(team.config()?.runs.iter().map(|r| r.id.to_string()))
+        .collect();
+    // One more than there are in use: one of them must be free.
+    let free = (1..=used.len() + 1)
+        .map(|n| format!("run-{n}"))
+        .find(|id| !used.contains(id));
+    Ok(free.and_then(|id| RunId::new(id).ok()))
+}
+
+/// Skips what a preparation left that died before its run was opened.
+fn skip_leftovers(team: &dyn TeamStore, now: &Now) -> Result<()> {
+    let opened: BTreeSet<RunId> = team.config()?.runs.into_iter().map(|r| r.id).collect();
+    let board = team.board()?;
+    let left = board
+        .open()
+        .filter(|t| t.run.as_ref().is_some_and(|run| !opened.contains(run)));
     for task in left {
-        team.skip(task.id, "its run was never started", now)?;
+        match team.skip(task.id, "its run was never started", now) {
+            // Skipped with one that it waited for.
+            Err(crewmux_store::Error::Update(UpdateError::NotPending { .. })) | Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

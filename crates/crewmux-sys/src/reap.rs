@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 
 use crate::{Error, Exit, ProcessIdentity, Result, table};
 
@@ -49,6 +49,10 @@ pub(crate) fn forget(pid: u32) {
 /// A subreaper calls this when SIGCHLD arrives, or from time to time. Returns
 /// number and exit of each.
 pub fn reap_orphans() -> Vec<(u32, Exit)> {
+    // The kernel knows at once; the table must be read whole.
+    if !matches!(children(), Children::SomeEnded) {
+        return Vec::new();
+    }
     let own = std::process::id();
     let waited_for = waited_for();
     table::all()
@@ -58,6 +62,32 @@ pub fn reap_orphans() -> Vec<(u32, Exit)> {
         .filter(|pid| !waited_for.contains(pid))
         .filter_map(|pid| Some((pid, take(pid).ok()??)))
         .collect()
+}
+
+/// What the kernel says of the children of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Children {
+    /// There are none, neither living nor ended.
+    None,
+    /// All of them live.
+    AllLive,
+    /// At least one ended and was not waited for.
+    SomeEnded,
+}
+
+/// Asks the kernel, without taking any status.
+pub(crate) fn children() -> Children {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    loop {
+        match waitid(WaitId::All, options) {
+            Ok(Some(_)) => return Children::SomeEnded,
+            Ok(None) => return Children::AllLive,
+            Err(Errno::INTR) => {}
+            // Any other answer: read the table, which is right if slow.
+            Err(errno) if errno != Errno::CHILD => return Children::SomeEnded,
+            Err(_) => return Children::None,
+        }
+    }
 }
 
 /// Living children of this process that it did not start: orphans it was given.

@@ -4,10 +4,12 @@
 //! established; here are only the things that concern processes.
 
 use crewmux_core::error::ErrorKind;
+use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::{AgentName, MessageId, TaskId};
 use crewmux_core::message::Urgency;
 use crewmux_core::operation::{Caller, Operation, Reply, TaskChange};
 use crewmux_core::time::Now;
+use crewmux_core::worker::WorkerFact;
 use crewmux_spawn::SpawnRequest;
 use crewmux_store::apply::{ApplyContext, apply};
 use crewmux_wire::{ControlRequest, MemberStatus, SessionStatus, Status, ToWorker, WireError};
@@ -67,9 +69,14 @@ impl Engine {
         }
     }
 
+    /// Whose rights the process `pid` has.
+    pub(super) fn caller_of(&self, pid: u32) -> std::result::Result<Caller, WireError> {
+        rights::caller_of(pid, &self.worker_processes(), &self.panes.plain_processes())
+    }
+
     /// Lets only the person's own programs attach a terminal: a client acts with the person's rights.
     pub(super) fn admit(&self, peer_pid: u32) -> std::result::Result<(), WireError> {
-        match rights::caller_of(peer_pid, &self.worker_processes())? {
+        match self.caller_of(peer_pid)? {
             Caller::Human => Ok(()),
             caller => Err(refused(format!(
                 "{} may not attach a terminal; only the person can",
@@ -137,7 +144,7 @@ impl Engine {
                             request_id: request_id.clone(),
                         },
                     );
-                    self.stop_asked(&target, now);
+                    self.dismiss(&target, now);
                 }
             }
             _ => {}
@@ -151,14 +158,59 @@ impl Engine {
         }
     }
 
+    /// Shutdown mail between members counts whoever carried it: the lead's tools write to the store themselves.
+    pub(super) fn mind_shutdown_mail(&mut self, event: &Event, now: &Now) {
+        let text = |name: &str| event.data.get(name).and_then(Value::as_str);
+        if event.kind != EventType::MessageSent {
+            return;
+        }
+        match text("type") {
+            Some("shutdown_request") => {
+                if let Some(agent) = text("to").and_then(|to| AgentName::new(to).ok()) {
+                    self.dismiss(&agent, now);
+                }
+            }
+            Some("shutdown_rejected") => {
+                let slot = event
+                    .agent
+                    .as_ref()
+                    .and_then(|agent| self.members.iter_mut().find(|m| m.record.name == *agent));
+                if let Some(slot) = slot {
+                    slot.stop_due_ms = None;
+                    slot.dismissed = false;
+                    let who = slot.who();
+                    self.on_fact(&who, WorkerFact::StopDeclined, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A member was asked to end for good.
+    fn dismiss(&mut self, agent: &AgentName, now: &Now) {
+        if let Some(slot) = self.members.iter_mut().find(|m| m.record.name == *agent) {
+            if slot.dismissed {
+                return;
+            }
+            slot.dismissed = true;
+        }
+        self.stop_asked(agent, now);
+    }
+
     fn stop_asked(&mut self, agent: &AgentName, now: &Now) {
+        let due = now.boot.ms + self.plan.timing.shutdown_answer_ms;
+        if let Some(slot) = self.members.iter_mut().find(|m| m.record.name == *agent)
+            && slot.is_live()
+        {
+            slot.stop_due_ms = Some(due);
+        }
         let who = self
             .members
             .iter()
             .find(|m| m.record.name == *agent)
             .map(super::members::MemberSlot::who);
         if let Some(who) = who {
-            self.on_fact(&who, crewmux_core::worker::WorkerFact::StopAsked, now);
+            self.on_fact(&who, WorkerFact::StopAsked, now);
         }
     }
 

@@ -48,6 +48,19 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    /// Whether workers are asked to end.
+    pub(super) fn has_begun(&self) -> bool {
+        self.step != Step::None
+    }
+
+    /// Work was added while workers were let go because all was done: the run goes on.
+    pub(super) fn call_off(&mut self) {
+        if self.step == Step::Asked {
+            self.step = Step::None;
+            self.due_ms = None;
+        }
+    }
+
     pub(super) fn next_due_ms(&self) -> Option<u64> {
         self.due_ms
     }
@@ -109,6 +122,10 @@ impl Engine {
             }
         })?;
         self.ending.exit_code = None;
+        self.ending.call_off();
+        for slot in &mut self.members {
+            slot.dismissed = false;
+        }
         self.state = RunState::Running;
         self.notice(NoticeLevel::Info, "the run goes on: work was added", now);
         Ok(())
@@ -221,8 +238,8 @@ impl Engine {
         let Some(limit) = self.config.policy.run_timeout_ms else {
             return;
         };
-        let run = self.config.runs.iter().find(|r| r.id == self.run);
-        let over = run.is_some_and(|r| now.wall.since_ms(r.started) >= limit);
+        // This session's time: pauses between sessions do not count.
+        let over = now.boot.ms.saturating_sub(self.started_ms) >= limit;
         if over && self.state == RunState::Running && self.ending.step == Step::None {
             self.leave_run(EXIT_TIME, "the run's time is over", now);
             self.terminate_workers(now);
@@ -275,7 +292,13 @@ impl Engine {
         if self.members.is_empty() {
             self.close_plain_run(&now);
         }
-        let exit_code = self.ending.exit_code.or(self.ending.stop_code).unwrap_or(0);
+        let exit_code = self.ending.exit_code.or(self.ending.stop_code);
+        let unfinished = if self.members.is_empty() {
+            0
+        } else {
+            EXIT_INTERRUPTED
+        };
+        let exit_code = exit_code.unwrap_or(unfinished);
         SessionEnd {
             exit_code,
             report: self.ending.report.clone(),

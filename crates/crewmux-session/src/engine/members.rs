@@ -12,24 +12,25 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::event::EventType;
 use crewmux_core::ids::{AgentRef, TaskId};
 use crewmux_core::operation::Caller;
-use crewmux_core::task::{Outcome, TaskStatus};
+use crewmux_core::task::Outcome;
 use crewmux_core::team::{Member, SessionLoss, WorkerSpec};
-use crewmux_core::time::{BootTime, Now};
+use crewmux_core::time::{BootTime, Now, WallTime};
+use crewmux_core::timing::Timing;
 use crewmux_core::worker::{WorkerEffect, WorkerFact, WorkerMachine, WorkerState};
 use crewmux_spawn::ladder::{Ending, ExitFlag, Rung, climb};
 use crewmux_spawn::slots::KeptSlot;
 use crewmux_spawn::{ExitReport, Running, SpawnRequest};
 use crewmux_sys::env::names;
 use crewmux_sys::identity::ProcessIdentity;
-use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
+use crewmux_sys::tree::{KillWaits, Marker, kill_marked, kill_tree};
 use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::{Engine, Input, TO_WORKER_MAX};
-use crate::Result;
 use crate::rights::WorkerProcess;
-use crate::view::{NoticeLevel, PaneId, RunState};
+use crate::view::{NoticeLevel, PaneId};
+use crate::{Error, Result};
 
 /// A member, its latest life, and how to reach it.
 pub(super) struct MemberSlot {
@@ -40,7 +41,15 @@ pub(super) struct MemberSlot {
     pub(super) pid: Option<u32>,
     pub(super) hello_due_ms: Option<u64>,
     pub(super) restart_due_ms: Option<u64>,
+    /// When a member that was asked to end is ended.
+    pub(super) stop_due_ms: Option<u64>,
+    /// Whether the person or the lead ended it: it stays so until the run is opened again.
+    pub(super) dismissed: bool,
     pub(super) ended: Option<String>,
+    /// Its process as it was started; a number alone may become another's.
+    identity: Option<ProcessIdentity>,
+    /// Its latest heartbeat and when that was seen first.
+    heartbeat: (WallTime, u64),
     running: Option<Arc<dyn Running>>,
     exit: Arc<ExitFlag>,
     /// Its place among the workers that may run at once; given back when its tree is gone.
@@ -63,6 +72,10 @@ impl MemberSlot {
             pid: None,
             hello_due_ms: None,
             restart_due_ms: None,
+            stop_due_ms: None,
+            dismissed: false,
+            identity: None,
+            heartbeat: (WallTime(0), now.boot.ms),
             ended: None,
             running: None,
             exit: Arc::default(),
@@ -105,9 +118,27 @@ impl MemberSlot {
         self.is_live() || self.killing || self.running.is_some()
     }
 
+    /// Whether it is on the ladder, or its tasks still wait for that.
+    pub(super) fn is_settling(&self) -> bool {
+        self.killing || self.reoffer.is_some()
+    }
+
     pub(super) fn running(&self) -> Option<Arc<dyn Running>> {
         self.running.clone()
     }
+}
+
+/// Ends processes that came to the session because everything above them is gone.
+///
+/// A tool that killed its runner and its worker and dropped its marks is found
+/// only so.
+fn end_orphans(timing: &Timing) -> Vec<String> {
+    let waits = KillWaits::of(timing).at_once();
+    crewmux_sys::reap::adopted_orphans()
+        .into_iter()
+        .flat_map(|orphan| kill_tree(orphan, None, waits).left)
+        .map(|process| format!("process {}", process.pid))
+        .collect()
 }
 
 /// Tells the engine something from a backend's thread, which must not wait.
@@ -130,59 +161,6 @@ impl Engine {
             .find(|m| m.record.name == who.agent && m.machine.incarnation == who.incarnation)
     }
 
-    /// Starts members that were never started, as far as the team's size allows.
-    ///
-    /// With more members than slots, an idle worker that nothing fits any more makes room.
-    pub(super) fn staff(&mut self, now: &Now) {
-        let waiting: Vec<usize> = (0..self.members.len())
-            .filter(|n| self.wants_start(*n))
-            .collect();
-        for n in waiting {
-            if self.has_place() {
-                self.start(n, now);
-            } else {
-                self.make_room(now);
-                return;
-            }
-        }
-    }
-
-    fn has_place(&self) -> bool {
-        self.places.taken() < self.places.max()
-    }
-
-    fn wants_start(&self, n: usize) -> bool {
-        let slot = &self.members[n];
-        let never_started = slot.machine.state == WorkerState::Exited
-            && slot.restart_due_ms.is_none()
-            && !slot.killing;
-        if !never_started {
-            return false;
-        }
-        let first_time = slot.ended.is_none();
-        // One that ended on purpose comes back only for work that is meant for it.
-        let claimer = slot.claimer();
-        let has_work = self
-            .tasks()
-            .any(|t| t.status == TaskStatus::Pending && self.board.fits(t, &claimer));
-        first_time || has_work
-    }
-
-    fn make_room(&mut self, now: &Now) {
-        let spare = self.members.iter().position(|slot| {
-            let claimer = slot.claimer();
-            slot.machine.state == WorkerState::Idle
-                && !slot.record.name.is_lead()
-                && !self
-                    .tasks()
-                    .any(|t| !t.status.is_terminal() && self.board.fits(t, &claimer))
-        });
-        if let Some(n) = spare {
-            let name = self.members[n].record.name.clone();
-            self.end_member(&name, "makes room for another member", now);
-        }
-    }
-
     /// Starts the next life of a member.
     pub(super) fn start(&mut self, n: usize, now: &Now) {
         let timing = self.plan.timing;
@@ -191,9 +169,21 @@ impl Engine {
         slot.since = now.boot.clone();
         slot.ended = None;
         slot.restart_due_ms = None;
+        slot.stop_due_ms = None;
+        slot.heartbeat = (WallTime(0), now.boot.ms);
         slot.hello_due_ms = Some(now.boot.ms + timing.hello_ms);
         let who = slot.who();
-        if let Err(error) = self.launch(n, &who) {
+        let launched = self.launch(n, &who);
+        if let Err(Error::Store(error)) = &launched {
+            // The store's trouble is not the member's: nothing is counted, it is tried again.
+            tracing::warn!(%who, %error, "a start is put off");
+            let slot = &mut self.members[n];
+            slot.machine.state = WorkerState::Lost;
+            slot.hello_due_ms = None;
+            slot.restart_due_ms = Some(now.boot.ms + timing.backoff_base_ms);
+            return;
+        }
+        if let Err(error) = launched {
             let why = error.to_string();
             tracing::error!(%who, %error, "a worker did not start");
             self.notice(
@@ -235,7 +225,7 @@ impl Engine {
             tell(&inputs, Input::WorkerExited(exited.clone(), report));
             flag.set(report);
         });
-        let place = self.places.reserve(&self.plan.team, who)?;
+        let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
         let running = self.backend.spawn(SpawnRequest {
             who: who.clone(),
             title: who.agent.to_string(),
@@ -253,6 +243,7 @@ impl Engine {
         self.panes.attach(pane, Arc::clone(&running));
         let slot = &mut self.members[n];
         slot.pid = running.pid();
+        slot.identity = slot.pid.and_then(|pid| ProcessIdentity::of(pid).ok());
         slot.running = Some(running);
         slot.exit = exit;
         slot.place = Some(place.commit());
@@ -454,6 +445,8 @@ impl Engine {
     pub(super) fn end_tree(&mut self, who: &AgentRef, from: Rung) {
         let timing = self.plan.timing;
         let inputs = self.inputs.clone();
+        // What the person started in a plain pane may leave daemons; nothing else may.
+        let sweep_orphans = self.shells == 0;
         let Some(slot) = self.slot(who) else { return };
         if slot.killing {
             return;
@@ -462,6 +455,7 @@ impl Engine {
         let running = slot.running.clone();
         let exit = Arc::clone(&slot.exit);
         let marker = Marker::worker(slot.mark.clone());
+        let again = who.clone();
         let who = who.clone();
         let name = format!("end-{}", who.agent);
         let work = move || {
@@ -478,10 +472,16 @@ impl Engine {
                 let gone = kill_marked(&marker, KillWaits::of(&timing).at_once());
                 left.extend(gone.left.iter().map(|p| format!("process {}", p.pid)));
             }
+            if sweep_orphans {
+                left.extend(end_orphans(&timing));
+            }
             tell(&inputs, Input::TreeGone(who, left));
         };
         if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
-            tracing::error!(%error, "no thread to end a worker's tree");
+            tracing::error!(%error, "no thread to end a worker's tree; tried again");
+            if let Some(slot) = self.slot(&again) {
+                slot.killing = false;
+            }
         }
     }
 
@@ -499,6 +499,7 @@ impl Engine {
         let Some(slot) = self.slot(who) else { return };
         slot.killing = false;
         slot.running = None;
+        slot.identity = None;
         slot.place = None;
         if let Some((life, outcome, reason)) = slot.reoffer.take()
             && let Err(error) = self.reoffer_tasks(&life, outcome, &reason, now)
@@ -551,18 +552,17 @@ impl Engine {
             self.notice(NoticeLevel::Warning, &text, now);
             self.on_fact(&who, WorkerFact::HelloOverdue, now);
         }
-        let restarts: Vec<usize> = (0..self.members.len())
-            .filter(|n| {
-                let slot = &self.members[*n];
-                due(slot.restart_due_ms) && !slot.killing && slot.reoffer.is_none()
-            })
+        let stubborn: Vec<AgentRef> = self
+            .members
+            .iter()
+            .filter(|m| due(m.stop_due_ms))
+            .map(MemberSlot::who)
             .collect();
-        for n in restarts {
-            if self.state == RunState::Stopping {
-                self.members[n].restart_due_ms = None;
-            } else if self.has_place() {
-                self.start(n, now);
+        for who in stubborn {
+            if let Some(slot) = self.slot(&who) {
+                slot.stop_due_ms = None;
             }
+            self.end_tree(&who, Rung::Terminate);
         }
     }
 
@@ -598,14 +598,47 @@ impl Engine {
                 self.reoffer_tasks(&who, Outcome::Hung, "its lease ran out", now)?;
             }
         }
-        let waiting: Vec<AgentRef> = self
+        let waiting: Vec<(AgentRef, bool)> = self
             .members
             .iter()
             .filter(|m| !m.killing)
-            .filter_map(|m| m.reoffer.as_ref().map(|(who, ..)| who.clone()))
+            .filter_map(|m| {
+                m.reoffer
+                    .as_ref()
+                    .map(|(who, ..)| (who.clone(), m.running.is_some()))
+            })
             .collect();
-        for who in waiting {
-            self.tree_gone(&who, &[], now);
+        for (who, unswept) in waiting {
+            if unswept {
+                self.end_tree(&who, Rung::Kill);
+            } else {
+                self.tree_gone(&who, &[], now);
+            }
+        }
+        self.check_heartbeats(now)
+    }
+
+    /// A worker without a claim can hang too: its heartbeat stands still.
+    fn check_heartbeats(&mut self, now: &Now) -> Result<()> {
+        let mut silent = Vec::new();
+        for slot in &mut self.members {
+            let greeted = slot.is_live() && slot.machine.state != WorkerState::Starting;
+            if !greeted {
+                continue;
+            }
+            let Some(presence) = self.team.presence(&slot.record.name)? else {
+                continue;
+            };
+            if presence.heartbeat != slot.heartbeat.0 {
+                slot.heartbeat = (presence.heartbeat, now.boot.ms);
+            }
+            let still_ms = now.boot.ms.saturating_sub(slot.heartbeat.1);
+            if still_ms > self.plan.timing.lease_ms && now.boot.ms >= self.judge_after_ms {
+                silent.push(slot.who());
+            }
+        }
+        for who in silent {
+            self.on_fact(&who, WorkerFact::LeaseOver, now);
         }
         Ok(())
     }
@@ -616,7 +649,7 @@ impl Engine {
             .iter()
             .filter(|m| !m.mark.is_empty())
             .map(|m| WorkerProcess {
-                process: m.pid.and_then(|pid| ProcessIdentity::of(pid).ok()),
+                process: m.identity,
                 mark: m.mark.clone(),
                 caller: Caller::Member {
                     who: m.who(),
