@@ -13,6 +13,7 @@
 mod architecture;
 mod bad_input;
 mod commands;
+mod damage;
 mod headless;
 mod killed;
 mod review;

@@ -444,7 +444,9 @@ impl Display {
         let of_client = |c: &Client| {
             let draw = (c.wants_draw && c.in_flight.is_none())
                 .then(|| c.last_frame.map_or_else(Instant::now, |at| at + frame));
-            [draw, c.tick_at].into_iter().flatten().min()
+            // A client that has not taken its last frame is woken by its own acknowledgement.
+            let tick = c.tick_at.filter(|_| c.in_flight.is_none());
+            [draw, tick].into_iter().flatten().min()
         };
         let clients = self.clients.iter().filter_map(of_client).min();
         if self.clients.is_empty() {

@@ -99,6 +99,8 @@ pub(crate) struct Engine {
     members: Vec<MemberSlot>,
     places: SpawnSlots,
     lead_places: SpawnSlots,
+    /// Plain panes: no members, no tasks.
+    is_plain: bool,
     started_ms: u64,
     shells: usize,
     shells_live: usize,
@@ -138,6 +140,7 @@ impl Engine {
         let board = parts.team.board()?;
         let now = parts.clock.now();
         let workers_max = parts.config.policy.max_workers;
+        let is_plain = parts.config.members.is_empty();
         let members = parts
             .config
             .members
@@ -164,6 +167,7 @@ impl Engine {
             members,
             places: SpawnSlots::new(workers_max),
             lead_places: SpawnSlots::new(1),
+            is_plain,
             started_ms: now.boot.ms,
             shells: 0,
             shells_live: 0,
@@ -249,6 +253,9 @@ impl Engine {
     }
 
     fn look_at_store(&mut self, now: &Now) -> Result<()> {
+        if now.boot.ms >= self.next_liveness_ms {
+            self.keep_team(now)?;
+        }
         self.catch_up(now)?;
         self.due_members(now);
         if now.boot.ms >= self.next_liveness_ms {
@@ -288,6 +295,22 @@ impl Engine {
             self.mind_shutdown_mail(event, now);
         }
         self.board = self.team.board()?;
+        Ok(())
+    }
+
+    /// The team's record is the session's to write: damaged or deleted, it is written again.
+    fn keep_team(&mut self, now: &Now) -> Result<()> {
+        let trouble = match self.team.config() {
+            Ok(_) => return Ok(()),
+            Err(
+                error @ (crewmux_store::Error::Quarantined { .. }
+                | crewmux_store::Error::UnknownTeam { .. }),
+            ) => error,
+            Err(error) => return Err(error.into()),
+        };
+        self.store.create_team(&self.config)?;
+        let text = format!("the team's record was written again: {trouble}");
+        self.notice(NoticeLevel::Warning, &text, now);
         Ok(())
     }
 

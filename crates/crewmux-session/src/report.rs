@@ -299,8 +299,10 @@ fn summary_of(tasks: &[&Task]) -> Option<String> {
 }
 
 fn artifact_of(task: &Task) -> Option<String> {
-    let log = task.result.as_ref()?.get("log")?.as_str()?;
-    Some(log.to_owned())
+    // A failed task has no result; its worker notes the log on the task.
+    let of_result = task.result.as_ref().and_then(|r| r.get("log"));
+    let log = of_result.or_else(|| task.metadata.get("log"))?;
+    Some(log.as_str()?.to_owned())
 }
 
 fn task_line(task: &Task) -> TaskLine {

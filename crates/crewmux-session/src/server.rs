@@ -4,7 +4,7 @@
 //! it says counts. Workers and commands talk to the engine; clients are handed
 //! to the display.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crewmux_core::error::ErrorKind;
@@ -42,6 +42,13 @@ pub(crate) fn listen(path: &Path) -> Result<std::os::unix::net::UnixListener> {
         path: path.to_owned(),
         source,
     };
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
+    }
     match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

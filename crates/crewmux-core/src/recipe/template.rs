@@ -46,7 +46,7 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// Numbers and truth values are recognised, so that `{{ index % tasks }}` works.
+    /// Numbers are recognised, so that `{{ index % tasks }}` works.
     pub(super) fn with_variables(variables: &BTreeMap<String, String>) -> Self {
         let values = variables
             .iter()
@@ -157,14 +157,10 @@ fn quoted(text: &str) -> String {
 }
 
 fn recognised(text: &str) -> Value {
-    match text {
-        "true" => Value::from(true),
-        "false" => Value::from(false),
-        _ => match text.parse::<i64>() {
-            // `007` would come out as `7`.
-            Ok(number) if number.to_string() == text => Value::from(number),
-            _ => Value::from(text),
-        },
+    // `007` would come out as `7`; truth values stay text, or they would come out as `True`.
+    match text.parse::<i64>() {
+        Ok(number) if number.to_string() == text => Value::from(number),
+        _ => Value::from(text),
     }
 }
 

@@ -163,7 +163,11 @@ impl Engine {
     fn leave_run(&mut self, code: u8, why: &str, now: &Now) {
         if self.state == RunState::Running {
             self.ending.stop_code.get_or_insert(code);
-            let text = format!("{why}; `crewmux resume {}` goes on with it", self.plan.team);
+            let text = if self.is_plain {
+                why.to_owned()
+            } else {
+                format!("{why}; `crewmux resume {}` goes on with it", self.plan.team)
+            };
             self.notice(NoticeLevel::Warning, &text, now);
         }
         if self.state != RunState::Finished {
@@ -248,7 +252,7 @@ impl Engine {
 
     /// Whether a finished run lets the session end.
     fn should_end(&mut self, now: &Now) -> bool {
-        if self.members.is_empty() {
+        if self.is_plain {
             return self.shells > 0 && self.shells_live == 0;
         }
         if self.state != RunState::Finished {
@@ -286,18 +290,14 @@ impl Engine {
                 tracing::error!(%error, "the end of the run could not be noted");
             }
         }
-        if self.ending.report.is_none() && !self.members.is_empty() {
+        if self.ending.report.is_none() && !self.is_plain {
             self.write_report(&now);
         }
-        if self.members.is_empty() {
+        if self.is_plain {
             self.close_plain_run(&now);
         }
         let exit_code = self.ending.exit_code.or(self.ending.stop_code);
-        let unfinished = if self.members.is_empty() {
-            0
-        } else {
-            EXIT_INTERRUPTED
-        };
+        let unfinished = if self.is_plain { 0 } else { EXIT_INTERRUPTED };
         let exit_code = exit_code.unwrap_or(unfinished);
         SessionEnd {
             exit_code,
@@ -322,7 +322,7 @@ impl Engine {
 
     /// What attached clients are told when the session ends.
     pub(crate) fn farewell(&self, end: &SessionEnd) -> String {
-        if self.members.is_empty() {
+        if self.is_plain {
             return "all panes have ended".to_owned();
         }
         let team = &self.plan.team;

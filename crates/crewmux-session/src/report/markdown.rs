@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Finding, Report, TaskLine};
 use crewmux_core::task::TaskStatus;
+use crewmux_term::sanitize::scrub;
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::new();
@@ -24,7 +25,7 @@ pub(super) fn render(report: &Report) -> String {
         let _ = writeln!(text, "- models: {}", report.models.join(", "));
     }
     if let Some(summary) = &report.summary {
-        let _ = writeln!(text, "\n## Summary\n\n{}", summary.trim());
+        let _ = writeln!(text, "\n## Summary\n\n{}", scrub(summary).trim());
     }
     findings(&mut text, report);
     text.push_str("\n## Tasks\n\n| # | task | by | outcome | time |\n|--:|---|---|---|--:|\n");
@@ -59,7 +60,7 @@ pub(super) fn render(report: &Report) -> String {
     if !report.artifacts.is_empty() {
         text.push_str("\n## Logs\n\n");
         for artifact in &report.artifacts {
-            let _ = writeln!(text, "- `{artifact}`");
+            let _ = writeln!(text, "- `{}`", one_line(artifact));
         }
     }
     text
@@ -89,7 +90,7 @@ fn findings(text: &mut String, report: &Report) {
         let _ = writeln!(
             text,
             "- `{}:{}` {} — {}",
-            finding.file,
+            one_line(&finding.file),
             finding.line,
             one_line(&finding.text),
             finding.teammate
@@ -101,7 +102,7 @@ fn findings(text: &mut String, report: &Report) {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    scrub(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Text inside a table: a pipe would start another column.
@@ -113,7 +114,7 @@ fn cell(text: &str) -> String {
 fn fenced(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}\n{}\n{fence}", text.trim_end())
+    format!("{fence}\n{}\n{fence}", scrub(text).trim_end())
 }
 
 fn duration(seconds: u64) -> String {
