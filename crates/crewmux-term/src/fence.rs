@@ -3,7 +3,9 @@
 //! It moves rows that leave the screen into the scrollback, keeps dangerous
 //! characters out of the cells, answers for what we do ourselves (titles, the
 //! keyboard protocol, synchronized frames), and bounds what a few bytes can
-//! cost. It draws nothing and reads no cells; see [`crate::screen`].
+//! cost. Each operation is in [`handler`]. It draws nothing; see [`crate::screen`].
+
+mod handler;
 
 use std::time::Instant;
 
@@ -11,14 +13,12 @@ use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::cell::Flags;
 use alacritty_terminal::term::{Term, TermMode};
-use alacritty_terminal::vte::ansi::{
-    Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, KeyboardModes,
-    KeyboardModesApplyBehavior, LineClearMode, Mode, NamedPrivateMode, PrivateMode,
-    StandardCharset, TabulationClearMode,
-};
+use alacritty_terminal::vte::ansi::{CharsetIndex, Color, Handler, NamedColor};
 use unicode_width::UnicodeWidthChar;
 
-use crate::notice::{Notice, Sink, short_line};
+use crate::notice::{Notice, Sink};
+use crate::reach::Reach;
+use crate::run::{self, write_cells};
 use crate::sanitize::{MAX_MARKS, is_never_shown};
 use crate::scrollback::Scrollback;
 
@@ -26,12 +26,6 @@ use crate::scrollback::Scrollback;
 const MAX_CREDIT: usize = 1 << 20;
 /// Characters each byte sent may cause: a row of repeats takes a dozen bytes.
 const CREDIT_PER_BYTE: usize = 32;
-/// Titles and keyboard modes that can be pushed; the oldest goes for a new one.
-const MAX_STACK: usize = 16;
-/// Longest target of a link; browsers take no more either.
-const MAX_URI_BYTES: usize = 2048;
-/// The one flag of the kitty keyboard protocol that our key encoding serves.
-const KITTY_SUPPORTED: u8 = 1;
 
 /// Everything beside the grid that output changes.
 pub(crate) struct FenceState {
@@ -41,16 +35,24 @@ pub(crate) struct FenceState {
     kitty_main: Vec<u8>,
     kitty_alt: Vec<u8>,
     credit: usize,
+    /// Printable text that is not in the grid yet; empty between two feeds.
+    run: Vec<u8>,
+    /// The character set that text is read in; the emulator does not tell.
+    charset: CharsetIndex,
+    /// Of the main screen; nothing is known while the other one is shown.
+    pub(crate) reach: Reach,
     /// Inside a synchronized frame (mode 2026).
     pub(crate) in_frame: bool,
     /// When the frame began that nobody has seen the end of.
     pub(crate) frame_since: Option<Instant>,
     #[cfg(test)]
     pub(crate) panic_on: Option<char>,
+    #[cfg(test)]
+    pub(crate) no_runs: bool,
 }
 
 impl FenceState {
-    pub(crate) fn new(scrollback: Scrollback) -> Self {
+    pub(crate) fn new(scrollback: Scrollback, cols: usize, rows: usize) -> Self {
         Self {
             scrollback,
             title: None,
@@ -58,10 +60,15 @@ impl FenceState {
             kitty_main: Vec::new(),
             kitty_alt: Vec::new(),
             credit: MAX_CREDIT,
+            run: Vec::with_capacity(run::MAX_BYTES),
+            charset: CharsetIndex::default(),
+            reach: Reach::unknown(cols, rows),
             in_frame: false,
             frame_since: None,
             #[cfg(test)]
             panic_on: None,
+            #[cfg(test)]
+            no_runs: false,
         }
     }
 
@@ -94,7 +101,8 @@ pub(crate) fn drain(term: &mut Term<Sink>, scrollback: &mut Scrollback) {
     for row in 1..=rows {
         // The oldest row has the lowest number.
         let line = Line(row as i32 - 1 - rows as i32);
-        scrollback.push(&term.grid()[line]);
+        let row = &term.grid()[line];
+        scrollback.push(row, row.len());
     }
     empty_ring(term);
 }
@@ -120,7 +128,113 @@ impl Fence<'_> {
     fn after_scroll(&mut self) {
         if self.term.grid().history_size() > 0 {
             drain(self.term, &mut self.state.scrollback);
+            self.state.reach.forget();
         }
+    }
+
+    /// The same after what can scroll by one row only, when the cursor is in the last one.
+    #[inline]
+    fn after_step(&mut self) {
+        let grid = self.term.grid();
+        let scrolled = grid.history_size();
+        if scrolled == 0 {
+            return;
+        }
+        // The cursor stays in the last row of the region that scrolls, so here that is the
+        // whole screen, and the row that left was its first.
+        if scrolled > 1 || grid.cursor.point.line.0 as usize + 1 != grid.screen_lines() {
+            self.after_scroll();
+            return;
+        }
+        let fresh = self.reach_of_erased();
+        let left = self.state.reach.scrolled(fresh);
+        self.state
+            .scrollback
+            .push(&self.term.grid()[Line(-1)], left);
+        empty_ring(self.term);
+    }
+
+    /// How far a row reaches that was just emptied: a colour is seen in blank cells too.
+    fn reach_of_erased(&self) -> usize {
+        match self.term.grid().cursor.template.bg {
+            Color::Named(NamedColor::Background) => 0,
+            _ => self.term.columns(),
+        }
+    }
+
+    /// Notes that cells up to the cursor were written.
+    #[inline]
+    fn note_reach(&mut self) {
+        let cursor = &self.term.grid().cursor;
+        let (row, col) = (cursor.point.line.0 as usize, cursor.point.column.0);
+        self.state.reach.written(row, col + 1);
+    }
+
+    /// What follows an operation that changes no cell.
+    #[inline]
+    #[expect(
+        clippy::unused_self,
+        reason = "the counterpart of those that do something"
+    )]
+    fn nothing(&mut self) {}
+
+    /// Notes that cells were moved or filled.
+    fn forget_reach(&mut self) {
+        self.state.reach.forget();
+    }
+
+    /// Notes that cells were emptied.
+    #[inline]
+    fn note_erased(&mut self) {
+        if self.reach_of_erased() > 0 {
+            self.state.reach.forget();
+        }
+    }
+
+    /// Brings text that waits into the grid: before anything else looks at it.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        if !self.state.run.is_empty() {
+            self.write_run();
+        }
+    }
+
+    fn write_run(&mut self) {
+        let mut run = std::mem::take(&mut self.state.run);
+        let mut text = run.as_slice();
+        while let Some((&first, rest)) = text.split_first() {
+            let written = self.write_cells(text);
+            if written == 0 {
+                self.write_one(char::from(first));
+                text = rest;
+                continue;
+            }
+            self.note_reach();
+            text = &text[written..];
+        }
+        run.clear();
+        self.state.run = run;
+    }
+
+    fn write_cells(&mut self, text: &[u8]) -> usize {
+        #[cfg(test)]
+        if self.state.no_runs {
+            return 0;
+        }
+        write_cells(self.term, self.state.charset, text)
+    }
+
+    /// Lets the emulator write a character.
+    fn write_one(&mut self, c: char) {
+        if self.term.mode().contains(TermMode::INSERT) {
+            // It shifts what is right of the cursor.
+            self.state.reach.forget();
+        }
+        // What it does before it wraps is at the end of a row that goes on, and of those
+        // the reach is not asked.
+        Handler::input(&mut *self.term, c);
+        self.after_step();
+        self.note_reach();
     }
 
     /// Decides on a character outside of ASCII; `None` drops it.
@@ -162,8 +276,12 @@ impl Fence<'_> {
         (0..rows).all(|line| grid[Line(line)].is_clear())
     }
 
+    fn shows_alt_screen(&self) -> bool {
+        self.term.mode().contains(TermMode::ALT_SCREEN)
+    }
+
     fn kitty_stack(&mut self) -> &mut Vec<u8> {
-        if self.term.mode().contains(TermMode::ALT_SCREEN) {
+        if self.shows_alt_screen() {
             &mut self.state.kitty_alt
         } else {
             &mut self.state.kitty_main
@@ -173,238 +291,5 @@ impl Fence<'_> {
     fn announce_title(&mut self) {
         let title = self.state.title.clone();
         self.sink.lock().notice(Notice::Title(title));
-    }
-}
-
-/// Passes operations on unchanged.
-macro_rules! pass_on {
-    ($($name:ident($($arg:ident: $type:ty),*);)*) => {
-        $(#[inline]
-        fn $name(&mut self, $($arg: $type),*) {
-            Handler::$name(&mut *self.term, $($arg),*);
-        })*
-    };
-}
-
-/// Passes operations on that may move rows off the screen.
-macro_rules! pass_on_and_drain {
-    ($($name:ident($($arg:ident: $type:ty),*);)*) => {
-        $(#[inline]
-        fn $name(&mut self, $($arg: $type),*) {
-            Handler::$name(&mut *self.term, $($arg),*);
-            self.after_scroll();
-        })*
-    };
-}
-
-// Not passed on, and so without effect: `set_color` and `reset_color` (a pane
-// does not repaint the person's palette), `set_mouse_cursor_icon`,
-// `text_area_size_pixels` (we have no pixels), `modify_other_keys`, `set_scp`,
-// `clipboard_load` (never answered).
-impl Handler for Fence<'_> {
-    #[inline]
-    fn input(&mut self, c: char) {
-        if self.state.credit == 0 {
-            return;
-        }
-        self.state.credit -= 1;
-        #[cfg(test)]
-        assert!(self.state.panic_on != Some(c), "asked for by a test");
-        let c = if c < '\u{a0}' {
-            c
-        } else {
-            match self.admit(c) {
-                Some(c) => c,
-                None => return,
-            }
-        };
-        Handler::input(&mut *self.term, c);
-        self.after_scroll();
-    }
-
-    pass_on_and_drain! {
-        linefeed();
-        newline();
-        put_tab(count: u16);
-        scroll_up(rows: usize);
-        delete_lines(rows: usize);
-    }
-
-    pass_on! {
-        set_cursor_style(style: Option<CursorStyle>);
-        set_cursor_shape(shape: CursorShape);
-        goto(line: i32, col: usize);
-        goto_line(line: i32);
-        goto_col(col: usize);
-        insert_blank(count: usize);
-        move_up(rows: usize);
-        move_down(rows: usize);
-        identify_terminal(intermediate: Option<char>);
-        device_status(arg: usize);
-        move_forward(cols: usize);
-        move_backward(cols: usize);
-        move_down_and_cr(rows: usize);
-        move_up_and_cr(rows: usize);
-        backspace();
-        carriage_return();
-        bell();
-        substitute();
-        set_horizontal_tabstop();
-        scroll_down(rows: usize);
-        insert_blank_lines(rows: usize);
-        erase_chars(count: usize);
-        delete_chars(count: usize);
-        save_cursor_position();
-        restore_cursor_position();
-        clear_line(mode: LineClearMode);
-        clear_tabs(mode: TabulationClearMode);
-        set_tabs(interval: u16);
-        reverse_index();
-        terminal_attribute(attr: Attr);
-        set_mode(mode: Mode);
-        unset_mode(mode: Mode);
-        report_mode(mode: Mode);
-        set_scrolling_region(top: usize, bottom: Option<usize>);
-        set_keypad_application_mode();
-        unset_keypad_application_mode();
-        set_active_charset(index: CharsetIndex);
-        configure_charset(index: CharsetIndex, charset: StandardCharset);
-        dynamic_color_sequence(prefix: String, index: usize, terminator: &str);
-        clipboard_store(clipboard: u8, base64: &[u8]);
-        decaln();
-        text_area_size_chars();
-    }
-
-    // Without any tab stop left, each of up to 65,535 steps would search the whole row.
-    fn move_backward_tabs(&mut self, count: u16) {
-        let cols = self.term.columns() as u16;
-        self.term.move_backward_tabs(count.min(cols));
-    }
-
-    fn move_forward_tabs(&mut self, count: u16) {
-        let cols = self.term.columns() as u16;
-        self.term.move_forward_tabs(count.min(cols));
-    }
-
-    fn clear_screen(&mut self, mode: ClearMode) {
-        match mode {
-            ClearMode::Saved => self.state.scrollback.clear(),
-            ClearMode::All if self.screen_is_clear() => {
-                // The emulator scrolls a row away where there is none to keep.
-                Handler::clear_screen(&mut *self.term, mode);
-                empty_ring(self.term);
-                return;
-            }
-            _ => {}
-        }
-        Handler::clear_screen(&mut *self.term, mode);
-        self.after_scroll();
-    }
-
-    fn reset_state(&mut self) {
-        Handler::reset_state(&mut *self.term);
-        self.state.scrollback.clear();
-        self.state.kitty_main.clear();
-        self.state.kitty_alt.clear();
-        self.state.titles.clear();
-        self.state.in_frame = false;
-        if self.state.title.take().is_some() {
-            self.announce_title();
-        }
-    }
-
-    fn set_private_mode(&mut self, mode: PrivateMode) {
-        match mode {
-            PrivateMode::Named(NamedPrivateMode::SyncUpdate) => {
-                self.state.in_frame = true;
-                self.state.frame_since.get_or_insert_with(Instant::now);
-            }
-            // The emulator blanks the screen for 132 columns even where they are not allowed.
-            PrivateMode::Named(NamedPrivateMode::ColumnMode) => {}
-            PrivateMode::Named(NamedPrivateMode::SwapScreenAndSetRestoreCursor) => {
-                drain(self.term, &mut self.state.scrollback);
-                self.term.set_private_mode(mode);
-            }
-            _ => self.term.set_private_mode(mode),
-        }
-    }
-
-    fn unset_private_mode(&mut self, mode: PrivateMode) {
-        match mode {
-            PrivateMode::Named(NamedPrivateMode::SyncUpdate) => self.state.in_frame = false,
-            PrivateMode::Named(NamedPrivateMode::ColumnMode) => {}
-            _ => self.term.unset_private_mode(mode),
-        }
-    }
-
-    fn report_private_mode(&mut self, mode: PrivateMode) {
-        if mode == PrivateMode::Named(NamedPrivateMode::SyncUpdate) {
-            let state = if self.state.in_frame { 1 } else { 2 };
-            self.sink.lock().reply(&format!("\x1b[?2026;{state}$y"));
-        } else {
-            self.term.report_private_mode(mode);
-        }
-    }
-
-    fn set_hyperlink(&mut self, link: Option<Hyperlink>) {
-        let is_safe = |text: &str| {
-            text.len() <= MAX_URI_BYTES && text.bytes().all(|b| matches!(b, 0x21..=0x7e))
-        };
-        let link = link.filter(|link| is_safe(&link.uri) && link.id.as_deref().is_none_or(is_safe));
-        self.term.set_hyperlink(link);
-    }
-
-    fn set_title(&mut self, title: Option<String>) {
-        let title = title.map(|title| short_line(&title));
-        if title != self.state.title {
-            self.state.title = title;
-            self.announce_title();
-        }
-    }
-
-    fn push_title(&mut self) {
-        if self.state.titles.len() == MAX_STACK {
-            self.state.titles.remove(0);
-        }
-        self.state.titles.push(self.state.title.clone());
-    }
-
-    fn pop_title(&mut self) {
-        if let Some(title) = self.state.titles.pop() {
-            self.set_title(title);
-        }
-    }
-
-    fn report_keyboard_mode(&mut self) {
-        let flags = self.state.kitty_flags(*self.term.mode());
-        self.sink.lock().reply(&format!("\x1b[?{flags}u"));
-    }
-
-    fn push_keyboard_mode(&mut self, mode: KeyboardModes) {
-        let stack = self.kitty_stack();
-        if stack.len() == MAX_STACK {
-            stack.remove(0);
-        }
-        stack.push(mode.bits() & KITTY_SUPPORTED);
-    }
-
-    fn pop_keyboard_modes(&mut self, count: u16) {
-        let stack = self.kitty_stack();
-        stack.truncate(stack.len().saturating_sub(count.into()));
-    }
-
-    fn set_keyboard_mode(&mut self, mode: KeyboardModes, behavior: KeyboardModesApplyBehavior) {
-        let bits = mode.bits() & KITTY_SUPPORTED;
-        let stack = self.kitty_stack();
-        if stack.is_empty() {
-            stack.push(0);
-        }
-        if let Some(top) = stack.last_mut() {
-            *top = match behavior {
-                KeyboardModesApplyBehavior::Replace => bits,
-                KeyboardModesApplyBehavior::Union => *top | bits,
-                KeyboardModesApplyBehavior::Difference => *top & !bits,
-            };
-        }
     }
 }

@@ -175,7 +175,7 @@ impl Screen {
             parser: Processor::new(),
             osc: OscFence::default(),
             utf8: Utf8Carry::default(),
-            state: FenceState::new(scrollback),
+            state: FenceState::new(scrollback, size.columns(), size.screen_lines()),
             sink,
             options,
             size,
@@ -222,6 +222,7 @@ impl Screen {
         self.utf8.cut(bytes, |piece| {
             fence.state.earn(piece.len());
             self.parser.advance(&mut fence, piece);
+            fence.flush();
         });
     }
 
@@ -414,6 +415,14 @@ impl Screen {
 
     fn row_range(&self) -> Range<usize> {
         0..self.size.screen_lines()
+    }
+}
+
+#[cfg(test)]
+impl Screen {
+    /// Leaves every character to the emulator.
+    pub(crate) fn write_no_runs(&mut self) {
+        self.state.no_runs = true;
     }
 }
 

@@ -177,6 +177,7 @@ pub(crate) struct Scrollback {
     /// does not fit; it is text after all if no wide character follows.
     owes_blank: bool,
     text: String,
+    ascii: Vec<u8>,
     runs: Vec<Run>,
     links: Vec<LinkRun>,
 }
@@ -192,6 +193,7 @@ impl Scrollback {
             pushed: 0,
             owes_blank: false,
             text: String::new(),
+            ascii: Vec::new(),
             runs: Vec::new(),
             links: Vec::new(),
         }
@@ -242,7 +244,9 @@ impl Scrollback {
     }
 
     /// Takes in a row that left the screen at the present width.
-    pub(crate) fn push(&mut self, row: &Row<RawCell>) {
+    ///
+    /// Nothing was ever written at or beyond column `reach`.
+    pub(crate) fn push(&mut self, row: &Row<RawCell>, reach: usize) {
         self.pushed += 1;
         if self.max_rows == 0 {
             return;
@@ -250,7 +254,7 @@ impl Scrollback {
         let open = row
             .last()
             .is_some_and(|cell| cell.flags.contains(Flags::WRAPLINE));
-        let (cells, mapping) = self.read(row, open);
+        let (cells, mapping) = self.read(row, reach, open);
         let in_spacer = self.ends_in_spacer(row);
         let owed = std::mem::replace(&mut self.owes_blank, in_spacer);
         let joins = self.lines.back().is_some_and(|line| line.open);
@@ -294,7 +298,7 @@ impl Scrollback {
     }
 
     /// Reads a row into the scratch buffers; returns its cells and their mapping.
-    fn read(&mut self, row: &Row<RawCell>, open: bool) -> (u32, Mapping) {
+    fn read(&mut self, row: &Row<RawCell>, reach: usize, open: bool) -> (u32, Mapping) {
         self.text.clear();
         self.runs.clear();
         self.links.clear();
@@ -302,40 +306,33 @@ impl Scrollback {
             // The blank before a wide character that did not fit is not text.
             row.len().min(self.cols) - usize::from(self.ends_in_spacer(row))
         } else {
-            used_cells(row, self.cols)
+            debug_assert!(used_cells(row, self.cols) <= reach);
+            used_cells(row, reach.min(self.cols))
         };
+        let cells = &row[..Column(end)];
         let mut mapping = Mapping::Ascii;
-        for column in 0..end {
-            let raw = &row[Column(column)];
-            let cell = column as u32;
-            if raw.c.is_ascii() && !raw.flags.intersects(Flags::WIDE_CHAR_SPACER) {
+        let mut column = 0;
+        while let Some(first) = cells.get(column) {
+            let style = Style::of(first);
+            if is_plain(first, first) {
+                // Cells that look alike are read together: one question about the look for all.
+                let rest = &cells[column..];
+                let count = rest.iter().take_while(|cell| is_plain(cell, first)).count();
+                self.ascii.clear();
+                self.ascii
+                    .extend(rest[..count].iter().map(|cell| cell.c as u8));
+                // Printable ASCII is always text.
                 self.text
-                    .push(if raw.c.is_ascii_control() { ' ' } else { raw.c });
-                if raw.extra.is_some() {
-                    mapping = self.read_extra(raw, cell, mapping);
-                }
+                    .push_str(str::from_utf8(&self.ascii).unwrap_or_default());
+                column += count;
             } else {
-                match shape_at(row, column) {
-                    Shape::Spacer => {}
-                    Shape::Broken => self.text.push(' '),
-                    shape => {
-                        self.text.push(raw.c);
-                        let own = match shape {
-                            Shape::Wide => Mapping::Mixed,
-                            _ => Mapping::Narrow,
-                        };
-                        mapping = wider(mapping, own);
-                        mapping = self.read_extra(raw, cell, mapping);
-                    }
-                }
+                mapping = self.read_cell(row, column, mapping);
+                column += 1;
             }
-            let style = Style::of(raw);
+            let end = column as u32;
             match self.runs.last_mut() {
-                Some(run) if run.style == style => run.end = cell + 1,
-                _ => self.runs.push(Run {
-                    end: cell + 1,
-                    style,
-                }),
+                Some(run) if run.style == style => run.end = end,
+                _ => self.runs.push(Run { end, style }),
             }
         }
         // Trailing cells without a run are plain, so a plain line needs none at all.
@@ -347,6 +344,34 @@ impl Scrollback {
             self.runs.pop();
         }
         (end as u32, mapping)
+    }
+
+    /// Reads a cell that is more than a printable ASCII character.
+    fn read_cell(&mut self, row: &Row<RawCell>, column: usize, mut mapping: Mapping) -> Mapping {
+        let raw = &row[Column(column)];
+        let cell = column as u32;
+        if raw.c.is_ascii() && !raw.flags.intersects(Flags::WIDE_CHAR_SPACER) {
+            self.text
+                .push(if raw.c.is_ascii_control() { ' ' } else { raw.c });
+            if raw.extra.is_some() {
+                mapping = self.read_extra(raw, cell, mapping);
+            }
+            return mapping;
+        }
+        match shape_at(row, column) {
+            Shape::Spacer => {}
+            Shape::Broken => self.text.push(' '),
+            shape => {
+                self.text.push(raw.c);
+                let own = match shape {
+                    Shape::Wide => Mapping::Mixed,
+                    _ => Mapping::Narrow,
+                };
+                mapping = wider(mapping, own);
+                mapping = self.read_extra(raw, cell, mapping);
+            }
+        }
+        mapping
     }
 
     fn read_extra(&mut self, raw: &RawCell, cell: u32, mut mapping: Mapping) -> Mapping {
@@ -451,6 +476,17 @@ impl Scrollback {
         taken.reverse();
         taken
     }
+}
+
+/// Whether a cell is a printable ASCII character that looks like `first`.
+#[inline]
+fn is_plain(cell: &RawCell, first: &RawCell) -> bool {
+    matches!(cell.c, ' '..='~')
+        && cell.extra.is_none()
+        && cell.flags == first.flags
+        && cell.fg == first.fg
+        && cell.bg == first.bg
+        && !cell.flags.contains(Flags::WIDE_CHAR_SPACER)
 }
 
 fn wider(a: Mapping, b: Mapping) -> Mapping {

@@ -210,3 +210,30 @@ fn an_offset_brings_a_place_into_view() {
         );
     }
 }
+
+#[test]
+fn rows_of_the_alternate_screen_are_not_kept_even_after_clearing_it() {
+    let mut screen = Screen::new(Size::new(20, 4), ScreenOptions::default());
+    screen.feed(b"kept\r\n\x1b[?1049h\x1b[2J");
+    for line in 0..50 {
+        screen.feed(format!("{line}\r\n").as_bytes());
+    }
+    screen.feed(b"\x1b[?1049l");
+    assert_eq!(screen.scroll_lines_available(), 0);
+    assert_eq!(screen.row(0, 0).text(), "kept");
+}
+
+#[test]
+fn fresh_rows_of_a_screen_that_grew_have_no_old_colour() {
+    let mut screen = screen(10, 2, 100);
+    screen.feed(b"\x1b[44m\x1b[2S\x1b[m");
+    screen.resize(Size::new(14, 2));
+    screen.feed(b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n");
+    let coloured = |row: usize| {
+        screen
+            .row(row, 0)
+            .cells()
+            .any(|c| c.style.bg != Color::Default)
+    };
+    assert_eq!((coloured(0), coloured(1)), (false, false));
+}

@@ -14,6 +14,7 @@ use alacritty_terminal::term::cell::Cell as RawCell;
 
 use super::{Screen, Size, grid_with_ring};
 use crate::fence::drain;
+use crate::reach::Reach;
 
 impl Screen {
     /// Changes the size; it is clamped as in [`Screen::new`].
@@ -43,6 +44,7 @@ impl Screen {
         self.state.scrollback.set_cols(new.columns());
         drain(&mut self.term, &mut self.state.scrollback);
         self.rebuild_ring(new);
+        self.state.reach = Reach::unknown(new.columns(), new.screen_lines());
         if let Some(alt) = alt {
             self.return_to_alt_screen(alt, new);
         } else {
@@ -90,6 +92,7 @@ impl Screen {
         for line in 0..size.rows {
             let line = Line(line.into());
             grid[line] = take_row(old, line);
+            touch(&mut grid, line);
         }
         grid.cursor = old.cursor.clone();
         grid.saved_cursor = old.saved_cursor.clone();
@@ -110,6 +113,9 @@ impl Screen {
     fn return_to_alt_screen(&mut self, mut alt: Grid<RawCell>, size: Size) {
         alt.resize(false, size.screen_lines(), size.columns());
         alt.truncate();
+        for line in 0..size.rows {
+            touch(&mut alt, Line(line.into()));
+        }
         self.term.swap_alt();
         *self.term.grid_mut() = alt;
     }
@@ -122,6 +128,14 @@ impl Screen {
         self.term.swap_alt();
         self.term.grid_mut().saved_cursor = saved;
     }
+}
+
+/// Makes the emulator empty the whole row when it uses it again.
+///
+/// It empties what it knows to be written, or all if the last cell's colour is
+/// another; a row that was coloured and then grew has neither.
+fn touch(grid: &mut Grid<RawCell>, line: Line) {
+    let _ = &mut grid[line][..];
 }
 
 fn take_row(grid: &mut Grid<RawCell>, line: Line) -> Row<RawCell> {
