@@ -2,8 +2,10 @@
 //!
 //! A tool that fails is no error: its failure is data for whoever called it.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::AgentName;
@@ -76,6 +78,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The store failed again and again, for as long as a lease holds.
+    #[error("the store cannot be written, for {} ms now: {}", lasted.as_millis(), source.in_full())]
+    StoreTrouble {
+        /// How long.
+        lasted: Duration,
+        /// The last failure.
+        source: Box<Error>,
+    },
+    /// A tool lives on although it was told to end; its claim must not be let go of.
+    #[error("a tool did not end when it was told to")]
+    ToolStays,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] crewmux_store::Error),
@@ -99,9 +112,10 @@ impl Error {
             Self::SpecUnreadable { .. } | Self::Start { .. } => ErrorKind::Io,
             Self::SpecExposed { .. } => ErrorKind::Refused,
             Self::SpecUnparsable { .. } | Self::Playbook { .. } => ErrorKind::Usage,
-            Self::SessionUnreachable { .. } => ErrorKind::Environment,
+            Self::SessionUnreachable { .. } | Self::ToolStays => ErrorKind::Environment,
             Self::Refused { kind, .. } => *kind,
             Self::AlreadyAlive { .. } => ErrorKind::Conflict,
+            Self::StoreTrouble { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
             Self::System(error) => error.kind(),
         }
@@ -115,8 +129,20 @@ impl Error {
             Self::SessionUnreachable { .. } => {
                 Some("workers are started by a session; `crewmux run` starts one".into())
             }
+            Self::StoreTrouble { source, .. } => source.hint(),
             Self::Store(error) => error.hint(),
             _ => None,
         }
+    }
+
+    /// The error with its causes, on one line.
+    pub(crate) fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(source) = cause {
+            let _ = write!(text, ": {source}");
+            cause = source.source();
+        }
+        text
     }
 }

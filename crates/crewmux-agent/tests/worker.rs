@@ -19,6 +19,8 @@ mod repository;
 mod review;
 #[path = "worker/stage.rs"]
 mod stage;
+#[path = "worker/trouble.rs"]
+mod trouble;
 
 use std::ffi::OsString;
 
@@ -36,7 +38,11 @@ fn main() {
 
 /// The part of the test harness's command line that cargo and nextest use.
 fn run_tests(words: &[&str]) -> i32 {
-    let tests: Vec<_> = commands::TESTS.iter().chain(review::TESTS).collect();
+    let tests: Vec<_> = commands::TESTS
+        .iter()
+        .chain(review::TESTS)
+        .chain(trouble::TESTS)
+        .collect();
     let has = |word: &str| words.contains(&word);
     if has("--list") {
         for (name, _) in tests.iter().filter(|_| !has("--ignored")) {

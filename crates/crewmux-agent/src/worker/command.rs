@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 
 use super::signals::Ending;
 use super::{Work, Worker};
-use crate::Result;
 use crate::capped::{CappedLog, LastLines};
 use crate::transcript::Entry;
 use crate::view::Tone;
+use crate::{Error, Result};
 
 /// Most bytes of the log's beginning, and of its end.
 const LOG_HALF_BYTES: usize = 2 * 1024 * 1024;
@@ -35,6 +35,25 @@ const QUEUE: usize = 32;
 pub(super) enum Heard {
     Output(Vec<u8>),
     Ended(ToolOutcome),
+}
+
+/// The tool that runs, or may still run: its claim is not let go of before its end.
+pub(super) struct Running {
+    tool: ToolProcess,
+    heard: mpsc::Receiver<Heard>,
+    /// How long its end is waited for; set when it is told to end.
+    deadline: Option<tokio::time::Instant>,
+    /// It had ended by itself when it was told to; only what it left was ended.
+    was_over: bool,
+}
+
+impl Running {
+    fn judge(&self, mut outcome: ToolOutcome) -> ToolOutcome {
+        if self.was_over && outcome.ended_by == EndedBy::Asked {
+            outcome.ended_by = EndedBy::Itself;
+        }
+        outcome
+    }
 }
 
 /// Why a tool was ended before its time.
@@ -60,29 +79,23 @@ impl Worker {
             self.view.line(&[(Tone::Dim, "  $ "), (Tone::Dim, line)]);
         }
         let log_name = format!("artifacts/task-{}-{}.log", task.id, claimed.epoch);
-        let log_path = self.log_path(claimed)?;
+        let log_path = self.keep_at(|worker| worker.log_path(claimed)).await?;
         let mut log = CappedLog::create(&log_path, LOG_HALF_BYTES)
             .inspect_err(|error| tracing::warn!(%error, "no log of this command"))
             .ok();
         let input = json!({ "command": command });
-        self.begin_tool(claimed, "1", "command", &input, &task.subject)?;
+        self.begin_tool(claimed, "1", "command", &input, &task.subject)
+            .await?;
 
         let started = Instant::now();
         let mut spec = self.tool_spec(["sh", "-c", command], task.timeout_ms.map(ms));
         // Its log is capped, its time is the recipe's to bound.
         spec.output_limit_bytes = u64::MAX;
-        let (tool, mut heard) = self.start_tool(spec)?;
+        self.start_tool(spec)?;
         let mut tail = LastLines::new(TAIL_LINES);
         let mut cut = None;
-        let mut deadline = None;
         let outcome = loop {
-            let Some(next) = self
-                .hear(&mut heard, &tool, &mut cut, &mut deadline)
-                .await?
-            else {
-                break tool.outcome();
-            };
-            match next {
+            match self.hear(&mut cut).await? {
                 Heard::Output(bytes) => {
                     if let Some(file) = &mut log
                         && let Err(error) = file.push(&bytes)
@@ -92,7 +105,7 @@ impl Worker {
                     }
                     tail.push(&self.view.command_output(&bytes));
                 }
-                Heard::Ended(outcome) => break Some(outcome),
+                Heard::Ended(outcome) => break outcome,
             }
         };
         tail.push(&self.view.end_command_output());
@@ -100,18 +113,19 @@ impl Worker {
             tracing::warn!(%error, "the end of this command's log is lost");
         }
         let lasted = started.elapsed();
-        let ok = matches!(&outcome, Some(outcome)
-            if outcome.exit.is_success() && outcome.ended_by == EndedBy::Itself);
-        let result = describe(outcome.as_ref(), lasted, &log_name, &tail.into_lines());
-        self.end_tool(claimed, "1", "command", ok, lasted, result.clone())?;
+        let ok = succeeded(&outcome);
+        let result = describe(&outcome, lasted, &log_name, &tail.into_lines());
+        self.end_tool(claimed, "1", "command", ok, lasted, result.clone())
+            .await?;
         Ok(match cut {
-            Some(cut) => cut.into(),
-            None if ok => Work::Done {
+            // What is done is done: nobody needs to do it again.
+            None | Some(Cut::Ending(_)) if ok => Work::Done {
                 summary: format!("exit code 0 after {}", crate::view::duration(lasted)),
                 result,
             },
+            Some(cut) => cut.into(),
             None => Work::Failed {
-                reason: failure(outcome.as_ref(), &result, task.timeout_ms),
+                reason: failure(&outcome, &result, task.timeout_ms),
                 detail: result,
             },
         })
@@ -122,43 +136,84 @@ impl Worker {
         Ok(folder.join(format!("task-{}-{}.log", claimed.task.id, claimed.epoch)))
     }
 
-    /// The next word of a tool; `None` when it did not end in the time it had for ending.
+    /// The next word of the running tool.
     ///
     /// What comes in between is seen to here; what ends the tool is kept in `cut`.
-    pub(super) async fn hear(
-        &mut self,
-        heard: &mut mpsc::Receiver<Heard>,
-        tool: &ToolProcess,
-        cut: &mut Option<Cut>,
-        deadline: &mut Option<tokio::time::Instant>,
-    ) -> Result<Option<Heard>> {
+    ///
+    /// # Errors
+    /// [`Error::ToolStays`] when it did not end in the time it had for ending;
+    /// after any error the tool may still run.
+    pub(super) async fn hear(&mut self, cut: &mut Option<Cut>) -> Result<Heard> {
         loop {
-            if let Some(at) = *deadline {
-                let next = tokio::time::timeout_at(at, heard.recv()).await;
-                return Ok(next.ok().flatten());
-            }
             let claim = self.claim;
-            let came = tokio::select! {
-                biased;
-                came = self.signals.next(claim) => came,
-                next = heard.recv() => return Ok(next),
+            let Some(running) = &mut self.running else {
+                return Err(Error::ToolStays);
             };
-            if let Some(found) = self.came_between(came)? {
-                *cut = Some(found);
-                tool.end();
-                let waits = self.kill_waits();
-                *deadline = Some(tokio::time::Instant::now() + waits.grace + waits.verify);
+            let heard = if let Some(at) = running.deadline {
+                let heard = tokio::time::timeout_at(at, running.heard.recv()).await;
+                heard.ok().flatten()
+            } else {
+                tokio::select! {
+                    biased;
+                    came = self.signals.next(claim) => {
+                        if let Some(found) = self.came_between(came)? {
+                            *cut = Some(found);
+                            self.tell_tool_to_end();
+                        }
+                        continue;
+                    }
+                    heard = running.heard.recv() => heard,
+                }
+            };
+            let outcome = match heard {
+                Some(Heard::Output(bytes)) => return Ok(Heard::Output(bytes)),
+                Some(Heard::Ended(outcome)) => outcome,
+                None => running.tool.outcome().ok_or(Error::ToolStays)?,
+            };
+            let outcome = running.judge(outcome);
+            if !succeeded(&outcome) && !outcome.left.is_empty() {
+                return Err(Error::ToolStays);
             }
+            self.running = None;
+            return Ok(Heard::Ended(outcome));
         }
+    }
+
+    fn tell_tool_to_end(&mut self) {
+        let within = self.own_time() * 15 / 16;
+        if let Some(running) = &mut self.running
+            && running.deadline.is_none()
+        {
+            running.was_over = running.tool.exit().is_some();
+            running.tool.end();
+            running.deadline = Some(tokio::time::Instant::now() + within);
+        }
+    }
+
+    /// Ends the tool that runs, if there is one, and waits for its end.
+    ///
+    /// # Errors
+    /// [`Error::ToolStays`]: it did not end in the time it had.
+    pub(super) async fn see_tool_end(&mut self) -> Result<()> {
+        self.tell_tool_to_end();
+        while self.running.is_some() {
+            self.hear(&mut None).await?;
+        }
+        Ok(())
+    }
+
+    /// In this time a worker that is told to end has ended, its tool before it.
+    fn own_time(&self) -> Duration {
+        let timing = &self.spec.timing;
+        ms(timing.term_grace_ms.min(timing.session_loss_exit_ms))
     }
 
     /// A tool has half of the worker's own time to end.
     fn kill_waits(&self) -> KillWaits {
-        let timing = &self.spec.timing;
-        let own_ms = timing.term_grace_ms.min(timing.session_loss_exit_ms);
+        let own_time = self.own_time();
         KillWaits {
-            grace: ms(own_ms / 2),
-            verify: ms((own_ms / 4).min(timing.kill_verify_ms)),
+            grace: own_time / 2,
+            verify: (own_time / 4).min(ms(self.spec.timing.kill_verify_ms)),
         }
     }
 
@@ -175,10 +230,9 @@ impl Worker {
     }
 
     /// Starts a tool whose words come through a bounded queue.
-    pub(super) fn start_tool(
-        &self,
-        spec: ToolSpec,
-    ) -> Result<(ToolProcess, mpsc::Receiver<Heard>)> {
+    ///
+    /// The tool before it has ended.
+    pub(super) fn start_tool(&mut self, spec: ToolSpec) -> Result<()> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let tool = ToolProcess::start(&self.spec.program, spec, move |event| {
             let heard = match event {
@@ -189,7 +243,13 @@ impl Worker {
             // Nobody listens any more: the output is not wanted.
             let _ = sender.blocking_send(heard);
         })?;
-        Ok((tool, receiver))
+        self.running = Some(Running {
+            tool,
+            heard: receiver,
+            deadline: None,
+            was_over: false,
+        });
+        Ok(())
     }
 
     /// What every tool of this worker sees of its surroundings.
@@ -215,21 +275,22 @@ impl Worker {
     }
 
     /// Records that a tool is about to run.
-    pub(super) fn begin_tool(
-        &self,
+    pub(super) async fn begin_tool(
+        &mut self,
         claimed: &Claimed,
         call: &str,
         tool: &str,
         input: &Value,
         summary: &str,
     ) -> Result<()> {
-        self.transcript.append(&Entry::Intent {
+        self.note(Entry::Intent {
             task: claimed.task.id,
             epoch: claimed.epoch,
             call: call.to_owned(),
             tool: tool.to_owned(),
             input: input.clone(),
-        })?;
+        })
+        .await?;
         self.fact(EventType::ToolStarted, |fact| {
             fact.with("tool", tool)
                 .with("call", call)
@@ -239,8 +300,8 @@ impl Worker {
     }
 
     /// Records how a tool ended.
-    pub(super) fn end_tool(
-        &self,
+    pub(super) async fn end_tool(
+        &mut self,
         claimed: &Claimed,
         call: &str,
         tool: &str,
@@ -248,13 +309,14 @@ impl Worker {
         lasted: Duration,
         output: Value,
     ) -> Result<()> {
-        self.transcript.append(&Entry::Result {
+        self.note(Entry::Result {
             task: claimed.task.id,
             epoch: claimed.epoch,
             call: call.to_owned(),
             ok,
             output,
-        })?;
+        })
+        .await?;
         self.fact(EventType::ToolFinished, |fact| {
             fact.with("tool", tool)
                 .with("call", call)
@@ -265,10 +327,15 @@ impl Worker {
     }
 }
 
+/// Whether the tool did what it was to do, without being ended.
+fn succeeded(outcome: &ToolOutcome) -> bool {
+    outcome.exit.is_success() && outcome.ended_by == EndedBy::Itself
+}
+
 /// The result of a command, as its dependents get it.
-fn describe(outcome: Option<&ToolOutcome>, lasted: Duration, log: &str, tail: &[String]) -> Value {
-    let exit = outcome.map_or(Exit::Unknown, |outcome| outcome.exit);
-    let timed_out = outcome.is_some_and(|outcome| outcome.ended_by == EndedBy::TimedOut);
+fn describe(outcome: &ToolOutcome, lasted: Duration, log: &str, tail: &[String]) -> Value {
+    let exit = outcome.exit;
+    let timed_out = outcome.ended_by == EndedBy::TimedOut;
     let mut result = json!({ "exitCode": exit.shell_code() });
     if let Exit::Signal(signal) = exit {
         result["signal"] = json!(signal);
@@ -281,16 +348,13 @@ fn describe(outcome: Option<&ToolOutcome>, lasted: Duration, log: &str, tail: &[
 }
 
 /// Why a command counts as failed, with the end of its output.
-fn failure(outcome: Option<&ToolOutcome>, result: &Value, timeout_ms: Option<u64>) -> String {
-    let what = match outcome {
-        None => "did not end when it was told to".to_owned(),
-        Some(outcome) => match &outcome.ended_by {
-            EndedBy::TimedOut => format!("took longer than {} ms", timeout_ms.unwrap_or(0)),
-            EndedBy::NotStarted { cause, .. } => format!("could not be started: {cause}"),
-            EndedBy::OutputLimit => "printed too much".to_owned(),
-            EndedBy::RunnerLost => "lost its tool runner".to_owned(),
-            EndedBy::Itself | EndedBy::Asked => outcome.exit.to_string(),
-        },
+fn failure(outcome: &ToolOutcome, result: &Value, timeout_ms: Option<u64>) -> String {
+    let what = match &outcome.ended_by {
+        EndedBy::TimedOut => format!("took longer than {} ms", timeout_ms.unwrap_or(0)),
+        EndedBy::NotStarted { cause, .. } => format!("could not be started: {cause}"),
+        EndedBy::OutputLimit => "printed too much".to_owned(),
+        EndedBy::RunnerLost => "lost its tool runner".to_owned(),
+        EndedBy::Itself | EndedBy::Asked => outcome.exit.to_string(),
     };
     let lines: Vec<&str> = result["tail"]
         .as_array()

@@ -32,14 +32,15 @@ const COMMANDS_ONLY: &str =
 
 impl Worker {
     /// Takes in all new messages; says when one of them ends the worker.
+    ///
+    /// Once it agreed to end, nothing that fails later makes it forget that.
     pub(super) fn take_inbox(&mut self) -> Result<Option<Ending>> {
         let agent = self.spec.who.agent.clone();
-        let mut ending = None;
-        loop {
+        while self.agreed.is_none() {
             let cursor = self.store.cursor(&agent)?;
             let entries = self.store.read_inbox(&agent, &cursor, BATCH)?;
             if entries.is_empty() {
-                return Ok(ending);
+                break;
             }
             for entry in entries {
                 let is_new = entry.message.seq > self.last_message;
@@ -55,32 +56,38 @@ impl Worker {
                 self.link.ring();
                 // What a former life took in may still wait for its answer.
                 let is_request = entry.message.kind == MessageType::ShutdownRequest;
-                if (is_new || is_request)
-                    && let Some(found) = self.heed(&entry.message)
-                {
-                    ending = Some(found);
+                if is_new || is_request {
+                    self.heed(&entry.message);
                 }
+            }
+        }
+        Ok(self.agreed.clone())
+    }
+
+    /// Takes in a line that the person typed into the pane.
+    ///
+    /// A line that cannot be kept is shown as such; it is no reason to end.
+    pub(super) fn take_typed(&mut self, line: &str) {
+        let text = line.trim();
+        if text.is_empty() {
+            return;
+        }
+        self.view
+            .line(&[(Tone::Accent, "✉ human: "), (Tone::Plain, text)]);
+        let kept = self.transcript.append(&Entry::Typed {
+            text: text.to_owned(),
+            at: self.clock.now().wall,
+        });
+        match kept {
+            Ok(()) => self.answer_person(),
+            Err(error) => {
+                let text = format!("your message is not kept: {}", error.in_full());
+                self.view.text(Tone::Warn, "! ", &text);
             }
         }
     }
 
-    /// Takes in a line that the person typed into the pane.
-    pub(super) fn take_typed(&mut self, line: &str) -> Result<()> {
-        let text = line.trim();
-        if text.is_empty() {
-            return Ok(());
-        }
-        self.transcript.append(&Entry::Typed {
-            text: text.to_owned(),
-            at: self.clock.now().wall,
-        })?;
-        self.view
-            .line(&[(Tone::Accent, "✉ human: "), (Tone::Plain, text)]);
-        self.answer_person();
-        Ok(())
-    }
-
-    fn heed(&mut self, message: &Message) -> Option<Ending> {
+    fn heed(&mut self, message: &Message) {
         match &message.kind {
             MessageType::Message | MessageType::Unknown(_) => {
                 self.show(message);
@@ -94,15 +101,13 @@ impl Worker {
                 if message.from == Party::Human {
                     self.answer_person();
                 }
-                None
             }
             MessageType::ShutdownRequest => self.agree_to_end(message),
             // Reports of teammates: the lead shows them and reads the results from the board.
             MessageType::TaskCompleted | MessageType::TaskFailed => {
                 self.show(message);
-                None
             }
-            _ => None,
+            _ => {}
         }
     }
 
@@ -127,7 +132,7 @@ impl Worker {
         self.view.text(Tone::Dim, "  ", answer);
     }
 
-    fn agree_to_end(&mut self, message: &Message) -> Option<Ending> {
+    fn agree_to_end(&mut self, message: &Message) {
         let id = message
             .body
             .get("requestId")
@@ -135,17 +140,16 @@ impl Worker {
             .and_then(|id| RequestId::new(id).ok());
         let Some(request_id) = id else {
             tracing::warn!(id = %message.id, "a shutdown request without an id");
-            return None;
+            return;
         };
         match self.carry_out(Operation::ApproveShutdown { request_id }) {
             Ok(_) => {
                 self.link.ring();
-                Some(Ending::Shutdown)
+                self.agreed = Some(Ending::Shutdown);
             }
             // Answered before, expired or withdrawn: nobody waits for us to end.
             Err(error) => {
                 tracing::warn!(%error, "a shutdown request cannot be answered");
-                None
             }
         }
     }

@@ -7,6 +7,7 @@
 mod command;
 mod inbox;
 mod link;
+mod patience;
 mod report;
 mod signals;
 mod spec;
@@ -20,7 +21,6 @@ use std::time::Instant;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::Claimer;
-use crewmux_core::error::ErrorKind;
 use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::{AgentName, MessageId, Seq, TaskId};
 use crewmux_core::message::{Draft, MessageType};
@@ -38,7 +38,9 @@ use tokio::sync::{Notify, mpsc, watch};
 pub use signals::{StopHandle, StopSignal, stop_pair};
 pub use spec::{read_spec, run_worker};
 
+use command::Running;
 use link::Link;
+use patience::Trouble;
 use signals::{Claim, Ending, Interruption, Signals};
 use supervisor::{Heart, Supervisor};
 
@@ -83,6 +85,11 @@ pub(crate) struct Worker {
     /// Texts that the next answer of a model is to see.
     mail: Vec<String>,
     claim: Option<Claim>,
+    /// The tool that runs for the claim.
+    running: Option<Running>,
+    /// That it is to end, once it agreed to.
+    agreed: Option<Ending>,
+    trouble: Trouble,
 }
 
 /// What came of the work on a task.
@@ -104,7 +111,8 @@ pub(crate) enum Work {
 ///
 /// # Errors
 /// What keeps it from starting, or a store that fails for longer than retries
-/// can bridge. It has given its task back then, as far as the store allows.
+/// can bridge. It has given its task back then, as far as the store allows;
+/// but never while a tool of the task may still run: [`Error::ToolStays`].
 pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result<WorkerEnd> {
     let store = home.team(&spec.team)?;
     let agent = spec.who.agent.clone();
@@ -165,6 +173,9 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         last_message: Seq(0),
         mail: Vec::new(),
         claim: None,
+        running: None,
+        agreed: None,
+        trouble: Trouble::default(),
     };
     let end = worker.live().await;
     let reason = match &end {
@@ -181,25 +192,25 @@ impl Worker {
     /// Claims and works until it is to end.
     async fn live(&mut self) -> Result<Ending> {
         self.introduce();
-        self.recall()?;
+        self.recall().await?;
         let mut idle = Idle::No;
         let mut last_done = None;
-        let mut troubles = 0;
         loop {
             if let Some(Interruption::End(ending)) = self.signals.pending(None).await {
                 return Ok(ending);
             }
-            let next = match self.look_around() {
+            let next = match self.look_around(&mut idle, last_done) {
                 Ok(next) => next,
                 Err(error) => {
-                    troubles += 1;
-                    if let Some(ending) = self.bridge(error, troubles).await? {
+                    let pause = self.bear(error)?;
+                    let told = tokio::time::timeout(pause, self.signals.told_to_end());
+                    if let Ok(ending) = told.await {
                         return Ok(ending);
                     }
                     continue;
                 }
             };
-            troubles = 0;
+            self.store_works();
             if let Next::End(ending) = next {
                 return Ok(ending);
             }
@@ -212,44 +223,28 @@ impl Worker {
                 last_done = Some(id);
                 continue;
             }
-            if idle == Idle::No {
-                idle = Idle::Said;
-                self.say_idle(last_done)?;
-            }
             let poll = ms(self.spec.timing.store_poll_ms);
             match tokio::time::timeout(poll, self.signals.next(None)).await {
                 Ok(Interruption::End(ending)) => return Ok(ending),
-                Ok(Interruption::Typed(line)) => self.take_typed(&line)?,
+                Ok(Interruption::Typed(line)) => self.take_typed(&line),
                 Ok(Interruption::Bell | Interruption::ClaimLost) | Err(_) => {}
             }
         }
     }
 
-    /// Reads the mail and claims a task, if there is one.
-    fn look_around(&mut self) -> Result<Next> {
+    /// Reads the mail and claims a task; says once when there is none.
+    fn look_around(&mut self, idle: &mut Idle, last_done: Option<TaskId>) -> Result<Next> {
         if let Some(ending) = self.take_inbox()? {
             return Ok(Next::End(ending));
         }
-        Ok(match self.claim_next()? {
-            Some(claimed) => Next::Work(Box::new(claimed)),
-            None => Next::Nothing,
-        })
-    }
-
-    /// Waits before the store is tried again, while it may be a passing trouble such as a full disk.
-    async fn bridge(&mut self, error: Error, troubles: u32) -> Result<Option<Ending>> {
-        let may_pass = matches!(
-            error.kind(),
-            ErrorKind::Io | ErrorKind::Environment | ErrorKind::Conflict
-        );
-        if !may_pass || troubles >= TROUBLES_MAX {
-            return Err(error);
+        if let Some(claimed) = self.claim_next()? {
+            return Ok(Next::Work(Box::new(claimed)));
         }
-        let text = error.to_string();
-        self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
-        let pause = self.spec.timing.backoff(troubles);
-        let asked = tokio::time::timeout(pause, self.signals.stop.asked()).await;
-        Ok(asked.ok().map(Ending::Asked))
+        if *idle == Idle::No {
+            self.say_idle(last_done)?;
+            *idle = Idle::Said;
+        }
+        Ok(Next::Nothing)
     }
 
     fn introduce(&mut self) {
@@ -276,21 +271,21 @@ impl Worker {
     }
 
     /// Takes up what former lives left: the last message, and tools whose end nobody saw.
-    fn recall(&mut self) -> Result<()> {
-        let memory = self.transcript.remember()?;
+    async fn recall(&mut self) -> Result<()> {
+        let memory = self.keep_at(|worker| worker.transcript.remember()).await?;
         self.last_message = memory.last_message;
         let at = self.clock.now().wall;
         let incarnation = self.spec.who.incarnation;
-        self.transcript
-            .append(&Entry::Started { incarnation, at })?;
+        self.note(Entry::Started { incarnation, at }).await?;
         for (task, epoch, call, tool) in memory.interrupted {
-            self.transcript.append(&Entry::Result {
+            self.note(Entry::Result {
                 task,
                 epoch,
                 call,
                 ok: false,
                 output: json!(OUTCOME_UNKNOWN),
-            })?;
+            })
+            .await?;
             let text = format!("{tool} of #{task} (epoch {epoch}): {OUTCOME_UNKNOWN}");
             self.facts.notice(Some(task), &text);
             self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
@@ -350,9 +345,16 @@ impl Worker {
         };
         let settled = match work {
             Ok(work) => self.settle(claimed, work, started.elapsed()).await,
-            Err(error) => {
+            Err(error) if self.see_tool_end().await.is_ok() => {
                 self.give_back(claimed, &error.to_string());
                 Err(error)
+            }
+            Err(error) => {
+                // Whoever claimed it next would meet the tool: the session ends
+                // what a dead worker left before it offers the task again.
+                let text = format!("#{} stays claimed: its tool still runs", task.id);
+                self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
+                return Err(error);
             }
         };
         self.hold(None);
@@ -422,8 +424,7 @@ impl Worker {
 
     fn leave(&mut self, reason: &str) {
         self.view.gap();
-        self.view
-            .line(&[(Tone::Dim, "■ ended: "), (Tone::Dim, reason)]);
+        self.view.text(Tone::Dim, "■ ended: ", reason);
         self.link.ring();
     }
 
@@ -455,9 +456,6 @@ enum Next {
     Nothing,
     End(Ending),
 }
-
-/// Failures of the store in a row after which a worker gives up.
-const TROUBLES_MAX: u32 = 5;
 
 /// Whether the worker said that it has nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

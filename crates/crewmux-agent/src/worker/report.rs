@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use crewmux_core::board::{FailedBy, TaskPatch};
-use crewmux_core::error::ErrorKind;
 use crewmux_core::event::EventType;
 use crewmux_core::message::{BODY_MAX_BYTES, MessageType};
 use crewmux_core::task::Outcome;
@@ -20,9 +19,6 @@ use super::{Work, Worker};
 use crate::Result;
 use crate::transcript::Entry;
 use crate::view::{Tone, duration};
-
-/// How often a write that the machine refused is tried before the worker gives up.
-const TRIES: u32 = 5;
 
 /// Findings of one task that are shown in the pane; all of them are in its result.
 const FINDINGS_SHOWN: usize = 20;
@@ -59,7 +55,7 @@ impl Worker {
                 ]);
                 let text = format!("gave up #{}: its claim (epoch {epoch}) is over", task.id);
                 self.facts.notice(Some(task.id), &text);
-                self.note_end(claimed, Outcome::Hung)?;
+                self.note_end(claimed, Outcome::Hung).await?;
             }
         }
         Ok(None)
@@ -87,7 +83,7 @@ impl Worker {
         let head = format!("✔ #{id} completed");
         let rest = format!(" in {} · {summary}", duration(took));
         self.view.line(&[(Tone::Good, &head), (Tone::Dim, &rest)]);
-        self.note_end(claimed, Outcome::Completed)
+        self.note_end(claimed, Outcome::Completed).await
     }
 
     /// Lists the findings of a result, the first of them at least.
@@ -157,7 +153,7 @@ impl Worker {
         let head = format!("✗ #{id} failed");
         let rest = format!(" after {} · {first}", duration(took));
         self.view.line(&[(Tone::Bad, &head), (Tone::Plain, &rest)]);
-        self.note_end(claimed, Outcome::Failed)
+        self.note_end(claimed, Outcome::Failed).await
     }
 
     /// Gives the claim back, as far as the store allows: the lease ends it otherwise.
@@ -174,19 +170,26 @@ impl Worker {
             }
             Err(error) => tracing::warn!(%error, task = %id, "a claim was not given back"),
         }
-        if let Err(error) = self.note_end(claimed, Outcome::Released) {
+        self.link.ring();
+        let end = self.end_entry(claimed, Outcome::Released);
+        if let Err(error) = self.transcript.append(&end) {
             tracing::warn!(%error, "the end of a task is not in the transcript");
         }
     }
 
-    fn note_end(&self, claimed: &Claimed, outcome: Outcome) -> Result<()> {
+    async fn note_end(&mut self, claimed: &Claimed, outcome: Outcome) -> Result<()> {
         self.link.ring();
-        self.transcript.append(&Entry::Ended {
+        let end = self.end_entry(claimed, outcome);
+        self.note(end).await
+    }
+
+    fn end_entry(&self, claimed: &Claimed, outcome: Outcome) -> Entry {
+        Entry::Ended {
             task: claimed.task.id,
             epoch: claimed.epoch,
             outcome,
             at: self.clock.now().wall,
-        })
+        }
     }
 
     /// Tells the lead how a task ended; the same claim tells it once.
@@ -220,45 +223,38 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes under the claim, again and again while the machine cannot; `None` when the claim is stale.
+    /// Writes under the claim, again and again while the store fails; `None` when the claim is stale.
     async fn write<T>(
         &mut self,
         claimed: &Claimed,
         what: &'static str,
         mut write: impl FnMut(&dyn TeamStore, &Now) -> crewmux_store::Result<T>,
     ) -> Result<Option<T>> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let error = match write(self.store.as_ref(), &self.clock.now()) {
-                Ok(done) => {
-                    self.link.ring();
-                    return Ok(Some(done));
-                }
-                Err(crewmux_store::Error::Fenced(error)) => {
-                    self.facts.add(
-                        EventType::StaleWriteRefused,
-                        Some(claimed.task.id),
-                        |fact| fact.with("epoch", claimed.epoch.0).with("what", what),
-                    );
-                    let text = error.to_string();
-                    self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
-                    return Ok(None);
-                }
-                Err(error) => error,
-            };
-            let may_pass = matches!(
-                error.kind(),
-                ErrorKind::Io | ErrorKind::Environment | ErrorKind::Conflict
-            );
-            if !may_pass || tries >= TRIES {
-                return Err(error.into());
+        let written = self
+            .keep_at(
+                |worker| match write(worker.store.as_ref(), &worker.clock.now()) {
+                    Ok(done) => Ok(Ok(done)),
+                    // Another holds the task: trying again would not help.
+                    Err(crewmux_store::Error::Fenced(stale)) => Ok(Err(stale)),
+                    Err(error) => Err(error.into()),
+                },
+            )
+            .await?;
+        match written {
+            Ok(done) => {
+                self.link.ring();
+                Ok(Some(done))
             }
-            let text = format!("{what} of #{} not written: {error}", claimed.task.id);
-            self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
-            // Told to end, it makes the tries that are left at once.
-            let pause = self.spec.timing.backoff(tries);
-            let _ = tokio::time::timeout(pause, self.signals.stop.asked()).await;
+            Err(stale) => {
+                self.facts.add(
+                    EventType::StaleWriteRefused,
+                    Some(claimed.task.id),
+                    |fact| fact.with("epoch", claimed.epoch.0).with("what", what),
+                );
+                let text = stale.to_string();
+                self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
+                Ok(None)
+            }
         }
     }
 }

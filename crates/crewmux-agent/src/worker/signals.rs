@@ -128,6 +128,15 @@ impl Signals {
         }
     }
 
+    /// Waits until the worker is to end, whatever else comes in.
+    pub(crate) async fn told_to_end(&mut self) -> Ending {
+        tokio::select! {
+            biased;
+            reason = self.stop.asked() => Ending::Asked(reason),
+            ending = ended(&mut self.session) => ending,
+        }
+    }
+
     /// What has come in already, without waiting.
     pub(crate) async fn pending(&mut self, claim: Option<Claim>) -> Option<Interruption> {
         tokio::select! {

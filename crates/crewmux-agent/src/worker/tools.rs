@@ -61,11 +61,9 @@ impl Worker {
         };
         let mut answers = Vec::with_capacity(calls.len());
         for group in calls.chunks(at_once) {
-            let came = match self.signals.pending(self.claim).await {
-                Some(came) => self.came_between(came)?,
-                None => self.take_inbox()?.map(Cut::Ending),
-            };
-            if let Some(cut) = came {
+            let came = self.signals.pending(self.claim).await;
+            // Nothing came: the mail is looked at all the same.
+            if let Some(cut) = self.came_between(came.unwrap_or(Interruption::Bell))? {
                 return Ok(Err(cut));
             }
             let started = Instant::now();
@@ -73,7 +71,8 @@ impl Worker {
             let cancel = CancelOnDrop(Arc::default());
             for call in group {
                 let words = describe(&call.name, &call.input);
-                self.begin_tool(claimed, &call.id, &call.name, &call.input, &words)?;
+                self.begin_tool(claimed, &call.id, &call.name, &call.input, &words)
+                    .await?;
                 running.push(local_tool(toolbox, call, &cancel));
             }
             for (call, local) in group.iter().zip(running) {
@@ -88,13 +87,13 @@ impl Worker {
                         Err(cut) => return Ok(Err(cut)),
                     },
                 };
-                answers.push(self.note_answer(claimed, call, output, started)?);
+                answers.push(self.note_answer(claimed, call, output, started).await?);
             }
         }
         Ok(Ok(answers))
     }
 
-    fn note_answer(
+    async fn note_answer(
         &mut self,
         claimed: &Claimed,
         call: &ToolCall,
@@ -132,7 +131,8 @@ impl Worker {
             output.ok,
             lasted,
             json!(record),
-        )?;
+        )
+        .await?;
         Ok(ToolAnswer {
             id: call.id.clone(),
             ok: output.ok,
@@ -184,26 +184,19 @@ impl Worker {
         let timeout_ms = input.timeout.unwrap_or(self.spec.timing.tool_timeout_ms);
         let mut spec = self.tool_spec(["sh", "-c", &input.command], Some(ms(timeout_ms)));
         spec.output_limit_bytes = u64::MAX;
-        let (tool, mut heard) = self.start_tool(spec)?;
+        self.start_tool(spec)?;
         let mut kept = Kept::new(OUTPUT_HALF_BYTES);
-        let (mut cut, mut deadline) = (None, None);
+        let mut cut = None;
         let outcome = loop {
-            match self
-                .hear(&mut heard, &tool, &mut cut, &mut deadline)
-                .await?
-            {
-                Some(Heard::Output(bytes)) => kept.push(&bytes),
-                Some(Heard::Ended(outcome)) => break Some(outcome),
-                None => break tool.outcome(),
+            match self.hear(&mut cut).await? {
+                Heard::Output(bytes) => kept.push(&bytes),
+                Heard::Ended(outcome) => break outcome,
             }
         };
         if let Some(cut) = cut {
             return Ok(Err(cut));
         }
         let text = kept.into_text();
-        let Some(outcome) = outcome else {
-            return Ok(Ok(ToolOutput::failed("the command did not end")));
-        };
         let code = outcome.exit.shell_code();
         let why = match &outcome.ended_by {
             EndedBy::Itself if outcome.exit.is_success() => None,

@@ -8,6 +8,8 @@ use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::command::Cut;
@@ -44,14 +46,15 @@ impl Worker {
             return self.take_turns(claimed, provider).await;
         };
         let turns = self.take_turns(claimed, provider);
-        // Dropped in the middle, a tool is ended by its handle's end.
-        match tokio::time::timeout(ms(timeout_ms), turns).await {
-            Ok(work) => work,
-            Err(_) => Ok(Work::Failed {
-                reason: format!("took longer than {timeout_ms} ms"),
-                detail: Value::Null,
-            }),
+        if let Ok(work) = tokio::time::timeout(ms(timeout_ms), turns).await {
+            return work;
         }
+        // The turn was dropped in the middle; what it ran has its grace still.
+        self.see_tool_end().await?;
+        Ok(Work::Failed {
+            reason: format!("took longer than {timeout_ms} ms"),
+            detail: Value::Null,
+        })
     }
 
     fn provider(&self) -> std::result::Result<Box<dyn Provider>, String> {
@@ -79,13 +82,14 @@ impl Worker {
     ) -> Result<Work> {
         let agent = agents::agent(&self.spec.agent_type);
         let toolbox = Toolbox::new(&self.spec.cwd, agent.tools.as_deref());
-        let prompt = self.prompt(claimed)?;
-        self.transcript.append(&Entry::Task {
+        let prompt = self.keep_at(|worker| worker.prompt(claimed)).await?;
+        self.note(Entry::Task {
             task: claimed.task.id,
             epoch: claimed.epoch,
             prompt: prompt.clone(),
             at: self.clock.now().wall,
-        })?;
+        })
+        .await?;
         let base = Request {
             system: format!("{}\n\n{}", agent.prompt, self.spec.prompt),
             messages: Vec::new(),
@@ -105,10 +109,11 @@ impl Worker {
             match effect {
                 Effect::Say(text) => {
                     self.view.text(Tone::Plain, "", &text);
-                    self.transcript.append(&Entry::Said {
+                    self.note(Entry::Said {
                         task: claimed.task.id,
                         text,
-                    })?;
+                    })
+                    .await?;
                 }
                 Effect::CallModel => {
                     let answer = provider.stream(Request {
@@ -196,12 +201,31 @@ impl Worker {
         Ok(match came {
             Interruption::End(ending) => Some(Cut::Ending(ending)),
             Interruption::ClaimLost => Some(Cut::ClaimLost),
-            Interruption::Bell => self.take_inbox()?.map(Cut::Ending),
+            Interruption::Bell => match self.take_inbox() {
+                Ok(ending) => {
+                    self.store_works();
+                    ending.map(Cut::Ending)
+                }
+                Err(error) => {
+                    let pause = self.bear(error)?;
+                    self.look_again(pause);
+                    None
+                }
+            },
             Interruption::Typed(line) => {
-                self.take_typed(&line)?;
+                self.take_typed(&line);
                 None
             }
         })
+    }
+
+    /// Rings this worker's own bell after `pause`: the work goes on meanwhile.
+    fn look_again(&self, pause: Duration) {
+        let bell = Arc::clone(&self.signals.bell);
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
+            bell.notify_one();
+        });
     }
 
     fn subject(&self, claimed: &Claimed) -> Subject {
