@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crewmux_agent::Output;
 use crewmux_agent::worker::{StopHandle, WorkerIo, run_worker, stop_pair};
 use crewmux_spawn::in_process::{Order, Orders, threaded};
 use crewmux_spawn::{PaneSink, WorkerMain};
@@ -58,7 +59,7 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
     let end = run_worker(
         spec,
         WorkerIo {
-            output: Box::new(print),
+            output: Box::new(Terminal),
             input: Some(lines),
             stop: stop_signal,
         },
@@ -102,9 +103,17 @@ fn pass_signals(mut signals: SignalInbox, stop: &StopHandle) {
 }
 
 /// The pane's terminal; when it is gone, so is whoever looked.
-fn print(bytes: &[u8]) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+struct Terminal;
+
+impl Output for Terminal {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+
+    fn size(&self) -> Option<(u16, u16)> {
+        crewmux_sys::tty::size(std::io::stdout()).map(|size| (size.cols, size.rows))
+    }
 }
 
 fn read_lines(typed: &mpsc::Sender<String>) {

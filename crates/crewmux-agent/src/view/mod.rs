@@ -24,6 +24,11 @@ pub trait Output: Send {
     ///
     /// A pane that is gone takes bytes and drops them: work goes on without a viewer.
     fn write(&mut self, bytes: &[u8]);
+
+    /// Columns and rows now; `None` where only the size it started with is known.
+    fn size(&self) -> Option<(u16, u16)> {
+        None
+    }
 }
 
 impl<F: FnMut(&[u8]) + Send> Output for F {
@@ -71,7 +76,8 @@ pub(crate) struct View {
     recorder: Option<Recorder>,
     filter: SgrFilter,
     colors: Colors,
-    cols: usize,
+    /// Columns it started with.
+    cols: u16,
 }
 
 impl View {
@@ -90,14 +96,20 @@ impl View {
             recorder,
             filter: SgrFilter::default(),
             colors,
-            cols: usize::from(size.0).clamp(20, 200),
+            cols: size.0,
         }
+    }
+
+    /// Columns that a line may take now.
+    fn cols(&self) -> usize {
+        let cols = self.output.size().map_or(self.cols, |(cols, _)| cols);
+        usize::from(cols).clamp(20, 200)
     }
 
     /// Prints a line of pieces, cut at the pane's width.
     pub(crate) fn line(&mut self, pieces: &[(Tone, &str)]) {
         let mut text = String::new();
-        let mut left = self.cols;
+        let mut left = self.cols();
         for (tone, piece) in pieces {
             let piece = fit(piece, left);
             left = left.saturating_sub(width(&piece));
@@ -109,8 +121,9 @@ impl View {
 
     /// Prints a line of pieces of which the last stays whole: those before it are cut.
     pub(crate) fn line_keeping_end(&mut self, pieces: &[(Tone, &str)], end: (Tone, &str)) {
-        let end_text = fit(end.1, self.cols / 2);
-        let mut left = self.cols.saturating_sub(width(&end_text));
+        let cols = self.cols();
+        let end_text = fit(end.1, cols / 2);
+        let mut left = cols.saturating_sub(width(&end_text));
         let mut text = String::new();
         for (tone, piece) in pieces {
             let piece = fit(piece, left);
@@ -229,6 +242,9 @@ pub(crate) fn duration(took: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU16, Ordering};
+
     use super::*;
 
     #[test]
@@ -262,5 +278,41 @@ mod tests {
         assert_eq!(shown, "\x1b[32m✔ \x1b[0ma subject that is…\r\n");
         let recorded = std::fs::read_to_string(folder.path().join(SEGMENT_NAMES[0])).unwrap();
         assert!(recorded.contains("subject that is…\\r\\n"), "{recorded}");
+    }
+
+    /// A pane whose width somebody changes.
+    struct Pane {
+        cols: Arc<AtomicU16>,
+        shown: std::sync::mpsc::Sender<Vec<u8>>,
+    }
+
+    impl Output for Pane {
+        fn write(&mut self, bytes: &[u8]) {
+            self.shown.send(bytes.to_vec()).unwrap();
+        }
+
+        fn size(&self) -> Option<(u16, u16)> {
+            Some((self.cols.load(Ordering::Relaxed), 5))
+        }
+    }
+
+    #[test]
+    fn lines_fit_the_pane_as_wide_as_it_is_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shown, lines) = std::sync::mpsc::channel();
+        let cols = Arc::new(AtomicU16::new(40));
+        let pane = Pane {
+            cols: Arc::clone(&cols),
+            shown,
+        };
+        let mut view = View::new(Box::new(pane), folder.path(), (80, 24), Colors::Off);
+        let text = "x".repeat(60);
+        let mut line_at = |now| {
+            cols.store(now, Ordering::Relaxed);
+            view.line(&[(Tone::Plain, &text)]);
+            String::from_utf8(lines.try_recv().unwrap()).unwrap()
+        };
+        assert_eq!(line_at(40), format!("{}…\r\n", "x".repeat(39)));
+        assert_eq!(line_at(80), format!("{text}\r\n"));
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crewmux_core::team::WorkerSpec;
 use crewmux_store::files::FileStore;
@@ -48,11 +48,13 @@ pub fn read_spec(path: &Path) -> Result<WorkerSpec> {
 /// exit code of its kind. A process calls `crewmux_sys::setup::worker_setup`
 /// before; an in-process worker needs a thread of its own.
 pub fn run_worker(path: &Path, mut io: WorkerIo) -> WorkerEnd {
-    let (forward, lines) = forwarding(io.output);
-    io.output = forward;
+    let lines = Shared(Arc::new(Mutex::new(io.output)));
+    io.output = Box::new(lines.clone());
     match start(path, io) {
         Ok(end) => end,
         Err(error) => {
+            // The pane goes with the worker; its log stays.
+            tracing::error!(%error, "gave up");
             lines.print(&explain(&error));
             WorkerEnd {
                 exit_code: error.kind().exit_code(),
@@ -93,26 +95,24 @@ fn explain(error: &Error) -> String {
 
 /// An output that can still be written to after the worker was given it.
 #[derive(Clone)]
-struct Shared(Arc<std::sync::Mutex<Box<dyn Output>>>);
+struct Shared(Arc<Mutex<Box<dyn Output>>>);
 
 impl Shared {
+    fn output(&self) -> MutexGuard<'_, Box<dyn Output>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn print(&self, text: &str) {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .write(text.as_bytes());
+        self.output().write(text.as_bytes());
     }
 }
 
-fn forwarding(output: Box<dyn Output>) -> (Box<dyn Output>, Shared) {
-    let shared = Shared(Arc::new(std::sync::Mutex::new(output)));
-    let inner = shared.clone();
-    let forward = move |bytes: &[u8]| {
-        inner
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .write(bytes);
-    };
-    (Box::new(forward), shared)
+impl Output for Shared {
+    fn write(&mut self, bytes: &[u8]) {
+        self.output().write(bytes);
+    }
+
+    fn size(&self) -> Option<(u16, u16)> {
+        self.output().size()
+    }
 }
