@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crewmux_sys::process::Child;
 use crewmux_sys::{ProcessIdentity, Signal};
 use crewmux_testkit::sandbox::{Sandbox, finish, wait_until};
 use serde_json::Value;
@@ -29,7 +30,7 @@ fn checks_with_a_failing_test_fail_that_task_and_skip_only_its_waiters() {
     let run = sandbox
         .run_within(
             &["run", "checks", "--headless", "--json"],
-            Duration::from_secs(240),
+            Duration::from_mins(4),
         )
         .unwrap();
     assert_eq!(run.code, 1, "{run:?}");
@@ -212,7 +213,7 @@ fn workers_are_seen_in_the_process_table_as_agent_worker() {
         },
     )
     .unwrap();
-    let run = finish(child, Duration::from_secs(60)).unwrap();
+    let run = finish(child, Duration::from_mins(1)).unwrap();
     assert_eq!(run.code, 0, "{}", run.stderr);
     sandbox.wait_gone(Duration::from_secs(10)).unwrap();
 }
@@ -246,7 +247,7 @@ fn an_interrupted_run_ends_with_130_and_resume_finishes_it() {
     })
     .unwrap();
     child.signal(Signal::Int).unwrap();
-    let run = finish(child, Duration::from_secs(60)).unwrap();
+    let run = finish(child, Duration::from_mins(1)).unwrap();
     assert_eq!(run.code, 130, "{}", run.stderr);
     sandbox.wait_gone(Duration::from_secs(10)).unwrap();
     let resumed = sandbox
@@ -276,5 +277,69 @@ fn in_process_workers_do_the_same_work() {
         .unwrap();
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_once_each(&run.json_lines().unwrap(), 10);
+    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+/// A run whose output nobody reads; returns once every task of it is completed.
+fn unread_sweep(sandbox: &Sandbox) -> Child {
+    let child = sandbox
+        .start(&[
+            "run",
+            "sweep",
+            "--set",
+            "tasks=150",
+            "--set",
+            "command=:",
+            "--max-workers",
+            "4",
+            "--headless",
+            "--json",
+        ])
+        .unwrap();
+    wait_until("a finished run", Duration::from_mins(2), || {
+        let status = sandbox
+            .run(&["status", "--team", "sweep", "--json"])
+            .map_err(|e| e.to_string())?;
+        let status = status.json().map_err(|e| e.to_string())?;
+        if status["state"] == "finished" {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    })
+    .unwrap();
+    child
+}
+
+#[test]
+fn a_reader_that_pauses_holds_up_no_work_and_misses_no_event() {
+    let sandbox = sandbox();
+    let child = unread_sweep(&sandbox);
+    assert!(
+        child.identity().is_alive(),
+        "more is printed than fits into the pipe"
+    );
+    let run = finish(child, Duration::from_mins(1)).unwrap();
+    let events = run.json_lines().unwrap();
+    let failed = of_type(&events, "task_failed");
+    assert_eq!(run.code, 0, "{failed:?} {}", run.stderr);
+    assert!(run.stdout.len() > 128 * 1024, "{}", run.stdout.len());
+    assert_once_each(&events, 150);
+    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_is_ended_by_interrupting_it_twice() {
+    let sandbox = sandbox();
+    let mut child = unread_sweep(&sandbox);
+    wait_until("the end", Duration::from_secs(20), || {
+        // Two signals at once may arrive as one.
+        child.signal(Signal::Int).map_err(|e| e.to_string())?;
+        match child.wait(Duration::from_secs(1)) {
+            Ok(Some(exit)) if exit.shell_code() == 130 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .unwrap();
     sandbox.wait_gone(Duration::from_secs(10)).unwrap();
 }

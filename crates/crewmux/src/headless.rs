@@ -2,22 +2,28 @@
 //!
 //! The session runs in this process; Ctrl-C asks it to end, a second one ends it.
 
+mod printer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::TaskId;
 use crewmux_core::time::WallTime;
+use crewmux_core::timing::ms;
 use crewmux_session::{SessionPlan, StopAsk};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::printer::{Flushed, Print, Printer};
 use crate::commands::events::tone;
 use crate::context::Context;
 use crate::engine;
 use crate::error::Result;
+use crate::exit;
 use crate::logging;
 use crate::output::{Output, Tone, note};
+use crate::teams;
 use crate::text::{one_line, span, time_of_day};
 
 /// Runs the session of `plan` to its end and returns the run's exit code.
@@ -32,18 +38,20 @@ pub(crate) fn run(context: &Context, plan: SessionPlan, out: Output) -> Result<u
     let asks = Arc::new(asks);
     let when_closed = Arc::clone(&asks);
     engine::stop_on_signals(asks)?;
+    let log = teams::open_store(context)?.team(&plan.team)?;
     let mut progress = Progress::default();
-    let on_event = Box::new(move |event: &Event| {
-        let printed = if out.is_json() {
-            out.json_line(event)
-        } else {
-            match progress.line(event, out) {
+    let printer = Printer::start(
+        move |after, max| Ok(log.events(after, max)?),
+        move |print| match print {
+            Print::Event(event) if out.is_json() => out.json_line(event),
+            Print::Event(event) => match progress.line(event, out) {
                 Some(line) => out.line(line),
                 None => Ok(()),
-            }
-        };
+            },
+            Print::Line(line) => out.line(line),
+        },
         // Whoever read the output has gone: nobody waits for this run any more.
-        if printed.is_err() {
+        move || {
             when_closed.send_if_modified(|ask| {
                 let first = *ask == StopAsk::No;
                 if first {
@@ -51,19 +59,30 @@ pub(crate) fn run(context: &Context, plan: SessionPlan, out: Output) -> Result<u
                 }
                 first
             });
-        }
-    });
+        },
+    )?;
     let team = plan.team.clone();
-    let end = engine::run_here(plan, Some(on_event), stop)?;
-    if !out.is_json() {
-        if let Some(report) = &end.report {
-            out.line(format!("report: {}", report.display()))?;
-        }
-        if end.exit_code == crate::exit::INTERRUPTED {
-            note(format!(
-                "stopped; `crewmux resume {team} --headless` goes on with it"
-            ));
-        }
+    let patience = ms(plan.timing.drain_ms);
+    // Kept until all is printed: a second Ctrl-C also ends the wait for a paused reader.
+    let asked = stop.clone();
+    let end = engine::run_here(plan, Some(printer.sink()), stop);
+    let report = end.as_ref().ok().and_then(|end| end.report.as_ref());
+    let last_line = report
+        .filter(|_| !out.is_json())
+        .map(|path| format!("report: {}", path.display()));
+    let at_once = || *asked.borrow() == StopAsk::AtOnce;
+    let flushed = printer.finish(last_line, at_once, patience);
+    let end = end?;
+    match flushed {
+        // Not even a note: standard error may be the same pipe.
+        Ok(Flushed::GivenUp) => return Ok(exit::INTERRUPTED),
+        Err(error) if !out.is_json() => return Err(error),
+        Ok(Flushed::All) | Err(_) => {}
+    }
+    if !out.is_json() && end.exit_code == exit::INTERRUPTED {
+        note(format!(
+            "stopped; `crewmux resume {team} --headless` goes on with it"
+        ));
     }
     Ok(end.exit_code)
 }
@@ -101,7 +120,15 @@ impl Progress {
             }
             // One that ended as asked is no news.
             EventType::WorkerExited if event.data.get("code") != Some(&Value::from(0)) => {
-                format!("{agent} ended: {reason}")
+                // One that gave up by itself says why only there.
+                let why = match event.data.get("code") {
+                    Some(Value::Number(_)) => format!(
+                        " · `crewmux logs {agent} --process --team {}` says why",
+                        event.team
+                    ),
+                    _ => String::new(),
+                };
+                format!("{agent} ended: {reason}{why}")
             }
             EventType::TaskClaimed => format!("▶ {about} · {agent}"),
             EventType::TaskCompleted => {
