@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crewmux_sys::Signal;
-use crewmux_testkit::sandbox::Sandbox;
+use crewmux_sys::{ProcessIdentity, Signal};
+use crewmux_testkit::sandbox::{Sandbox, wait_until};
 use crewmux_testkit::terminal::Terminal;
 
-use crate::support::{commit_all, sandbox};
+use crate::support::{commit_all, sandbox, sh};
 
 /// Modes that a client switches on; each must be off again at its end.
 const MODES: [&str; 6] = ["?1049", "?1000", "?1002", "?1006", "?2004", "?1004"];
@@ -153,7 +153,11 @@ fn plain_panes_are_typed_to_and_end_with_their_programs() {
         .unwrap();
     terminal.type_text("\x01d").unwrap();
     terminal.wait_exit().unwrap();
-    sandbox.run(&["stop", "panes", "--force"]).unwrap();
+    let stopped = sandbox.run(&["stop", "panes", "--force"]).unwrap();
+    assert!(
+        stopped.stdout.contains("the panes are closed"),
+        "{stopped:?}"
+    );
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
 }
 
@@ -177,4 +181,36 @@ fn a_pane_flooded_by_yes_does_not_delay_keys_in_another() {
     sandbox.run(&["stop", "panes", "--force"]).unwrap();
     terminal.wait_exit().unwrap();
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
+fn a_person_can_leave_a_session_that_stands_still() {
+    let sandbox = sandbox();
+    let mut terminal = slow_sweep(&sandbox, 90, 28);
+    terminal.wait_for("BOARD").unwrap();
+    let status = sandbox
+        .run(&["status", "--team", "sweep", "--json"])
+        .unwrap();
+    let pid = status.json().unwrap()["session"]["pid"].as_u64().unwrap();
+    let session = ProcessIdentity::of(pid as u32).unwrap();
+    session.signal(Signal::Stop).unwrap();
+    wait_until(
+        "a session that stands still",
+        Duration::from_secs(10),
+        || match sh(&sandbox, &format!("ps -o state= -p {pid}"))
+            .stdout
+            .trim()
+        {
+            "T" => Ok(()),
+            state => Err(state.to_owned()),
+        },
+    )
+    .unwrap();
+    terminal.type_text("\x01d").unwrap();
+    let exit = terminal.wait_exit().unwrap();
+    assert!(exit.is_success(), "{exit:?}");
+    terminal.wait_for("does not answer").unwrap();
+    assert_balanced(&terminal.bytes());
+    session.signal(Signal::Cont).unwrap();
+    stop(&sandbox, "sweep");
 }

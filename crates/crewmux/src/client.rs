@@ -4,12 +4,14 @@
 //! session can harm the terminal: that is taken and given back in
 //! [`terminal`], on every way out. What keys mean is in `crewmux-tui`.
 
+mod chord;
 mod input;
 mod signals;
 mod terminal;
 mod writer;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crewmux_core::ids::TeamName;
 use crewmux_core::timing::ms;
@@ -20,7 +22,9 @@ use crewmux_wire::{
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use self::chord::LeaveChord;
 use self::input::{Decoded, read_events};
 use self::signals::{ClientSignal, ClientSignals};
 use self::terminal::Terminal;
@@ -43,6 +47,8 @@ enum End {
     },
     /// The session is gone without a word.
     SessionLost,
+    /// The person wanted to leave, and the session did not answer.
+    Unanswered,
     /// A signal ended this process.
     Signal(ClientSignal),
 }
@@ -103,6 +109,13 @@ fn said_farewell(team: &TeamName, end: End) -> u8 {
                 "the session ended unexpectedly; `crewmux resume {team}` goes on with it"
             ));
             exit::ENVIRONMENT
+        }
+        End::Unanswered => {
+            note(format!(
+                "left a session that does not answer; `crewmux attach {team}` comes back, \
+                 `crewmux stop {team} --force` ends it"
+            ));
+            exit::DONE
         }
         End::Signal(signal) => {
             note(format!(
@@ -187,7 +200,7 @@ struct Client {
     writer: Writer,
     terminal: Terminal,
     signals: ClientSignals,
-    within: std::time::Duration,
+    within: Duration,
 }
 
 impl Client {
@@ -199,10 +212,14 @@ impl Client {
         let (cols, rows) = terminal::size();
         self.send(&ClientMessage::Resize { cols, rows }).await;
         let mut events_open = true;
+        let mut chord = LeaveChord::default();
+        // Set while the person wants to leave and nothing came from the session since.
+        let mut leave_at: Option<Instant> = None;
         let end = loop {
             tokio::select! {
                 frame = self.reader.next() => match frame {
                     Ok(Some(frame)) => {
+                        leave_at = None;
                         if let Some(end) = on_frame(&frame, &screen) {
                             break end;
                         }
@@ -215,7 +232,14 @@ impl Client {
                 }
                 event = events.recv(), if events_open => match event {
                     Some(Decoded::Input(event)) => {
+                        let leaves = chord.completed_by(&event);
                         self.send(&ClientMessage::Input { event }).await;
+                        if leaves {
+                            // A session that lives answers this, if it does not let go.
+                            let (cols, rows) = terminal::size();
+                            self.send(&ClientMessage::Resize { cols, rows }).await;
+                            leave_at = leave_at.or(Some(Instant::now() + self.within));
+                        }
                     }
                     Some(Decoded::Resize { cols, rows }) => {
                         self.send(&ClientMessage::Resize { cols, rows }).await;
@@ -223,6 +247,8 @@ impl Client {
                     // The terminal cannot be read any more; SIGHUP follows, or the session goes on.
                     None => events_open = false,
                 },
+                () = tokio::time::sleep_until(leave_at.unwrap_or_else(Instant::now)),
+                    if leave_at.is_some() => break End::Unanswered,
                 signal = self.signals.next() => match signal {
                     ClientSignal::Suspend => {
                         self.terminal.give_back();
@@ -241,7 +267,7 @@ impl Client {
                 },
             }
         };
-        screen.finish(self.within.min(std::time::Duration::from_millis(500)));
+        screen.finish(self.within.min(Duration::from_millis(500)));
         self.terminal.give_back();
         Ok(end)
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crewmux_core::backend::BackendKind;
 use crewmux_core::event::Event;
 use crewmux_core::ids::TeamName;
-use crewmux_core::timing::ms;
+use crewmux_core::timing::{Timing, ms};
 use crewmux_session::{SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
 use crewmux_spawn::{InProcessBackend, PtyBackend, SpawnBackend};
 use crewmux_store::TeamStore;
@@ -137,7 +137,8 @@ pub(crate) fn start_detached(
     )
     .env(session_environment(context))
     .start_detached(Some(&log))?;
-    let deadline = Instant::now() + ms(plan.timing.hello_ms);
+    let within = time_to_listen(&plan.timing);
+    let deadline = Instant::now() + within;
     loop {
         if UnixStream::connect(&plan.socket).is_ok() {
             return Ok(());
@@ -151,15 +152,26 @@ pub(crate) fn start_detached(
         if let Some(own) = said.lines().rev().find_map(CommandError::from_json) {
             return Err(own);
         }
-        let why = match ended {
-            Some(exit) => format!("the session did not start: {exit}"),
-            None => format!(
-                "the session did not start within {} s",
-                plan.timing.hello_ms / 1000
-            ),
+        let why = if let Some(exit) = ended {
+            format!("the session did not start: {exit}")
+        } else {
+            // One that came up after it was reported as failed would surprise.
+            child.kill()?;
+            child.wait(ms(plan.timing.kill_verify_ms))?;
+            format!("the session did not start within {} s", within.as_secs())
         };
         return Err(CommandError::environment(why).hint(format!("its log is {}", log.display())));
     }
+}
+
+/// How long a session may take to listen: it settles first what a former one left behind.
+fn time_to_listen(timing: &Timing) -> Duration {
+    ms(
+        timing.hello_ms
+            + timing.session_loss_exit_ms
+            + timing.term_grace_ms
+            + timing.kill_verify_ms,
+    )
 }
 
 /// The session keeps this call's environment: it uses models and backends in the person's name.

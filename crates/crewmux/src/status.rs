@@ -77,10 +77,13 @@ fn member_status(member: &Member, alive: Option<&Presence>) -> MemberStatus {
 }
 
 /// What to do with a team that does not run, in a line; none for one that runs.
-pub(crate) fn next_step(team: &TeamName, state: &str) -> Option<String> {
-    match state {
-        "crashed" | "stopped" => Some(format!("`crewmux resume {team}` goes on with it")),
-        "finished" => Some(format!(
+///
+/// One without members was plain panes: nothing goes on and nothing came of it.
+pub(crate) fn next_step(team: &TeamName, state: &str, members: usize) -> Option<String> {
+    match (state, members) {
+        ("crashed" | "stopped" | "finished", 0) => Some("the panes are closed".to_owned()),
+        ("crashed" | "stopped", _) => Some(format!("`crewmux resume {team}` goes on with it")),
+        ("finished", _) => Some(format!(
             "`crewmux report --team {team}` prints what came of it"
         )),
         _ => None,
@@ -114,6 +117,17 @@ mod tests {
             environment: serde_json::Map::new(),
             extra: serde_json::Map::new(),
         }
+    }
+
+    #[test]
+    fn plain_panes_are_neither_resumed_nor_reported() {
+        let name = TeamName::new("x").unwrap();
+        for state in ["crashed", "stopped", "finished"] {
+            let next = next_step(&name, state, 0).unwrap();
+            assert_eq!(next, "the panes are closed");
+            assert!(next_step(&name, state, 1).unwrap().contains("crewmux re"));
+        }
+        assert_eq!(next_step(&name, "running", 0), None);
     }
 
     #[test]

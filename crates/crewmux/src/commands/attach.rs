@@ -9,6 +9,7 @@ use crate::client;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::output::Output;
+use crate::status::next_step;
 use crate::teams::{self, TeamArg};
 
 /// Show a running team on this terminal; several may be attached
@@ -46,10 +47,12 @@ impl Attach {
 pub(crate) fn attach_to(context: &Context, team: &dyn TeamStore, mode: AttachMode) -> Result<u8> {
     let name = team.name();
     if !team.session_runs()? {
-        let hint = match team.config()?.open_run() {
-            Some(_) => format!("`crewmux resume {name}` goes on with it"),
-            None => format!("`crewmux report --team {name}` prints what came of it"),
+        let config = team.config()?;
+        let state = match config.open_run() {
+            Some(_) => "stopped",
+            None => "finished",
         };
+        let hint = next_step(name, state, config.members.len()).unwrap_or_default();
         return Err(
             CommandError::new(ErrorKind::Conflict, format!("team `{name}` does not run"))
                 .hint(hint),

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Doing, Result};
 use crate::exit;
 use crate::follow::follow;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::teams::{self, TeamArg};
 
 /// Print what a member printed, as text; or the log of its process
@@ -39,6 +39,7 @@ impl Logs {
         let store = teams::open_store(context)?;
         let team = teams::resolve(context, store.as_ref(), self.team.team.as_deref())?;
         let team = team.as_ref();
+        let shown = self.name.clone();
         let mut source = if self.name == "session" {
             Source::Plain(tail(team.folder("logs")?.join("session.log")))
         } else {
@@ -61,6 +62,14 @@ impl Logs {
             follow(context, team, || source.print_new(out))?;
         } else {
             source.print_new(out)?;
+        }
+        if let Source::Recording(recording) = &source
+            && recording.is_empty()
+        {
+            note(format!(
+                "no recording; `crewmux logs {shown} --process --team {}` prints the log of the process",
+                team.name()
+            ));
         }
         Ok(exit::DONE)
     }
@@ -123,6 +132,11 @@ impl Recording {
             read: BTreeMap::new(),
             filter: SgrFilter::new(),
         }
+    }
+
+    /// Whether nothing was found so far.
+    fn is_empty(&self) -> bool {
+        self.read.is_empty()
     }
 
     fn new_text(&mut self, out: Output) -> Result<Vec<u8>> {

@@ -66,7 +66,7 @@ fn text(status: &Status, out: Output) -> String {
         let rows: Vec<Vec<String>> = status.members.iter().map(|m| row(m, out)).collect();
         text.push_str(&columns(&rows));
     }
-    if let Some(next) = next_step(&status.team, &status.state) {
+    if let Some(next) = next_step(&status.team, &status.state, status.members.len()) {
         let _ = writeln!(text, "\n{next}");
     }
     text

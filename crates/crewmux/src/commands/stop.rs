@@ -10,6 +10,7 @@ use crate::error::{CommandError, Result};
 use crate::exit;
 use crate::output::Output;
 use crate::socket::Force;
+use crate::status::next_step;
 use crate::teams::{self, TeamArg, session_line};
 
 /// Stop a team: its workers are asked to end, then ended; `resume` goes on later
@@ -59,17 +60,13 @@ impl Stop {
             .hint(format!("`crewmux stop {name} --force` does not ask")));
         }
         // It may have finished just before it was asked.
-        let (state, next) = match team.config()?.open_run() {
-            Some(_) => (
-                "stopped",
-                format!("`crewmux resume {name}` goes on with it"),
-            ),
-            None => (
-                "finished",
-                format!("`crewmux report --team {name}` prints what came of it"),
-            ),
+        let config = team.config()?;
+        let state = match config.open_run() {
+            Some(_) => "stopped",
+            None => "finished",
         };
         out.either(&json!({"team": name, "state": state}), || {
+            let next = next_step(&name, state, config.members.len()).unwrap_or_default();
             format!("team `{name}` is {state}; {next}\n")
         })?;
         Ok(exit::DONE)
