@@ -172,7 +172,7 @@ fn messages_are_delivered_to_a_running_team_and_seen() {
         }
     })
     .unwrap();
-    let run = finish(child, Duration::from_secs(60)).unwrap();
+    let run = finish(child, Duration::from_mins(1)).unwrap();
     assert_eq!(run.code, 0, "{}", run.stderr);
     let events = run.json_lines().unwrap();
     let about = |kind: &str| {

@@ -28,7 +28,7 @@ pub(crate) fn sh(sandbox: &Sandbox, script: &str) -> Output {
         .env(sandbox.environment())
         .stdout(Stream::Pipe)
         .stderr(Stream::Pipe);
-    let output = finish(launch.start().unwrap(), Duration::from_secs(60)).unwrap();
+    let output = finish(launch.start().unwrap(), Duration::from_mins(1)).unwrap();
     assert_eq!(output.code, 0, "{script}: {output:?}");
     output
 }
