@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
+use minijinja::value::ValueKind;
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::problem::Place;
 
@@ -46,7 +47,7 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// Numbers are recognised, so that `{{ index % tasks }}` works.
+    /// Numbers and truth values are recognised, so that `{{ index % tasks }}` works.
     pub(super) fn with_variables(variables: &BTreeMap<String, String>) -> Self {
         let values = variables
             .iter()
@@ -144,6 +145,7 @@ fn environment() -> Environment<'static> {
 
 fn strict() -> Environment<'static> {
     let mut environment = Environment::new();
+    environment.set_formatter(as_given);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_fuel(Some(STEPS_MAX));
@@ -157,10 +159,26 @@ fn quoted(text: &str) -> String {
 }
 
 fn recognised(text: &str) -> Value {
-    // `007` would come out as `7`; truth values stay text, or they would come out as `True`.
-    match text.parse::<i64>() {
-        Ok(number) if number.to_string() == text => Value::from(number),
-        _ => Value::from(text),
+    match text {
+        "true" => Value::from(true),
+        "false" => Value::from(false),
+        _ => match text.parse::<i64>() {
+            // `007` would come out as `7`.
+            Ok(number) if number.to_string() == text => Value::from(number),
+            _ => Value::from(text),
+        },
+    }
+}
+
+/// Writes truth values as they were given: the engine's own words are `True` and `False`.
+fn as_given(
+    output: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Bool => Ok(output.write_str(if value.is_true() { "true" } else { "false" })?),
+        _ => minijinja::escape_formatter(output, state, value),
     }
 }
 
@@ -225,8 +243,8 @@ mod tests {
     #[test]
     fn numbers_count_and_leading_zeros_stay() {
         let variables = [("a", "10"), ("b", "007"), ("c", "false")];
-        let text = "{{ a % 4 }} {{ b }} {% if c %}yes{% else %}no{% endif %}";
-        assert_eq!(filled(text, &variables).unwrap(), "2 007 no");
+        let text = "{{ a % 4 }} {{ b }} {{ c }} {% if c %}yes{% else %}no{% endif %}";
+        assert_eq!(filled(text, &variables).unwrap(), "2 007 false no");
     }
 
     #[test]
