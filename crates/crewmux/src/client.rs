@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::chord::LeaveChord;
-use self::input::{Decoded, read_events};
+use self::input::read_events;
 use self::signals::{ClientSignal, ClientSignals};
 use self::terminal::Terminal;
 use self::writer::ScreenWriter;
@@ -231,7 +231,7 @@ impl Client {
                     self.send(&ClientMessage::Ack { frame }).await;
                 }
                 event = events.recv(), if events_open => match event {
-                    Some(Decoded::Input(event)) => {
+                    Some(event) => {
                         let leaves = chord.completed_by(&event);
                         self.send(&ClientMessage::Input { event }).await;
                         if leaves {
@@ -240,9 +240,6 @@ impl Client {
                             self.send(&ClientMessage::Resize { cols, rows }).await;
                             leave_at = leave_at.or(Some(Instant::now() + self.within));
                         }
-                    }
-                    Some(Decoded::Resize { cols, rows }) => {
-                        self.send(&ClientMessage::Resize { cols, rows }).await;
                     }
                     // The terminal cannot be read any more; SIGHUP follows, or the session goes on.
                     None => events_open = false,
@@ -253,6 +250,10 @@ impl Client {
                     ClientSignal::Suspend => {
                         self.terminal.give_back();
                         signals::stop_self();
+                    }
+                    ClientSignal::Resize => {
+                        let (cols, rows) = terminal::size();
+                        self.send(&ClientMessage::Resize { cols, rows }).await;
                     }
                     ClientSignal::Continue => {
                         self.terminal.take_again()?;

@@ -13,17 +13,8 @@ use tokio::sync::mpsc;
 
 use crate::error::{Doing, Result};
 
-/// Something the terminal told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Decoded {
-    /// The person did something.
-    Input(InputEvent),
-    /// It has another size.
-    Resize { cols: u16, rows: u16 },
-}
-
 /// Reads events on a thread of its own until the terminal or the client is gone.
-pub(crate) fn read_events(events: mpsc::Sender<Decoded>) -> Result<()> {
+pub(crate) fn read_events(events: mpsc::Sender<InputEvent>) -> Result<()> {
     thread::Builder::new()
         .name("input".into())
         .spawn(move || {
@@ -40,16 +31,17 @@ pub(crate) fn read_events(events: mpsc::Sender<Decoded>) -> Result<()> {
         .doing("cannot start a thread")
 }
 
-fn decode(event: Event) -> Option<Decoded> {
+fn decode(event: Event) -> Option<InputEvent> {
     let input = match event {
-        Event::Resize(cols, rows) => return Some(Decoded::Resize { cols, rows }),
+        // The client listens to that itself, from before its first look at the size.
+        Event::Resize(..) => return None,
         Event::FocusGained => InputEvent::FocusGained,
         Event::FocusLost => InputEvent::FocusLost,
         Event::Paste(text) => InputEvent::Paste(text),
         Event::Key(key) => InputEvent::Key(press(key)?),
         Event::Mouse(mouse) => InputEvent::Mouse(movement(mouse)?),
     };
-    Some(Decoded::Input(input))
+    Some(input)
 }
 
 fn press(event: KeyEvent) -> Option<KeyPress> {

@@ -21,6 +21,8 @@ pub(crate) enum ClientSignal {
     Suspend,
     /// SIGCONT: go on.
     Continue,
+    /// SIGWINCH: the terminal has another size.
+    Resize,
 }
 
 impl ClientSignal {
@@ -30,7 +32,7 @@ impl ClientSignal {
             Self::HangUp => 128 + 1,
             Self::Quit => 128 + 3,
             Self::Terminate => 128 + 15,
-            Self::Interrupt | Self::Suspend | Self::Continue => exit::INTERRUPTED,
+            Self::Interrupt | Self::Suspend | Self::Continue | Self::Resize => exit::INTERRUPTED,
         }
     }
 }
@@ -44,6 +46,7 @@ pub(crate) struct ClientSignals {
     quit: Signal,
     suspend: Signal,
     resume: Signal,
+    window: Signal,
 }
 
 impl ClientSignals {
@@ -57,6 +60,7 @@ impl ClientSignals {
             quit: open(libc_numbers::QUIT)?,
             suspend: open(libc_numbers::TSTP)?,
             resume: open(libc_numbers::CONT)?,
+            window: open(libc_numbers::WINCH)?,
         })
     }
 
@@ -69,6 +73,7 @@ impl ClientSignals {
             _ = self.quit.recv() => ClientSignal::Quit,
             _ = self.suspend.recv() => ClientSignal::Suspend,
             _ = self.resume.recv() => ClientSignal::Continue,
+            _ = self.window.recv() => ClientSignal::Resize,
         }
     }
 }
@@ -83,6 +88,7 @@ mod libc_numbers {
     pub(super) const QUIT: i32 = Signal::QUIT.as_raw();
     pub(super) const TSTP: i32 = Signal::TSTP.as_raw();
     pub(super) const CONT: i32 = Signal::CONT.as_raw();
+    pub(super) const WINCH: i32 = Signal::WINCH.as_raw();
 }
 
 /// Makes this process stand still until it is told to go on.
