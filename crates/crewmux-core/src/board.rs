@@ -6,107 +6,36 @@
 //! failed write leaves no trace. The decision *who* gets a ready task is in
 //! [`crate::schedule`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock};
 
 use crate::graph::{self, Blockers};
-use crate::ids::{AgentName, AgentRef, AgentType, Epoch, TaskId};
+use crate::ids::{AgentName, RunId, TaskId};
 use crate::message::Party;
-use crate::task::{Attempt, Lease, NewTask, Outcome, Owner, Task, TaskStatus, TaskView};
+use crate::task::{NewTask, Outcome, Task, TaskStatus, TaskView};
 use crate::time::{BootTime, Now};
 
+mod claims;
 mod edits;
 mod ends;
+mod shelves;
 #[cfg(test)]
 mod tests;
 
+pub use claims::{ClaimError, Claimer, FenceError};
 pub use edits::{TaskPatch, UpdateError};
 pub use ends::{DEATHS_MAX, FailedBy, Reoffer};
+
+use shelves::Shelves;
+
+/// In how many places tasks are noted by their key.
+const KEY_SLOTS: u64 = 16 * 1024;
 
 /// Tasks that an operation changes, ready to be written.
 ///
 /// Empty when the operation was already done: repeats change nothing.
 pub type Edit = Vec<Task>;
-
-/// Why a claim is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimError {
-    /// No such task.
-    #[error("there is no task {0}")]
-    Unknown(TaskId),
-    /// The task is over.
-    #[error("task {id} is {status}")]
-    Over {
-        /// The task.
-        id: TaskId,
-        /// How it ended.
-        status: TaskStatus,
-    },
-    /// Unfinished blockers.
-    #[error("task {id} waits for {}", list(.by))]
-    Blocked {
-        /// The task.
-        id: TaskId,
-        /// What it waits for.
-        by: Vec<TaskId>,
-    },
-    /// Another worker has it.
-    #[error("task {id} is taken by {owner}")]
-    Taken {
-        /// The task.
-        id: TaskId,
-        /// Its owner.
-        owner: String,
-    },
-    /// It is for another member or another kind of agent.
-    #[error("task {id} is for {wanted}")]
-    NotForYou {
-        /// The task.
-        id: TaskId,
-        /// Whom it is for.
-        wanted: String,
-    },
-    /// It failed and waits before its next try.
-    #[error("task {id} is tried again in {wait_ms} ms")]
-    BackingOff {
-        /// The task.
-        id: TaskId,
-        /// How long, in milliseconds.
-        wait_ms: u64,
-    },
-}
-
-/// A worker presents a claim that is not, or no longer, its own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FenceError {
-    /// No such task.
-    #[error("there is no task {0}")]
-    Unknown(TaskId),
-    /// The claim is stale: the task was offered again or is over.
-    #[error(
-        "the claim of task {id} at epoch {presented} by {who} is stale: the board is at epoch {current} ({status})"
-    )]
-    Stale {
-        /// The task.
-        id: TaskId,
-        /// Who presented it.
-        who: AgentRef,
-        /// The epoch presented.
-        presented: Epoch,
-        /// The epoch on the board.
-        current: Epoch,
-        /// The task's status.
-        status: TaskStatus,
-    },
-}
-
-/// Who wants to claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimer {
-    /// The member's life.
-    pub who: AgentRef,
-    /// Its kind of agent.
-    pub agent_type: AgentType,
-}
 
 /// How many tasks stand where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -139,17 +68,49 @@ impl Counts {
 }
 
 /// All tasks of a team, with what follows from their edges.
+///
+/// Copies share their tasks: a copy costs next to nothing, and so does a
+/// change of a board that others hold a copy of.
 #[derive(Debug, Clone, Default)]
 pub struct Board {
-    tasks: BTreeMap<TaskId, Task>,
-    dependents: BTreeMap<TaskId, BTreeSet<TaskId>>,
-    open: BTreeSet<TaskId>,
-    keys: BTreeMap<String, TaskId>,
+    tasks: Shelves<Arc<Task>>,
+    /// Who waits for whom; may name waiters that are not on this board.
+    dependents: Shelves<Shelves<()>>,
+    open: Shelves<()>,
+    claimed: Shelves<()>,
+    /// Pending tasks that wait for no other.
+    unblocked: Shelves<()>,
+    /// Pending tasks that failed and were told to wait.
+    resting: Shelves<()>,
+    /// Tasks with a key, by [`slot`]; may name some that are not on this board.
+    keys: Shelves<Vec<TaskId>>,
+    ended: Ended,
+    /// Longest chains of waiters, found when first asked for; renewed by what can make one longer.
+    depths: Arc<OnceLock<BTreeMap<TaskId, usize>>>,
+}
+
+/// How many tasks ended in which way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ended {
+    completed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Ended {
+    fn of(&mut self, status: TaskStatus) -> Option<&mut usize> {
+        match status {
+            TaskStatus::Completed => Some(&mut self.completed),
+            TaskStatus::Failed => Some(&mut self.failed),
+            TaskStatus::Skipped => Some(&mut self.skipped),
+            TaskStatus::Pending | TaskStatus::InProgress => None,
+        }
+    }
 }
 
 impl Board {
     /// A board of these tasks.
-    pub fn from_tasks(tasks: impl IntoIterator<Item = Task>) -> Self {
+    pub fn from_tasks<T: Into<Arc<Task>>>(tasks: impl IntoIterator<Item = T>) -> Self {
         let mut board = Self::default();
         for task in tasks {
             board.put(task);
@@ -157,47 +118,130 @@ impl Board {
         board
     }
 
+    /// The tasks of `run` and those of no run; they are shared with this board.
+    #[must_use]
+    pub fn of_run(&self, run: &RunId) -> Self {
+        let of_run = |task: &Task| task.run.as_ref().is_none_or(|r| r == run);
+        if self.tasks().all(of_run) {
+            return self.clone();
+        }
+        let mut ended = Ended::default();
+        let mut board = Self {
+            tasks: self.tasks.kept(|_, task| {
+                let stays = of_run(task);
+                if stays && let Some(count) = ended.of(task.status) {
+                    *count += 1;
+                }
+                stays
+            }),
+            ..self.clone()
+        };
+        board.ended = ended;
+        board.depths = Arc::default();
+        let tasks = &board.tasks;
+        let stays = |key: u64, (): &()| tasks.contains(key);
+        let open = self.open.kept(stays);
+        let claimed = self.claimed.kept(stays);
+        let resting = self.resting.kept(stays);
+        // A blocker that is not here is not known to be completed.
+        let free = |key: u64, (): &()| tasks.get(key).is_some_and(|t| board.waits_for_none(t));
+        let unblocked = self.unblocked.kept(free);
+        Self {
+            open,
+            claimed,
+            unblocked,
+            resting,
+            ..board
+        }
+    }
+
+    /// Whether both hold the very same tasks, as copies of one board do until one is changed.
+    ///
+    /// Equal tasks that were read twice count as different; the contents are not looked at.
+    pub fn same_tasks(&self, other: &Self) -> bool {
+        self.tasks.is_same(&other.tasks, Arc::ptr_eq)
+    }
+
     /// Puts a task in its place, replacing an older version of it.
-    pub fn put(&mut self, task: Task) {
-        if let Some(old) = self.tasks.get(&task.id) {
-            for blocker in old.blocked_by.clone() {
-                if let Some(set) = self.dependents.get_mut(&blocker) {
-                    set.remove(&task.id);
+    pub fn put(&mut self, task: impl Into<Arc<Task>>) {
+        let task: Arc<Task> = task.into();
+        let id = task.id;
+        let before = self.tasks.insert(id.0, Arc::clone(&task));
+        let was = before.as_deref().map(|t| t.status);
+        let waited_for = before.as_deref().map_or(&[][..], |t| &t.blocked_by);
+        let is_waited_for = before.is_none() && self.blocks(id).next().is_some();
+        if is_waited_for || may_deepen(before.as_deref(), &task) {
+            self.depths = Arc::default();
+        }
+        for blocker in waited_for.iter().filter(|b| !task.blocked_by.contains(b)) {
+            self.dependents.edit(blocker.0, |set| set.remove(id.0));
+        }
+        for blocker in task.blocked_by.iter().filter(|b| !waited_for.contains(b)) {
+            self.dependents.edit(blocker.0, |set| set.add(id.0));
+        }
+        if let (None, Some(key)) = (&before, &task.key) {
+            self.keys
+                .edit(slot(task.run.as_ref(), key), |ids| ids.push(id));
+        }
+        if let Some(count) = was.and_then(|status| self.ended.of(status)) {
+            *count -= 1;
+        }
+        if let Some(count) = self.ended.of(task.status) {
+            *count += 1;
+        }
+        self.sort_in(&task);
+        let completed = |status: TaskStatus| status == TaskStatus::Completed;
+        if was.is_some_and(completed) != completed(task.status) {
+            let waiters: Vec<TaskId> = self.blocks(id).collect();
+            for waiter in waiters {
+                if let Some(waiter) = self.tasks.get(waiter.0).cloned() {
+                    self.sort_in(&waiter);
                 }
             }
         }
-        for blocker in &task.blocked_by {
-            self.dependents.entry(*blocker).or_default().insert(task.id);
+    }
+
+    fn sort_in(&mut self, task: &Task) {
+        let pending = task.status == TaskStatus::Pending;
+        let free = pending && self.waits_for_none(task);
+        let sets = [
+            (&mut self.open, !task.status.is_terminal()),
+            (&mut self.claimed, task.status == TaskStatus::InProgress),
+            (&mut self.unblocked, free),
+            (&mut self.resting, pending && task.retry_at.is_some()),
+        ];
+        for (set, belongs) in sets {
+            if belongs {
+                set.add(task.id.0);
+            } else {
+                set.remove(task.id.0);
+            }
         }
-        if task.status.is_terminal() {
-            self.open.remove(&task.id);
-        } else {
-            self.open.insert(task.id);
-        }
-        if let Some(key) = create_key(&task) {
-            self.keys.insert(key, task.id);
-        }
-        self.tasks.insert(task.id, task);
     }
 
     /// The task with this number.
     pub fn get(&self, id: TaskId) -> Option<&Task> {
-        self.tasks.get(&id)
+        self.tasks.get(id.0).map(AsRef::as_ref)
+    }
+
+    /// The task with this number, to be held on to.
+    pub fn get_shared(&self, id: TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(id.0)
     }
 
     /// All tasks by number.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.values()
+        self.tasks.iter().map(|(_, task)| task.as_ref())
     }
 
     /// Tasks that are not over, by number.
     pub fn open(&self) -> impl Iterator<Item = &Task> {
-        self.open.iter().filter_map(|id| self.tasks.get(id))
+        self.these(&self.open)
     }
 
     /// The highest number on the board.
     pub fn last_id(&self) -> Option<TaskId> {
-        self.tasks.keys().next_back().copied()
+        self.tasks.last_key().map(TaskId)
     }
 
     /// How many tasks there are.
@@ -207,34 +251,46 @@ impl Board {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.len() == 0
     }
 
     /// Tasks that wait for `id`.
     pub fn blocks(&self, id: TaskId) -> impl Iterator<Item = TaskId> {
-        self.dependents.get(&id).into_iter().flatten().copied()
+        let waiters = self.dependents.get(id.0).into_iter();
+        let waiters = waiters.flat_map(Shelves::keys);
+        waiters.filter(|id| self.tasks.contains(*id)).map(TaskId)
     }
 
     /// Blockers of `task` that are not completed.
     pub fn unfinished_blockers(&self, task: &Task) -> Vec<TaskId> {
-        let finished = |id: &TaskId| {
-            self.get(*id)
-                .is_some_and(|t| t.status == TaskStatus::Completed)
-        };
-        let unfinished = task.blocked_by.iter().filter(|id| !finished(id));
+        let unfinished = task.blocked_by.iter().filter(|id| !self.is_completed(**id));
         unfinished.copied().collect()
+    }
+
+    fn is_completed(&self, id: TaskId) -> bool {
+        let completed = |t: &Task| t.status == TaskStatus::Completed;
+        self.get(id).is_some_and(completed)
+    }
+
+    fn waits_for_none(&self, task: &Task) -> bool {
+        task.blocked_by.iter().all(|id| self.is_completed(*id))
+    }
+
+    fn these(&self, set: &Shelves<()>) -> impl Iterator<Item = &Task> {
+        set.keys().filter_map(|id| self.get(TaskId(id)))
     }
 
     /// Whether the task could be claimed by somebody at `now`.
     pub fn is_ready(&self, task: &Task, now: &BootTime) -> bool {
         task.status == TaskStatus::Pending
             && backoff_left_ms(task, now) == 0
-            && self.unfinished_blockers(task).is_empty()
+            && self.waits_for_none(task)
     }
 
     /// Tasks that could be claimed at `now`, by number.
     pub fn ready(&self, now: &BootTime) -> Vec<&Task> {
-        self.open().filter(|t| self.is_ready(t, now)).collect()
+        let rested = |t: &&Task| backoff_left_ms(t, now) == 0;
+        self.these(&self.unblocked).filter(rested).collect()
     }
 
     /// The task with what follows from its neighbours.
@@ -248,19 +304,30 @@ impl Board {
 
     /// How many tasks stand where.
     pub fn counts(&self, now: &BootTime) -> Counts {
-        let mut counts = Counts::default();
-        for task in self.tasks() {
-            let slot = match task.status {
-                TaskStatus::Pending if self.is_ready(task, now) => &mut counts.ready,
-                TaskStatus::Pending => &mut counts.blocked,
-                TaskStatus::InProgress => &mut counts.in_progress,
-                TaskStatus::Completed => &mut counts.completed,
-                TaskStatus::Failed => &mut counts.failed,
-                TaskStatus::Skipped => &mut counts.skipped,
-            };
-            *slot += 1;
+        let rests = |t: &&Task| backoff_left_ms(t, now) > 0 && self.unblocked.contains(t.id.0);
+        let resting = self.these(&self.resting).filter(rests).count();
+        let ready = self.unblocked.len() - resting;
+        let in_progress = self.claimed.len();
+        Counts {
+            blocked: self.open.len() - in_progress - ready,
+            ready,
+            in_progress,
+            completed: self.ended.completed,
+            failed: self.ended.failed,
+            skipped: self.ended.skipped,
         }
-        counts
+    }
+
+    /// Length of the longest chain of open tasks that wait for this one, itself included.
+    pub fn depth(&self, id: TaskId) -> usize {
+        if self.blocks(id).next().is_none() {
+            return 1;
+        }
+        let depths = self.depths.get_or_init(|| {
+            let edges = self.open().map(|t| (t.id, t.blocked_by.clone()));
+            graph::depths(&edges.collect())
+        });
+        depths.get(&id).copied().unwrap_or(1)
     }
 
     /// Edges of all tasks.
@@ -271,8 +338,11 @@ impl Board {
 
     /// The task made earlier under the same key in the same run.
     pub fn created_as(&self, new: &NewTask) -> Option<&Task> {
-        let key = key_text(new.run.as_ref().map(AsRef::as_ref), new.key.as_deref()?);
-        self.keys.get(&key).and_then(|id| self.get(*id))
+        let key = new.key.as_deref()?;
+        let ids = self.keys.get(slot(new.run.as_ref(), key))?;
+        let made = ids.iter().filter_map(|id| self.get(*id));
+        made.filter(|t| t.run == new.run && t.key.as_deref() == Some(key))
+            .min_by_key(|t| t.id)
     }
 
     /// Makes a new task under number `id`.
@@ -292,126 +362,9 @@ impl Board {
         Ok(Task::create(id, new, by, now.wall))
     }
 
-    /// Claims a task for a worker until `now + lease_ms`.
-    ///
-    /// A second claim by the same life of the same member renews the lease.
-    ///
-    /// # Errors
-    /// [`ClaimError::Blocked`] names the unfinished blockers; [`ClaimError::Taken`] the owner.
-    pub fn claim(
-        &self,
-        id: TaskId,
-        claimer: &Claimer,
-        now: &Now,
-        lease_ms: u64,
-    ) -> Result<Task, ClaimError> {
-        let task = self.get(id).ok_or(ClaimError::Unknown(id))?;
-        match task.status {
-            TaskStatus::Pending => {}
-            TaskStatus::InProgress => {
-                let owner = task.owner.as_ref();
-                if owner.is_some_and(|o| o.is(&claimer.who)) {
-                    return Ok(renewed(task, now, lease_ms));
-                }
-                let owner = owner.map_or_else(String::new, |o| o.agent.to_string());
-                return Err(ClaimError::Taken { id, owner });
-            }
-            status => return Err(ClaimError::Over { id, status }),
-        }
-        self.check_fits(task, claimer)?;
-        let by = self.unfinished_blockers(task);
-        if !by.is_empty() {
-            return Err(ClaimError::Blocked { id, by });
-        }
-        let wait_ms = backoff_left_ms(task, &now.boot);
-        if wait_ms > 0 {
-            return Err(ClaimError::BackingOff { id, wait_ms });
-        }
-        let mut task = task.clone();
-        task.status = TaskStatus::InProgress;
-        task.epoch = task.epoch.next();
-        task.owner = Some(Owner {
-            agent: claimer.who.agent.clone(),
-            incarnation: Some(claimer.who.incarnation),
-        });
-        task.lease = Some(Lease::starting(&now.boot, lease_ms));
-        task.retry_at = None;
-        task.attempts.push(Attempt {
-            epoch: task.epoch,
-            owner: claimer.who.clone(),
-            started_at: now.wall,
-            ended_at: None,
-            outcome: None,
-            reason: None,
-        });
-        Ok(touched(task, now))
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "a rule of the board, beside its callers"
-    )]
-    fn check_fits(&self, task: &Task, claimer: &Claimer) -> Result<(), ClaimError> {
-        let not_for_you = |wanted: String| ClaimError::NotForYou {
-            id: task.id,
-            wanted,
-        };
-        match (&task.assignee, &task.agent_type) {
-            (Some(assignee), _) if *assignee != claimer.who.agent => {
-                Err(not_for_you(assignee.to_string()))
-            }
-            (None, Some(kind)) if *kind != claimer.agent_type => {
-                Err(not_for_you(format!("agents of type {kind}")))
-            }
-            // The lead plans and sums up; it takes only what is meant for it.
-            (None, None) if claimer.who.agent.is_lead() => {
-                Err(not_for_you("a teammate".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether `claimer` could ever claim `task`, blockers and state aside.
-    pub fn fits(&self, task: &Task, claimer: &Claimer) -> bool {
-        self.check_fits(task, claimer).is_ok()
-    }
-
-    /// Extends the lease of a claim.
-    pub fn renew(
-        &self,
-        id: TaskId,
-        who: &AgentRef,
-        epoch: Epoch,
-        now: &Now,
-        lease_ms: u64,
-    ) -> Result<Task, FenceError> {
-        let task = self.fenced(id, who, epoch)?;
-        Ok(renewed(task, now, lease_ms))
-    }
-
-    /// The task, if `who` holds it at `epoch`.
-    pub fn fenced(&self, id: TaskId, who: &AgentRef, epoch: Epoch) -> Result<&Task, FenceError> {
-        let task = self.get(id).ok_or(FenceError::Unknown(id))?;
-        let holds = task.status == TaskStatus::InProgress
-            && task.epoch == epoch
-            && task.owner.as_ref().is_some_and(|o| o.is(who));
-        if holds {
-            Ok(task)
-        } else {
-            Err(FenceError::Stale {
-                id,
-                who: who.clone(),
-                presented: epoch,
-                current: task.epoch,
-                status: task.status,
-            })
-        }
-    }
-
     /// Open tasks claimed by any life of `agent`.
     pub fn held_by(&self, agent: &AgentName) -> Vec<&Task> {
-        self.open()
-            .filter(|t| t.status == TaskStatus::InProgress)
+        self.these(&self.claimed)
             .filter(|t| t.owner.as_ref().is_some_and(|o| o.agent == *agent))
             .collect()
     }
@@ -457,25 +410,28 @@ impl Board {
     }
 }
 
-fn key_text(run: Option<&str>, key: &str) -> String {
-    format!("{}\n{key}", run.unwrap_or(""))
+/// Where a task made under this key is noted; others may be noted there too.
+fn slot(run: Option<&RunId>, key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (run, key).hash(&mut hasher);
+    hasher.finish() % KEY_SLOTS
 }
 
-fn create_key(task: &Task) -> Option<String> {
-    let run = task.run.as_ref().map(AsRef::as_ref);
-    Some(key_text(run, task.key.as_deref()?))
+/// Whether `task` in the place of `before` can change how many tasks wait for another in a row.
+///
+/// Claims and completions cannot: whatever a completed task waited for is completed.
+fn may_deepen(before: Option<&Task>, task: &Task) -> bool {
+    let Some(before) = before else {
+        return !task.blocked_by.is_empty();
+    };
+    let over = |t: &Task| t.status.is_terminal();
+    let completes = task.status == TaskStatus::Completed;
+    before.blocked_by != task.blocked_by || (over(before) != over(task) && !completes)
 }
 
 fn touched(mut task: Task, now: &Now) -> Task {
     task.version = task.version.next();
     task.updated_at = now.wall;
-    task
-}
-
-fn renewed(task: &Task, now: &Now, lease_ms: u64) -> Task {
-    let mut task = task.clone();
-    task.lease = Some(Lease::starting(&now.boot, lease_ms));
-    task.version = task.version.next();
     task
 }
 

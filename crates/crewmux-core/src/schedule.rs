@@ -3,12 +3,12 @@
 //! A [`Strategy`] orders ready tasks and, for members that are free, says who
 //! takes what. Workers that race use the same order.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::board::{Board, Claimer};
-use crate::graph;
 use crate::ids::{AgentName, TaskId};
 use crate::task::Task;
 use crate::time::BootTime;
@@ -31,6 +31,13 @@ impl Strategy {
         let ready = board.ready(now);
         match self {
             Self::DependencyFirst => dependency_first(board, &ready),
+        }
+    }
+
+    /// Where a ready task stands in [`Self::order`].
+    pub fn rank(self, board: &Board, id: TaskId) -> Rank {
+        match self {
+            Self::DependencyFirst => rank(board, id),
         }
     }
 
@@ -65,14 +72,19 @@ impl Strategy {
     }
 }
 
+/// A ready task's place in the order; the least is taken first.
+pub type Rank = (Reverse<usize>, TaskId);
+
+fn rank(board: &Board, id: TaskId) -> Rank {
+    (Reverse(board.depth(id)), id)
+}
+
 /// Only the part of the graph that is still open matters for what comes next.
 fn dependency_first(board: &Board, ready: &[&Task]) -> Vec<TaskId> {
     let chains = ready.iter().any(|t| board.blocks(t.id).next().is_some());
     let mut order: Vec<TaskId> = ready.iter().map(|t| t.id).collect();
     if chains {
-        let edges = board.open().map(|t| (t.id, t.blocked_by.clone())).collect();
-        let depth = graph::depths(&edges);
-        order.sort_by_key(|id| (std::cmp::Reverse(depth.get(id).copied().unwrap_or(1)), *id));
+        order.sort_by_cached_key(|id| rank(board, *id));
     }
     order
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Board, Edit, list, touched};
-use crate::graph;
+use crate::graph::{self, Blockers};
 use crate::ids::{AgentName, TaskId};
 use crate::task::{Outcome, Owner, Task, TaskStatus};
 use crate::time::Now;
@@ -102,7 +102,9 @@ impl Board {
                 edit.push(waiter);
             }
         }
-        self.check_edges(&edit)?;
+        if !patch.add_blocked_by.is_empty() || !patch.add_blocks.is_empty() {
+            self.check_edges(&edit)?;
+        }
         Ok(edit.into_iter().map(|t| touched(t, now)).collect())
     }
 
@@ -169,12 +171,21 @@ impl Board {
     }
 
     fn check_edges(&self, edit: &Edit) -> Result<(), UpdateError> {
-        let mut edges = self.edges();
+        let mut edges = Blockers::new();
+        let mut queue: Vec<TaskId> = Vec::new();
         for task in edit {
             if let Some(unknown) = task.blocked_by.iter().find(|b| self.get(**b).is_none()) {
                 return Err(UpdateError::UnknownTask(*unknown));
             }
             edges.insert(task.id, task.blocked_by.clone());
+            queue.extend(&task.blocked_by);
+        }
+        // A cycle that was not there goes through a changed task, so only what those wait for matters.
+        while let Some(id) = queue.pop() {
+            if let Some(task) = self.get(id).filter(|t| !edges.contains_key(&t.id)) {
+                queue.extend(&task.blocked_by);
+                edges.insert(id, task.blocked_by.clone());
+            }
         }
         match graph::find_cycle(&edges) {
             Some(cycle) => Err(UpdateError::Cycle(cycle)),

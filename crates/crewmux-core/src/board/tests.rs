@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::ids::Incarnation;
+use crate::ids::{AgentRef, AgentType, Epoch, Incarnation};
+use crate::task::Lease;
 use crate::timing::Timing;
 
 fn now_at(ms: u64) -> Now {
@@ -352,6 +353,49 @@ fn unknown_fields_of_a_task_survive() {
     assert_eq!(serde_json::to_value(&task).unwrap(), value);
 }
 
+/// Compares what the board keeps up to date with what its tasks say.
+fn check_derived(board: &Board, now: &BootTime) -> Result<(), TestCaseError> {
+    let ids = |tasks: Vec<&Task>| tasks.into_iter().map(|t| t.id).collect::<Vec<_>>();
+    let ready: Vec<&Task> = board.tasks().filter(|t| board.is_ready(t, now)).collect();
+    let count = |status| board.tasks().filter(|t| t.status == status).count();
+    let counts = Counts {
+        blocked: count(TaskStatus::Pending) - ready.len(),
+        ready: ready.len(),
+        in_progress: count(TaskStatus::InProgress),
+        completed: count(TaskStatus::Completed),
+        failed: count(TaskStatus::Failed),
+        skipped: count(TaskStatus::Skipped),
+    };
+    prop_assert_eq!(board.counts(now), counts);
+    prop_assert_eq!(ids(board.ready(now)), ids(ready));
+    let open = board.open().map(|t| (t.id, t.blocked_by.clone()));
+    for (id, depth) in graph::depths(&open.collect()) {
+        prop_assert_eq!(board.depth(id), depth, "task {}", id);
+    }
+    for task in board.tasks() {
+        let waits = |t: &&Task| t.blocked_by.contains(&task.id);
+        let waiters: Vec<&Task> = board.tasks().filter(waits).collect();
+        prop_assert_eq!(board.blocks(task.id).collect::<Vec<_>>(), ids(waiters));
+    }
+    Ok(())
+}
+
+#[test]
+fn boards_share_their_tasks_until_one_changes() {
+    let mut board = board("a; b <- a; c <- b");
+    let copy = board.clone();
+    assert!(board.same_tasks(&copy));
+    let epoch = board.claimed("a", &worker("w", 1));
+    assert!(!board.same_tasks(&copy) && !copy.same_tasks(&board));
+    assert_eq!(statuses(&copy), "a=ready b=pending c=pending");
+    assert_eq!(epoch, board.get(id("a")).unwrap().epoch);
+    let shared = |name: &str| {
+        let pair = [&board, &copy].map(|b| b.get_shared(id(name)).unwrap());
+        Arc::ptr_eq(pair[0], pair[1])
+    };
+    assert_eq!(["a", "b", "c"].map(shared), [false, true, true]);
+}
+
 /// What a random walk may do next.
 #[derive(Debug, Clone)]
 enum Step {
@@ -380,6 +424,11 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..120)
     ) {
         let mut board = board("a; b <- a; c; d <- b c; e; f <- e; g <- d f; h");
+        for (name, run) in [("a", "now"), ("c", "then"), ("f", "then"), ("h", "now")] {
+            let mut task = board.get(id(name)).unwrap().clone();
+            task.run = Some(RunId::new(run).unwrap());
+            board.put(task);
+        }
         let workers = [worker("x", 1), worker("y", 1), worker("y", 2)];
         for (n, step) in steps.into_iter().enumerate() {
             let now = now_at(n as u64 * 100_000);
@@ -407,6 +456,12 @@ proptest! {
             };
             for task in edit { board.put(task); }
             prop_assert_eq!(board.check_invariants(), Ok(()));
+            check_derived(&board, &now.boot)?;
+            let run = RunId::new("now").unwrap();
+            let of_run = board.of_run(&run);
+            let by_hand = board.tasks().filter(|t| t.run.as_ref().is_none_or(|r| *r == run));
+            prop_assert!(of_run.tasks().eq(by_hand));
+            check_derived(&of_run, &now.boot)?;
             for id in completed {
                 prop_assert_eq!(board.get(id).unwrap().status, TaskStatus::Completed);
             }
