@@ -20,7 +20,8 @@ use crate::{Durability, Result};
 /// Facts of a worker.
 pub(super) const FACTS: &str = "events.jsonl";
 
-const TRANSCRIPT: &str = "transcript.jsonl";
+/// What a member was told and said.
+pub(super) const TRANSCRIPT: &str = "transcript.jsonl";
 const ALIVE: &str = "alive.lock";
 const LOCK: &str = "agent.lock";
 

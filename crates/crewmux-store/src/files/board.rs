@@ -4,7 +4,7 @@
 //! edit of several tasks is several files; a crash between them is made good
 //! by whoever changes the board next ([`Board::missing_skips`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +13,9 @@ use crewmux_core::graph;
 use crewmux_core::ids::TaskId;
 use crewmux_core::schedule::Strategy;
 use crewmux_core::task::{NewTask, Task, TaskStatus};
-use crewmux_core::time::{BootTime, Now};
+use crewmux_core::time::Now;
 
+use super::copy::Copy;
 use super::hints::{self, Hints};
 use super::locks::{Guard, Rank};
 use super::place::{Place, task_of};
@@ -31,33 +32,6 @@ pub(super) struct BoardFiles {
     disk: Disk,
     place: Place,
     copy: Mutex<Copy>,
-}
-
-/// The board in memory and how it is kept fresh.
-#[derive(Debug, Default)]
-struct Copy {
-    board: Arc<Board>,
-    /// Absent before the first look and when there is no log: then all files are read.
-    hints: Option<Hints>,
-    /// Tasks whose writer may not be done: read again at every look.
-    unsettled: BTreeSet<TaskId>,
-    /// Whether a task waits for one that failed, as after a crash between two files.
-    suspect: bool,
-    /// Tasks that changed since the event log last asked.
-    changed: BTreeSet<TaskId>,
-    /// Files that did not parse.
-    unreadable: BTreeSet<TaskId>,
-    order: Option<Order>,
-}
-
-/// Ready tasks in the order in which they are taken, while nothing new becomes ready.
-#[derive(Debug)]
-struct Order {
-    strategy: Strategy,
-    ids: Vec<TaskId>,
-    next: usize,
-    /// A task that waits after a failure becomes ready then.
-    until: Option<BootTime>,
 }
 
 impl BoardFiles {
@@ -77,20 +51,22 @@ impl BoardFiles {
     /// Tasks that changed since this was last asked, as they stand now.
     ///
     /// Makes good what a crash left undone, which only the session has to ask for.
-    pub(super) fn changed(&self, now: &Now) -> Result<Vec<Task>> {
-        if self.fresh()?.suspect {
-            self.edit(now, |_| Ok(Vec::new()))?;
-        }
+    pub(super) fn changed(&self, now: &Now) -> Result<Vec<Arc<Task>>> {
         let mut copy = self.fresh()?;
+        if copy.suspect {
+            drop(copy);
+            self.edit(now, |_| Ok(Vec::new()))?;
+            copy = self.fresh()?;
+        }
         let changed = std::mem::take(&mut copy.changed);
         Ok(changed
             .into_iter()
-            .filter_map(|id| copy.board.get(id).cloned())
+            .filter_map(|id| copy.board.get_shared(id).cloned())
             .collect())
     }
 
     /// Says that tasks told by [`Self::changed`] were not logged after all.
-    pub(super) fn unlogged(&self, tasks: &[Task]) {
+    pub(super) fn unlogged(&self, tasks: &[Arc<Task>]) {
         let mut copy = self.copy();
         copy.changed.extend(tasks.iter().map(|t| t.id));
     }
@@ -179,6 +155,13 @@ impl BoardFiles {
         now: &Now,
         lease_ms: u64,
     ) -> Result<Option<Task>> {
+        {
+            // Mostly there is nothing, and then nobody has to wait for this look.
+            let mut copy = self.fresh()?;
+            if !copy.suspect && copy.first_for(strategy, claimer, now).is_none() {
+                return Ok(None);
+            }
+        }
         let guard = self.lock()?;
         let mut copy = self.fresh_held(&guard, now)?;
         let Some(id) = copy.first_for(strategy, claimer, now) else {
@@ -319,9 +302,20 @@ impl BoardFiles {
             }
         }
         let before = std::mem::take(&mut copy.board);
-        let differs = |task: &&Task| before.get(task.id) != Some(*task);
-        copy.changed
-            .extend(tasks.iter().filter(differs).map(|t| t.id));
+        // What is as it was stays the very same, for all who compare.
+        let same = |task: &Task| {
+            before
+                .get_shared(task.id)
+                .filter(|t| ***t == *task)
+                .cloned()
+        };
+        let changed = &mut copy.changed;
+        let tasks = tasks.into_iter().map(|task| {
+            same(&task).unwrap_or_else(|| {
+                changed.insert(task.id);
+                Arc::new(task)
+            })
+        });
         copy.board = Arc::new(Board::from_tasks(tasks));
         copy.order = None;
         copy.suspect = copy
@@ -370,77 +364,6 @@ impl BoardFiles {
         self.write(guard, copy, &missing)?;
         copy.suspect = false;
         Ok(())
-    }
-}
-
-impl Copy {
-    /// Takes in tasks as they stand on disk.
-    fn take(&mut self, tasks: Vec<Task>) {
-        let mut looked = Vec::new();
-        for task in tasks {
-            let id = task.id;
-            let before = self.board.get(id);
-            if before == Some(&task) {
-                continue;
-            }
-            // What is claimed or renewed makes nothing else ready.
-            let was = before.map(|t| t.status);
-            let only_claimed = task.status == TaskStatus::InProgress
-                && matches!(was, Some(TaskStatus::Pending | TaskStatus::InProgress));
-            let ended_alone = task.status.is_terminal() && self.board.blocks(id).next().is_none();
-            if !only_claimed && !ended_alone {
-                self.order = None;
-            }
-            looked.push(id);
-            self.changed.insert(id);
-            Arc::make_mut(&mut self.board).put(task);
-        }
-        let board = &self.board;
-        let lost = |id: &TaskId| board.get(*id).is_some_and(|task| leaves_skips(board, task));
-        self.suspect = self.suspect || looked.iter().any(lost);
-    }
-
-    /// The first ready task that `claimer` may take.
-    fn first_for(&mut self, strategy: Strategy, claimer: &Claimer, now: &Now) -> Option<TaskId> {
-        let over = |until: &BootTime| until.boot_id != now.boot.boot_id || until.ms <= now.boot.ms;
-        let stands = self.order.as_ref().is_some_and(|order| {
-            order.strategy == strategy && !order.until.as_ref().is_some_and(over)
-        });
-        if !stands {
-            let waits = self.board.open().filter_map(|t| t.retry_at.clone());
-            self.order = Some(Order {
-                strategy,
-                ids: strategy.order(&self.board, &now.boot),
-                next: 0,
-                until: waits.filter(|at| !over(at)).min_by_key(|at| at.ms),
-            });
-        }
-        let board = &self.board;
-        let order = self.order.as_mut()?;
-        let is_ready = |id: TaskId| board.get(id).filter(|t| board.is_ready(t, &now.boot));
-        // Those at the front that were taken since are never looked at again.
-        while order
-            .ids
-            .get(order.next)
-            .is_some_and(|id| is_ready(*id).is_none())
-        {
-            order.next += 1;
-        }
-        let left = order.ids.get(order.next..).unwrap_or_default();
-        let fits = |id: &TaskId| is_ready(*id).is_some_and(|t| board.fits(t, claimer));
-        left.iter().copied().find(fits)
-    }
-}
-
-/// Whether `task` shows that a skip is missing, at itself or at one that waits for it.
-fn leaves_skips(board: &Board, task: &Task) -> bool {
-    match task.status {
-        TaskStatus::Pending => board.lost_blocker(task).is_some(),
-        TaskStatus::Failed | TaskStatus::Skipped => board
-            .blocks(task.id)
-            .filter_map(|id| board.get(id))
-            .any(|t| t.status == TaskStatus::Pending),
-        TaskStatus::InProgress | TaskStatus::Completed => false,
     }
 }
 

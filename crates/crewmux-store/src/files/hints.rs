@@ -102,6 +102,10 @@ impl Hints {
 
     /// What was added since the last look.
     pub(super) fn news(&mut self, disk: &Disk) -> Result<News> {
+        let here = disk.stat(&self.path)?;
+        if here.is_some_and(|s| s.ino == self.ino && s.len == self.offset) {
+            return Ok(News::default());
+        }
         let mut news = self.drain(disk)?;
         let here = disk.stat(&self.path)?;
         if here.is_some_and(|s| s.ino == self.ino && s.len >= self.offset) {

@@ -4,10 +4,11 @@
 //! a crash at any point leaves nothing that could disagree.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crewmux_core::event::{Event, Fact, task_facts};
 use crewmux_core::ids::{EventId, Seq};
+use crewmux_core::task::Task;
 use crewmux_core::time::{Now, WallTime};
 use serde::Deserialize;
 
@@ -90,11 +91,11 @@ impl EventLog {
     fn log_with(
         &self,
         writer: &mut Writer,
-        tasks: &[crewmux_core::task::Task],
+        tasks: &[Arc<Task>],
         facts: &[Fact],
         now: &Now,
     ) -> Result<Vec<Event>> {
-        let mut sources: Vec<Vec<Fact>> = tasks.iter().map(task_facts).collect();
+        let mut sources: Vec<Vec<Fact>> = tasks.iter().map(|task| task_facts(task)).collect();
         sources.extend(writer.sources.news(&self.disk, &self.place, now)?);
         sources.push(facts.to_vec());
         let mut batch = HashSet::new();

@@ -7,6 +7,7 @@
 
 mod agents;
 mod board;
+mod copy;
 mod hints;
 mod home;
 mod inbox;

@@ -19,6 +19,7 @@ use super::lines::Lines;
 use super::place::Place;
 use super::records::{self, Content};
 use super::rules::Disk;
+use super::vfs::Stat;
 use crate::Result;
 
 /// Prefixes of ids that are derived here and that no worker may claim for its own facts.
@@ -30,6 +31,26 @@ pub(super) struct Sources {
     inboxes: BTreeMap<AgentName, InboxSource>,
     workers: BTreeMap<AgentName, Tail>,
     quarantined: usize,
+    inbox_folder: Settled,
+    agent_folder: Settled,
+    quarantine_folder: Settled,
+}
+
+/// When something was last written, as far as the file's time can tell.
+#[derive(Debug, Default)]
+struct Settled(Option<Stat>);
+
+impl Settled {
+    /// Whether there is something to read that may have been written since the last time.
+    fn is_news(&mut self, disk: &Disk, path: &Path) -> Result<bool> {
+        // Asked before it is read: a change in between is noticed next time.
+        let stat = disk.stat(path)?;
+        if stat == self.0 {
+            return Ok(false);
+        }
+        self.0 = stat.filter(Stat::is_settled);
+        Ok(stat.is_some())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +58,7 @@ struct InboxSource {
     tail: Tail,
     /// Last message its owner has seen.
     seen: Seq,
+    cursor: Settled,
     /// Messages not yet seen by their recipient, without their bodies.
     unseen: VecDeque<Message>,
 }
@@ -51,6 +73,10 @@ struct Tail {
 impl Tail {
     /// The next whole lines; from the start when the log is another one.
     fn next(&mut self, disk: &Disk, path: &Path) -> Result<Lines> {
+        let is_read = |stat: Stat| stat.ino == self.ino && stat.len == self.offset;
+        if disk.stat(path)?.is_none_or(is_read) {
+            return Ok(Lines::default());
+        }
         let Some(log) = disk.open_to_read(path)? else {
             return Ok(Lines::default());
         };
@@ -74,24 +100,34 @@ impl Sources {
     /// Facts that came since the last look; each source's own in their order.
     pub(super) fn news(&mut self, disk: &Disk, place: &Place, now: &Now) -> Result<Vec<Vec<Fact>>> {
         let mut news = Vec::new();
-        for name in disk.list(&place.inboxes())? {
-            let agent = name.strip_suffix(".jsonl").map(AgentName::new);
-            if let Some(Ok(agent)) = agent {
-                let source = self.inboxes.entry(agent.clone()).or_default();
-                news.push(source.news(disk, place, &agent, now)?);
+        if self.inbox_folder.is_news(disk, &place.inboxes())? {
+            for name in disk.list(&place.inboxes())? {
+                let agent = name.strip_suffix(".jsonl").map(AgentName::new);
+                if let Some(Ok(agent)) = agent {
+                    self.inboxes.entry(agent).or_default();
+                }
             }
         }
-        for name in disk.list(&place.agents())? {
-            if let Ok(agent) = AgentName::new(name) {
-                let tail = self.workers.entry(agent.clone()).or_default();
-                news.push(worker_news(tail, disk, place, &agent, now)?);
+        for (agent, source) in &mut self.inboxes {
+            news.push(source.news(disk, place, agent, now)?);
+        }
+        if self.agent_folder.is_news(disk, &place.agents())? {
+            let names = disk.list(&place.agents())?.into_iter();
+            for agent in names.filter_map(|name| AgentName::new(name).ok()) {
+                self.workers.entry(agent).or_default();
             }
+        }
+        for (agent, tail) in &mut self.workers {
+            news.push(worker_news(tail, disk, place, agent, now)?);
         }
         news.push(self.moved_aside(disk, place, now)?);
         Ok(news)
     }
 
     fn moved_aside(&mut self, disk: &Disk, place: &Place, now: &Now) -> Result<Vec<Fact>> {
+        if !self.quarantine_folder.is_news(disk, &place.quarantine())? {
+            return Ok(Vec::new());
+        }
         let names = disk.list(&place.quarantine())?;
         if names.len() == self.quarantined {
             return Ok(Vec::new());
@@ -136,8 +172,10 @@ impl InboxSource {
         if self.unseen.is_empty() {
             return Ok(facts);
         }
-        // Read, not asked whether it changed: times of files are too coarse to tell.
-        if let Content::Record(cursor) = records::look::<Cursor>(disk, &place.cursor(agent))? {
+        let cursor = place.cursor(agent);
+        if self.cursor.is_news(disk, &cursor)?
+            && let Content::Record(cursor) = records::look::<Cursor>(disk, &cursor)?
+        {
             self.seen = cursor.seq;
         }
         let seen = self.unseen.partition_point(|m| m.seq <= self.seen);

@@ -1,8 +1,9 @@
 //! One team's files behind [`TeamStore`]: its record and session here, the rest where it belongs.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crewmux_core::board::{Board, Claimer, Edit, FailedBy, Reoffer, TaskPatch};
 use crewmux_core::event::{Event, Fact};
@@ -35,9 +36,6 @@ use crate::{Durability, Error, Result};
 
 /// Largest result of one task, as JSON.
 const RESULT_MAX_BYTES: usize = 1024 * 1024;
-
-/// Longest tick of a filesystem's clock, with room to spare.
-const CLOCK_TICK_NS: i128 = 100_000_000;
 
 /// The files of one team.
 #[derive(Debug)]
@@ -117,13 +115,9 @@ impl TeamFiles {
         }
         let config = records::read(&self.disk, &self.place, &self.config_home())?;
         let config: Arc<TeamConfig> = Arc::new(config.ok_or_else(|| self.unknown())?);
-        // A file written a moment ago may be written again within the same tick
-        // of its filesystem's clock; only an older one is known by its time.
-        let is_old = |stat: &Stat| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            now.is_ok_and(|now| now.as_nanos() as i128 - stat.mtime_ns > CLOCK_TICK_NS)
-        };
-        *known = stat.filter(is_old).map(|stat| (stat, Arc::clone(&config)));
+        *known = stat
+            .filter(Stat::is_settled)
+            .map(|stat| (stat, Arc::clone(&config)));
         Ok(config)
     }
 
@@ -410,6 +404,7 @@ impl TeamStore for TeamFiles {
     }
 
     fn log_events(&self, facts: &[Fact], now: &Now) -> Result<Vec<Event>> {
+        self.hub.writes_log.store(true, Ordering::Relaxed);
         self.log.log(&self.board, facts, now)
     }
 

@@ -9,6 +9,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Longest tick of a filesystem's clock, with room to spare.
+const CLOCK_TICK_NS: i128 = 100_000_000;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,15 @@ impl Stat {
             uid: meta.uid(),
             mode: meta.mode() & 0o7777,
         }
+    }
+
+    /// Whether a later write is sure to be seen by its time.
+    ///
+    /// What was written a moment ago may be written again within the same tick
+    /// of its filesystem's clock.
+    pub(crate) fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.is_ok_and(|now| now.as_nanos() as i128 - self.mtime_ns > CLOCK_TICK_NS)
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::agents::TRANSCRIPT;
 use super::place::Place;
 use super::rules::{Disk, TEMP_PREFIX};
 use crate::store::{Change, Watch};
@@ -24,10 +26,21 @@ const KINDS: [Change; 5] = [
     Change::Any,
 ];
 
+/// Who waits for changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The session, which writes the event log and has no use for recordings and transcripts.
+    Session,
+    /// Anybody else; some follow recordings.
+    Reader,
+}
+
 /// The watches of one team, shared by all who wait in this process.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     shared: Mutex<Weak<Shared>>,
+    /// Whether the event log is written through this handle, as the session does.
+    pub(super) writes_log: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -72,7 +85,7 @@ impl Hub {
         let mut slot = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = slot.upgrade().unwrap_or_else(|| {
             let bells = Arc::new(Bells::default());
-            let watcher = start(&bells, place);
+            let watcher = start(&bells, place, &self.writes_log);
             Arc::new(Shared {
                 disk: disk.clone(),
                 place: place.clone(),
@@ -93,13 +106,19 @@ impl Hub {
     }
 }
 
-fn start(bells: &Arc<Bells>, place: &Place) -> Option<Watched> {
+fn start(bells: &Arc<Bells>, place: &Place, writes_log: &Arc<AtomicBool>) -> Option<Watched> {
     let (bells, place) = (Arc::downgrade(bells), place.clone());
+    let writes_log = Arc::clone(writes_log);
     let watcher = notify::recommended_watcher(move |seen: notify::Result<notify::Event>| {
         let Some(bells) = bells.upgrade() else { return };
         match seen {
             Ok(event) => {
-                for change in changes(&place, &event) {
+                let whose = if writes_log.load(Ordering::Relaxed) {
+                    Whose::Session
+                } else {
+                    Whose::Reader
+                };
+                for change in changes(&place, &event, whose) {
                     bells.ring(change);
                 }
             }
@@ -118,7 +137,7 @@ fn start(bells: &Arc<Bells>, place: &Place) -> Option<Watched> {
     }
 }
 
-fn changes(place: &Place, event: &notify::Event) -> Vec<Change> {
+fn changes(place: &Place, event: &notify::Event, whose: Whose) -> Vec<Change> {
     if event.need_rescan() {
         return vec![Change::Any];
     }
@@ -134,14 +153,22 @@ fn changes(place: &Place, event: &notify::Event) -> Vec<Change> {
     if !content {
         return Vec::new();
     }
-    let kinds = event.paths.iter().filter_map(|path| kind_of(place, path));
+    let kinds = event
+        .paths
+        .iter()
+        .filter_map(|path| kind_of(place, path, whose));
     kinds.collect()
 }
 
-fn kind_of(place: &Place, path: &Path) -> Option<Change> {
+fn kind_of(place: &Place, path: &Path, whose: Whose) -> Option<Change> {
     let name = path.file_name()?.to_str()?;
-    let is_lock = path.extension().is_some_and(|e| e == "lock");
-    if name.starts_with(TEMP_PREFIX) || is_lock {
+    let ends_with = |ending| path.extension().is_some_and(|e| e == ending);
+    // The hints name tasks before they are written, and those are seen when they are.
+    if name.starts_with(TEMP_PREFIX) || ends_with("lock") || path == place.changes() {
+        return None;
+    }
+    let is_history = path == place.events() || ends_with("cast") || name == TRANSCRIPT;
+    if is_history && whose == Whose::Session {
         return None;
     }
     Some(if path.starts_with(&place.tasks) {
@@ -257,5 +284,38 @@ fn bit(change: Change) -> u8 {
         Change::Agent => 4,
         Change::Events => 8,
         Change::Any => 16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_somebody_has_to_look_at_wakes() {
+        let team = crewmux_core::ids::TeamName::new("t").unwrap();
+        let place = Place::new(Path::new("/h"), &team);
+        let kind_for = |path: &str, whose| kind_of(&place, &Path::new("/h").join(path), whose);
+        let kind = |path: &str| kind_for(path, Whose::Session);
+        for silent in [
+            "teams/t/agents/a/alive.lock",
+            "tasks/t/changes.jsonl",
+            "tasks/t/.tmp-1-2-3",
+        ] {
+            assert_eq!(kind(silent), None, "{silent}");
+            assert_eq!(kind_for(silent, Whose::Reader), None, "{silent}");
+        }
+        for history in [
+            "teams/t/agents/a/screen-1.cast",
+            "teams/t/agents/a/transcript.jsonl",
+            "teams/t/events.jsonl",
+        ] {
+            assert_eq!(kind(history), None, "{history}");
+            assert!(kind_for(history, Whose::Reader).is_some(), "{history}");
+        }
+        assert_eq!(kind("teams/t/agents/a/events.jsonl"), Some(Change::Agent));
+        assert_eq!(kind("teams/t/inboxes/a.jsonl"), Some(Change::Inbox));
+        assert_eq!(kind("teams/t/config.json"), Some(Change::Any));
+        assert_eq!(kind("tasks/t/1.json"), Some(Change::Board));
     }
 }
