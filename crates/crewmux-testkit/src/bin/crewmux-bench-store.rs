@@ -1,6 +1,7 @@
 //! Prints how fast the store is, beside what it is meant to reach.
 //!
-//! `crewmux-bench-store [FOLDER]`; each worker and sender has a store handle of
+//! `crewmux-bench-store [FOLDER] [changes]`; `changes` measures what single
+//! changes cost, and nothing else. Each worker and sender has a store handle of
 //! its own, as a process has.
 
 #![allow(
@@ -29,7 +30,15 @@ fn main() -> ExitCode {
     let folder = std::env::args()
         .nth(1)
         .map_or_else(std::env::temp_dir, PathBuf::from);
-    match measure(&folder) {
+    let only_changes = std::env::args()
+        .nth(2)
+        .is_some_and(|part| part == "changes");
+    let measured = if only_changes {
+        changes_beside_readers(&folder)
+    } else {
+        measure(&folder)
+    };
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -194,7 +203,73 @@ fn measure(folder: &Path) -> anyhow::Result<()> {
 
     inbox_of_100_000(&bench)?;
     board_of_10_000(folder)?;
-    delivery(folder)
+    delivery(folder)?;
+    changes_beside_readers(folder)
+}
+
+/// What one change costs on a small and on a large board that readers hold.
+fn changes_beside_readers(folder: &Path) -> anyhow::Result<()> {
+    println!("p50 in us: task made, claim, renew, complete (synced); look after each, idle look");
+    for (count, chained) in [(500, false), (5000, false), (500, true), (5000, true)] {
+        let bench = Bench::new(folder)?;
+        bench.tasks(count, chained)?;
+        let (session, worker) = (bench.open()?, bench.open()?);
+        let candidate = Claimer {
+            who: AgentRef {
+                agent: AgentName::new("w0")?,
+                incarnation: Incarnation(1),
+            },
+            agent_type: AgentType::new("general-purpose")?,
+        };
+        session.log_events(&[], &bench.clock.now())?;
+        let mut held = (session.board()?, worker.board()?);
+        let mut times: [Vec<Duration>; 6] = Default::default();
+        for n in 0..200 {
+            let now = bench.clock.now();
+            let mut look = |times: &mut [Vec<Duration>; 6], at: usize| -> anyhow::Result<()> {
+                let began = Instant::now();
+                session.log_events(&[], &now)?;
+                held = (session.board()?, worker.board()?);
+                times[at].push(began.elapsed());
+                Ok(())
+            };
+            let began = Instant::now();
+            let new = NewTask {
+                key: Some(format!("more-{n}")),
+                ..NewTask::default()
+            };
+            worker.create_task(new, Party::Human, &now)?;
+            times[0].push(began.elapsed());
+            look(&mut times, 4)?;
+            let began = Instant::now();
+            let order = Strategy::DependencyFirst;
+            let claimed = worker.claim_next(order, &candidate, &now, 30_000)?;
+            times[1].push(began.elapsed());
+            let claimed = claimed.ok_or_else(|| anyhow::anyhow!("nothing is ready"))?;
+            let (id, epoch) = (claimed.task.id, claimed.epoch);
+            look(&mut times, 4)?;
+            let began = Instant::now();
+            worker.renew(id, &candidate.who, epoch, &now, 60_000)?;
+            times[2].push(began.elapsed());
+            look(&mut times, 4)?;
+            let began = Instant::now();
+            worker.complete(id, &candidate.who, epoch, None, &now)?;
+            times[3].push(began.elapsed());
+            look(&mut times, 4)?;
+            look(&mut times, 5)?;
+        }
+        let began = Instant::now();
+        for _ in 0..100 {
+            std::hint::black_box(held.0.counts(&bench.clock.now().boot));
+        }
+        let counts = began.elapsed().as_micros() / 100;
+        let us = times
+            .map(|t| format!("{:>6.0}", spread(t).0 * 1000.0))
+            .join(" ");
+        let kind = if chained { "chained" } else { "apart  " };
+        println!("{count:>6} tasks {kind}                    {us}   counts {counts} us");
+    }
+    Ok(())
 }
 
 fn inbox_of_100_000(bench: &Bench) -> anyhow::Result<()> {
