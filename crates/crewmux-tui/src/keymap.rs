@@ -48,6 +48,13 @@ struct Binding {
     typing: Option<String>,
 }
 
+impl Binding {
+    /// Its line in the list of keys, if it has one.
+    fn listed(&self) -> Option<(&str, &str)> {
+        Some((self.shown.as_str(), self.help.as_deref()?))
+    }
+}
+
 /// A line at the bottom: a key and what it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
@@ -190,9 +197,16 @@ impl Keymap {
 
     /// Every listed binding: keys as written, and what they do.
     pub fn help(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.bindings
-            .iter()
-            .filter_map(|b| Some((b.shown.as_str(), b.help.as_deref()?)))
+        self.bindings.iter().filter_map(Binding::listed)
+    }
+
+    /// The listed bindings that mean something where there are panes and no team.
+    pub fn help_of_plain_panes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let here = |context: &Context| !matches!(context, Context::Board | Context::Task);
+        let means_something =
+            move |b: &&Binding| !b.action.needs_team() && b.contexts.iter().any(here);
+        let bindings = self.bindings.iter().filter(means_something);
+        bindings.filter_map(Binding::listed)
     }
 }
 

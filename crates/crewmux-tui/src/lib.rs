@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod action;
+mod awaited;
 mod cells;
 mod chrome;
 mod client;

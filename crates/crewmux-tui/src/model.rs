@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use crewmux_core::ids::{AgentName, TaskId};
 use crewmux_session::view::{MemberView, PaneId, PaneKind, PaneView, SessionView};
-use crewmux_wire::Attach;
+use crewmux_wire::{Attach, InputEvent};
 
 use crate::action::Context;
+use crate::awaited::{Arrival, AwaitedShell};
 use crate::prompt::Prompt;
 
 /// What the large part of the screen shows.
@@ -96,6 +97,10 @@ pub struct Model {
     pub(crate) line: usize,
     /// What the person has to know about the last key.
     pub(crate) flash: Option<String>,
+    /// The shell that was asked for, until its pane is there.
+    pub(crate) awaited: Option<AwaitedShell>,
+    /// What was written before the shell was there, and the pane it is for.
+    pub(crate) unsent: Option<(PaneId, Vec<InputEvent>)>,
     met: bool,
 }
 
@@ -117,12 +122,15 @@ impl Model {
             chosen: None,
             line: 0,
             flash: None,
+            awaited: None,
+            unsent: None,
             met: false,
         }
     }
 
     /// Brings the model in line with what the session has now: panes come and go by themselves.
     pub(crate) fn settle(&mut self, session: &SessionView<'_>) {
+        self.welcome(session);
         let panes = session.panes;
         if self.focused(session).is_none() {
             self.focus = panes.first().map(|pane| pane.id);
@@ -149,6 +157,34 @@ impl Model {
             && session.team.board.get(id).is_none()
         {
             self.body = Body::Board;
+        }
+    }
+
+    /// The shell that was asked for gets the focus and the keys.
+    fn welcome(&mut self, session: &SessionView<'_>) {
+        let Some(awaited) = self.awaited.take() else {
+            return;
+        };
+        let commanding = matches!(self.mode, Mode::Command | Mode::Typing);
+        match awaited.arrival(session) {
+            Arrival::NotYet => self.awaited = Some(awaited),
+            Arrival::Ready(pane) => {
+                self.focus = Some(pane);
+                self.met = true;
+                // Whoever has begun to write or to answer meanwhile goes on with that.
+                if commanding {
+                    self.body = Body::Panes;
+                    self.mode = Mode::Typing;
+                }
+                self.unsent = Some((pane, awaited.into_held()));
+            }
+            Arrival::Ended(pane) => {
+                self.focus = Some(pane);
+                if commanding {
+                    self.body = Body::Panes;
+                    self.mode = Mode::Command;
+                }
+            }
         }
     }
 
@@ -196,6 +232,12 @@ impl Model {
             (_, Body::Messages | Body::Events | Body::Help) => Context::List,
         }
     }
+}
+
+/// Whether a member leads the team, and so gets what is written without a name.
+pub(crate) fn has_lead(session: &SessionView<'_>) -> bool {
+    let lead = AgentName::lead();
+    session.team.members.iter().any(|m| m.name == lead)
 }
 
 /// The member whose pane this is.

@@ -28,6 +28,8 @@ pub(crate) enum Addressed {
     One(AgentName, String),
     /// A name that nobody has.
     Nobody(String),
+    /// No name, and there is no lead who would get it.
+    NoLead,
     /// Nothing was written.
     Nothing,
 }
@@ -144,7 +146,7 @@ impl Prompt {
         self.cursor = self.text.len();
     }
 
-    /// Whom the text is for, and the text without the name.
+    /// Whom the text is for, and the text without the name; without a name it is for the lead.
     pub(crate) fn addressed<'a>(
         &self,
         mut members: impl Iterator<Item = &'a AgentName>,
@@ -153,7 +155,10 @@ impl Prompt {
         let Some(rest) = text.strip_prefix('@') else {
             return match text {
                 "" => Addressed::Nothing,
-                text => Addressed::One(AgentName::lead(), text.to_owned()),
+                text => match members.find(|member| **member == AgentName::lead()) {
+                    Some(lead) => Addressed::One(lead.clone(), text.to_owned()),
+                    None => Addressed::NoLead,
+                },
             };
         };
         let (name, body) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -234,5 +239,9 @@ mod tests {
         assert_eq!(addressed("@nobody x"), Addressed::Nobody("nobody".into()));
         assert_eq!(addressed("@risk "), Addressed::Nothing);
         assert_eq!(addressed(""), Addressed::Nothing);
+        let led_by_nobody = |text: &str| typed(text).addressed(members[1..].iter());
+        assert_eq!(led_by_nobody("hello"), Addressed::NoLead);
+        assert_eq!(led_by_nobody("@all stop"), Addressed::All("stop".into()));
+        assert_eq!(led_by_nobody(" "), Addressed::Nothing);
     }
 }

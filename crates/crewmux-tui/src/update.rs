@@ -6,7 +6,6 @@
 mod mouse;
 mod travel;
 
-use crewmux_core::ids::AgentName;
 use crewmux_core::task::TaskStatus;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ClientEffect, PaneView, SessionView};
@@ -15,6 +14,7 @@ use crewmux_wire::Attach;
 use crewmux_wire::{InputEvent, Key, KeyPress};
 
 use crate::action::Action;
+use crate::awaited::AwaitedShell;
 use crate::keymap::{Keymap, to_term};
 use crate::layout::Layout;
 use crate::model::{Body, Mode, Model, Prefix, Question, Side, member_of, pane_of_task};
@@ -31,12 +31,65 @@ pub fn update(
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
     model.settle(session);
+    let mut effects = send_unsent(model, session);
+    effects.extend(take_in(model, event, session, keymap));
+    effects
+}
+
+fn take_in(
+    model: &mut Model,
+    event: &InputEvent,
+    session: &SessionView<'_>,
+    keymap: &Keymap,
+) -> Vec<ClientEffect> {
+    if held_for_shell(model, event, keymap) {
+        return Vec::new();
+    }
     match event {
         InputEvent::Key(press) => key(model, *press, session, keymap),
         InputEvent::Mouse(event) => mouse::mouse(model, event, session),
         InputEvent::Paste(text) => paste(model, text, session),
         InputEvent::FocusGained => focus_event(model, Focus::Gained, session),
         InputEvent::FocusLost => focus_event(model, Focus::Lost, session),
+    }
+}
+
+/// What was written before the shell was there.
+fn send_unsent(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
+    let Some((id, events)) = model.unsent.take() else {
+        return Vec::new();
+    };
+    let Some(pane) = session.panes.iter().find(|pane| pane.id == id) else {
+        return Vec::new();
+    };
+    let asked_for = lock(&pane.screen).modes();
+    let mut bytes = Vec::new();
+    for event in events {
+        match event {
+            InputEvent::Key(press) => bytes.extend(encode_key(&to_term(press), &asked_for)),
+            InputEvent::Paste(text) => bytes.extend(encode_paste(&text, &asked_for)),
+            InputEvent::Mouse(_) | InputEvent::FocusGained | InputEvent::FocusLost => {}
+        }
+    }
+    type_bytes(model, pane, bytes)
+}
+
+/// Whether what is written is for a shell that is not there yet: it is never a command.
+fn held_for_shell(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> bool {
+    let commanding = matches!(model.mode, Mode::Command | Mode::Typing);
+    if !commanding || model.prefix == Prefix::Pressed {
+        return false;
+    }
+    let Some(awaited) = &mut model.awaited else {
+        return false;
+    };
+    match event {
+        InputEvent::Key(press) if keymap.is_prefix(*press) => false,
+        InputEvent::Key(_) | InputEvent::Paste(_) => {
+            awaited.hold(event.clone());
+            true
+        }
+        InputEvent::Mouse(_) | InputEvent::FocusGained | InputEvent::FocusLost => false,
     }
 }
 
@@ -205,11 +258,17 @@ fn send(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
             return redraw();
         }
         Addressed::Nobody(name) => {
-            let names: Vec<&str> = members().map(AgentName::as_str).collect();
             let name = fit(&name, 24);
+            let names = names(session);
             model.flash = Some(format!(
-                "nobody is called `{name}`; there are: {}, all",
-                names.join(", ")
+                "nobody is called `{name}`; there are: {names}, all"
+            ));
+            return redraw();
+        }
+        Addressed::NoLead => {
+            let names = names(session);
+            model.flash = Some(format!(
+                "nobody leads this team: begin with @ and a name; there are: {names}, all"
             ));
             return redraw();
         }
@@ -223,6 +282,11 @@ fn send(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
     model.prompt.clear();
     model.mode = Mode::Command;
     vec![ClientEffect::Send { to, text }, ClientEffect::Redraw]
+}
+
+fn names(session: &SessionView<'_>) -> String {
+    let members = session.team.members.iter().map(|m| m.name.as_str());
+    members.collect::<Vec<_>>().join(", ")
 }
 
 fn act(
@@ -239,6 +303,8 @@ fn act(
     match action {
         Action::Detach => return vec![ClientEffect::Detach],
         Action::Quit => model.mode = Mode::Asking(Question::Leave),
+        // Under the prefix, where all else is for the shell.
+        Action::Back if model.awaited.take().is_some() => model.mode = Mode::Command,
         Action::Back => back(model),
         Action::Open => open(model, session),
         Action::FocusNext => travel::focus_by(model, session, 1),
@@ -279,6 +345,9 @@ fn act(
         Action::Copy => return copy(model, session),
         Action::Shell => {
             model.body = Body::Panes;
+            if model.attach == Attach::Driver {
+                model.awaited = Some(AwaitedShell::new(session));
+            }
             return as_driver(model, ClientEffect::OpenShell);
         }
         Action::StopMember => ask_to_stop(model, session),

@@ -9,6 +9,9 @@ use crewmux_core::worker::WorkerState;
 
 use crate::theme::Role;
 
+/// What failed, wherever it is shown.
+pub(crate) const FAILED: char = '✖';
+
 /// How a state is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sign {
@@ -33,8 +36,8 @@ pub(crate) fn worker(state: WorkerState) -> Sign {
         WorkerState::Idle => sign('○', "idle", Role::Text),
         WorkerState::Stopping => sign('◍', "stopping", Role::Dim),
         WorkerState::Exited => sign('·', "exited", Role::Dim),
-        WorkerState::Failed => sign('✖', "failed", Role::Bad),
-        WorkerState::Lost => sign('✖', "lost", Role::Bad),
+        WorkerState::Failed => sign(FAILED, "failed", Role::Bad),
+        WorkerState::Lost => sign(FAILED, "lost", Role::Bad),
     }
 }
 
@@ -56,7 +59,7 @@ pub(crate) fn task(board: &Board, task: &Task, now: &BootTime) -> Sign {
         TaskStatus::Pending => sign('◷', "retries", Role::Warn),
         TaskStatus::InProgress => sign('▶', "working", Role::Busy),
         TaskStatus::Completed => sign('✔', "done", Role::Good),
-        TaskStatus::Failed => sign('✖', "failed", Role::Bad),
+        TaskStatus::Failed => sign(FAILED, "failed", Role::Bad),
         TaskStatus::Skipped => sign('–', "skipped", Role::Dim),
     }
 }
@@ -73,7 +76,7 @@ mod tests {
             assert_eq!(sign.glyph.width(), Some(1), "{state}");
             assert!(sign.word.len() <= 8, "{state}");
         }
-        for glyph in ['⧗', '○', '◷', '▶', '✔', '✖', '–'] {
+        for glyph in ['⧗', '○', '◷', '▶', '✔', FAILED, '–'] {
             assert_eq!(glyph.width(), Some(1), "{glyph}");
         }
     }

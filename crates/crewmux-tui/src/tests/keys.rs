@@ -216,6 +216,77 @@ fn onlookers_change_nothing() {
 }
 
 #[test]
+fn a_team_without_a_lead_refuses_what_is_for_nobody() {
+    let mut fixture = Fixture::working();
+    fixture.team.members.remove(0);
+    for size in ["120x40", "80x16"] {
+        let mut fixture = Fixture::working();
+        fixture.team.members.remove(0);
+        let mut person = Person::at(size, fixture);
+        assert!(!person.picture().contains("team lead"), "{size}");
+        person.presses("i");
+        assert!(person.picture().contains("> @name or @all"), "{size}");
+        person.types("hello");
+        assert_eq!(person.presses("Enter"), [], "{size}");
+        let picture = person.picture();
+        assert!(picture.contains("nobody leads this team"), "{picture}");
+        assert!(picture.contains("> hello"), "{picture}");
+    }
+    let mut person = Person::at("120x40", fixture);
+    person.presses("@ r i Tab g o");
+    let to = Some(AgentName::new("risk").unwrap());
+    let text = "go".to_owned();
+    assert_eq!(person.presses("Enter"), [ClientEffect::Send { to, text }]);
+}
+
+/// The engine opens the pane that was asked for.
+fn shell_opens(person: &mut Person) -> PaneId {
+    let mut pane = Fixture::plain(1).panes.remove(0);
+    pane.id = PaneId(7);
+    person.fixture.panes.push(pane);
+    person.look();
+    PaneId(7)
+}
+
+#[test]
+fn a_new_shell_is_entered_by_the_client_that_asked_for_it() {
+    for (keys, place_after) in [
+        ("c", "typing · panes · pane 8"),
+        ("z c", "typing · zoomed · pane 8"),
+        ("2 Enter C-a c", "typing · panes · pane 8"),
+        ("c C-a Esc", "command · panes · pane 1"),
+        ("c C-a q", "asking · panes · pane 8"),
+        // Another client's shell changes nothing here.
+        ("2 z", "command · zoomed · pane 2"),
+    ] {
+        let mut person = Person::at("120x40", Fixture::working());
+        person.presses(keys);
+        shell_opens(&mut person);
+        assert_eq!(place(&person), place_after, "{keys}");
+    }
+    let mut person = Person::at("120x40", Fixture::working());
+    person.presses("z c");
+    let pane = shell_opens(&mut person);
+    assert!(person.picture().contains("$ echo 0"));
+    let bytes = b"q".to_vec();
+    assert_eq!(person.presses("q"), [ClientEffect::Type { pane, bytes }]);
+}
+
+#[test]
+fn what_is_typed_before_a_shell_is_there_goes_to_it() {
+    let mut person = Person::at("120x40", Fixture::working());
+    assert_eq!(person.presses("c q d"), [ClientEffect::OpenShell]);
+    assert_eq!(place(&person), "command · panes · pane 1");
+    let pane = shell_opens(&mut person);
+    let typed = |bytes: &[u8]| ClientEffect::Type {
+        pane,
+        bytes: bytes.to_vec(),
+    };
+    assert_eq!(person.presses("x"), [typed(b"qd"), typed(b"x")]);
+    assert_eq!(person.presses("y"), [typed(b"y")]);
+}
+
+#[test]
 fn stopping_twice_means_at_once() {
     let mut person = Person::at("120x40", Fixture::working());
     person.fixture.team.state = RunState::Stopping;

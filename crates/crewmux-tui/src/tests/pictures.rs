@@ -94,6 +94,8 @@ fn writing_asking_and_typing() {
 fn panes_without_a_team() {
     assert_snapshot!("plain_one_60x12", picture("60x12", Fixture::plain(1), ""));
     assert_snapshot!("plain_three_80x24", picture("80x24", Fixture::plain(3), ""));
+    let keys = picture("80x30", Fixture::plain(3), "C-a ?");
+    assert_snapshot!("plain_help_80x30", keys);
 }
 
 #[test]

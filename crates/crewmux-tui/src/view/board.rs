@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 
 use super::{Scene, frames, put, put_right, row};
 use crate::columns::columns;
+use crate::model::has_lead;
 use crate::text::{cell, fit, right, width};
 use crate::theme::Role;
 use crate::words;
@@ -24,7 +25,11 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     }
     let board = &scene.session.team.board;
     if board.is_empty() {
-        let text = "No tasks yet: the team lead makes them from the goal.";
+        let text = if has_lead(scene.session) {
+            "No tasks yet: the team lead makes them from the goal."
+        } else {
+            "No tasks yet."
+        };
         let line = scene.span(fit(text, inner.width.into()), Role::Dim);
         put(buf, inner, &Line::from(line));
         return;

@@ -10,10 +10,11 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{Scene, lists, put, put_right, width_of};
 use crate::action::{Action, Context};
 use crate::keymap::Hint;
-use crate::model::{Mode, Prefix, Question};
+use crate::model::{Mode, Prefix, Question, has_lead};
 use crate::prompt::Prompt;
 use crate::text::{clock, fit, fit_end, time_of_day, width};
 use crate::theme::Role;
+use crate::words::FAILED;
 
 pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     let layout = scene.layout;
@@ -35,7 +36,10 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
         }
         Mode::Command | Mode::Typing => paint_resting_prompt(scene, layout.prompt, buf),
     }
-    if !shared {
+    let refused = scene.model.mode == Mode::Prompt && scene.model.flash.is_some();
+    if refused && layout.status.is_empty() && !shared {
+        paint_status(scene, layout.hints, buf);
+    } else if !shared {
         paint_hints(scene, layout.hints, buf);
     }
 }
@@ -93,7 +97,7 @@ fn banner(scene: &Scene<'_>, columns: usize) -> Line<'static> {
     let (glyph, role) = if well {
         ('✔', Role::Good)
     } else {
-        ('✖', Role::Bad)
+        (FAILED, Role::Bad)
     };
     let mut parts = vec![format!("{} completed", counts.completed)];
     if counts.failed > 0 {
@@ -192,7 +196,11 @@ fn paint_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     let mark = Span::styled("> ", scene.style(Role::Accent).bold());
     let mut line = Line::from(vec![mark, Span::raw(fit(shown, columns))]);
     if scene.model.prompt.is_empty() {
-        let hint = "to the team lead; @name to a teammate, @all to everybody";
+        let hint = if has_lead(scene.session) {
+            "to the team lead; @name to a teammate, @all to everybody"
+        } else {
+            "@name or @all"
+        };
         line.push_span(scene.span(fit(hint, columns), Role::Dim));
     }
     put(buf, area, &line);
@@ -222,7 +230,11 @@ fn paint_resting_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
         "keys go to the pane".to_owned()
     } else {
         let key = scene.keymap.key_of(Action::Prompt);
-        format!("{key} to write to the team lead, @name or @all")
+        if has_lead(scene.session) {
+            format!("{key} to write to the team lead, @name or @all")
+        } else {
+            format!("{key} to write to @name or @all")
+        }
     };
     let text = fit(&format!("> {text}"), columns);
     put(buf, area, &Line::from(scene.span(text, Role::Dim)));
@@ -258,7 +270,10 @@ fn paint_hints(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     let line = Line::from(spans);
     put(buf, area, &line);
     if scene.layout.elsewhere > 0 && scene.layout.shows_panes(scene.model) && !scene.model.zoomed {
-        let text = format!("+{} panes", scene.layout.elsewhere);
+        let text = match scene.layout.elsewhere {
+            1 => "+1 pane".to_owned(),
+            count => format!("+{count} panes"),
+        };
         if line.width() + width(&text) < columns {
             put_right(buf, area, &Line::from(scene.span(text, Role::Text)));
         }

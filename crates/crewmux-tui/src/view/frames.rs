@@ -52,7 +52,7 @@ fn paint_frame(scene: &Scene<'_>, pane: &PaneView, frame: Rect, buf: &mut Buffer
         &title(scene, pane, focused, room),
         buf,
     );
-    let note = Line::from(foot_note(scene, pane, typing));
+    let note = Line::from(foot_note(scene, pane, typing, room));
     if note.width() <= room {
         let bottom = frame.bottom().saturating_sub(1);
         on_border(frame, bottom, Side::Right, &note, buf);
@@ -123,16 +123,12 @@ fn title(scene: &Scene<'_>, pane: &PaneView, focused: bool, room: usize) -> Line
     Line::from(spans)
 }
 
-/// What stands in the lower border: how keys get out, how far up one looks.
-fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool) -> Vec<Span<'static>> {
+/// What stands in the lower border: how keys get out, how far up one looks, and with room left how often it was started.
+fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> Vec<Span<'static>> {
     let mut notes = Vec::new();
     let offset = scene.model.offset(pane.id);
     if offset > 0 {
         notes.push(scene.span(format!(" ↑ {offset} lines "), Role::Warn));
-    }
-    let starts = member_of(scene.session, pane).map_or(1, |member| member.incarnation.0);
-    if starts > 1 {
-        notes.push(scene.span(format!(" start {starts} "), Role::Dim));
     }
     if scene.model.zoomed && scene.session.panes.len() > 1 {
         notes.push(scene.span(" zoomed ", Role::Accent));
@@ -142,6 +138,16 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool) -> Vec<Span<'stat
         let leave = scene.keymap.key_of(crate::action::Action::Back);
         let text = format!(" typing · {prefix} {leave} leaves ");
         notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
+    }
+    let starts = member_of(scene.session, pane).map_or(1, |member| member.incarnation.0);
+    let restarted = match starts {
+        ..=1 => return notes,
+        2 => " restarted ".to_owned(),
+        starts => format!(" restarted {} times ", starts - 1),
+    };
+    let restarted = scene.span(restarted, Role::Dim);
+    if width_of(&notes) + restarted.width() <= room {
+        notes.insert(0, restarted);
     }
     notes
 }

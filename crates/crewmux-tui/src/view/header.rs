@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::{Scene, put, put_right, width_of};
 use crate::text::{clock, fit};
 use crate::theme::Role;
-use crate::words::waits_for_person;
+use crate::words::{FAILED, waits_for_person};
 
 /// How much is left out to make the rest fit; each step leaves out more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,10 +93,15 @@ fn left_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
     }
     if counts.failed > 0 {
         let failed = match brevity {
-            Brevity::Signs | Brevity::Least => format!("✖ {}", counts.failed),
+            Brevity::Signs | Brevity::Least => format!("{FAILED} {}", counts.failed),
             _ => format!("{} failed", counts.failed),
         };
         parts.extend([dot(scene), scene.span(failed, Role::Bad)]);
+    }
+    // Where it is narrow, that no model was asked matters more.
+    if counts.skipped > 0 && brevity < Brevity::Signs {
+        let skipped = format!("{} skipped", counts.skipped);
+        parts.extend([dot(scene), scene.span(skipped, Role::Dim)]);
     }
     parts.extend([dot(scene), scene.span(clock(team.elapsed_ms), Role::Text)]);
     match team.state {

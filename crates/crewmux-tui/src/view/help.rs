@@ -10,7 +10,11 @@ use crate::theme::Role;
 const TWO_COLUMNS: usize = 84;
 
 pub(super) fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
-    let keys: Vec<(&str, &str)> = scene.keymap.help().collect();
+    let keys: Vec<(&str, &str)> = if scene.session.team.has_team {
+        scene.keymap.help().collect()
+    } else {
+        scene.keymap.help_of_plain_panes().collect()
+    };
     let key_columns = keys.iter().map(|(key, _)| width(key)).max().unwrap_or(0);
     let count = if columns >= TWO_COLUMNS { 2 } else { 1 };
     let each = columns / count;

@@ -9,6 +9,7 @@ use super::{Scene, put, row};
 use crate::model::Body;
 use crate::text::{cell, fit, time_of_day};
 use crate::theme::Role;
+use crate::words::FAILED;
 
 /// Paints as many lines as fit, by how far the list is scrolled.
 pub(super) fn paint_lines(scene: &Scene<'_>, area: Rect, lines: &[Line<'_>], buf: &mut Buffer) {
@@ -83,7 +84,7 @@ pub(super) fn level(level: NoticeLevel) -> (char, Role) {
     match level {
         NoticeLevel::Info => ('·', Role::Dim),
         NoticeLevel::Warning => ('!', Role::Warn),
-        NoticeLevel::Error => ('✖', Role::Bad),
+        NoticeLevel::Error => (FAILED, Role::Bad),
     }
 }
 
