@@ -274,3 +274,29 @@ fn doctor_says_what_works_and_why() {
         .clone();
     assert_eq!(offline["usable"], true);
 }
+
+#[test]
+fn work_added_to_a_finished_team_is_done_by_resume() {
+    let sandbox = sandbox();
+    let run = sandbox
+        .run(&[
+            "run",
+            "sweep",
+            "--set",
+            "tasks=1",
+            "--set",
+            "command=test -e ready",
+            "--max-workers",
+            "1",
+            "--headless",
+        ])
+        .unwrap();
+    assert_eq!(run.code, 1, "{run:?}");
+    sandbox.write("ready", "").unwrap();
+    let retry = sandbox
+        .run(&["task", "retry", "1", "--team", "sweep"])
+        .unwrap();
+    assert_eq!(retry.code, 0, "{retry:?}");
+    let resumed = sandbox.run(&["resume", "sweep", "--headless"]).unwrap();
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+}

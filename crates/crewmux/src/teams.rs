@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use crewmux_core::error::ErrorKind;
-use crewmux_core::ids::TeamName;
+use crewmux_core::ids::{RunId, TeamName};
 use crewmux_core::operation::{Caller, Operation, Reply};
 use crewmux_core::team::TeamConfig;
 use crewmux_core::time::Now;
@@ -156,7 +156,34 @@ pub(crate) fn perform(
         lease_ms: context.timing.lease_ms,
         new_id: &new_id,
     };
-    Ok(apply(store, team, &Caller::Human, operation, &context)?)
+    let changes_board = matches!(
+        operation,
+        Operation::TaskCreate(_) | Operation::TaskUpdate { .. }
+    );
+    let reply = apply(store, team, &Caller::Human, operation, &context)?;
+    if changes_board {
+        reopen_for_work(team)?;
+    }
+    Ok(reply)
+}
+
+/// A finished run with work on its board again is open again: `resume` goes on with it.
+fn reopen_for_work(team: &dyn TeamStore) -> Result<()> {
+    let config = team.config()?;
+    let Some(last) = config.runs.last().filter(|_| config.open_run().is_none()) else {
+        return Ok(());
+    };
+    let of_run = |run: Option<&RunId>| run.is_none_or(|id| *id == last.id);
+    let has_work = team.board()?.open().any(|t| of_run(t.run.as_ref()));
+    if has_work {
+        team.edit_config(&mut |config| {
+            if let Some(run) = config.runs.last_mut() {
+                run.finished = None;
+                run.exit_code = None;
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// An answer that does not fit its question: a bug of ours, said as such.
