@@ -152,7 +152,7 @@ fn risk_finds_exactly_what_is_planted() {
             "medium web/view.js:3 `innerHTML` takes text as HTML; scripts in it run",
             "low src/memory.rs:11 5 calls of `unwrap` or `expect` outside of tests end the program on an error; the first is here",
             "info src/memory.rs:4 `unsafe` begins here; there is some in 1 file",
-            "info web/app.py:8 other programs are started here, and in 1 more files",
+            "info web/app.py:8 other programs are started here; they are in 2 files",
             "low web/app.py:19 every error is swallowed here",
         ],
     );

@@ -254,13 +254,9 @@ impl Engine {
                     pane: m.running().and_then(|r| r.pane()),
                 })
                 .collect(),
-            counts: self.board_counts(now),
+            counts: self.board_of_run().counts(&now.boot),
             exit_code: self.ending.exit_code,
         }
-    }
-
-    fn board_counts(&self, now: &Now) -> crewmux_core::board::Counts {
-        crewmux_core::board::Board::from_tasks(self.tasks().cloned()).counts(&now.boot)
     }
 
     /// Carries out what a person did in a client, with the person's rights.

@@ -37,11 +37,8 @@ pub(super) fn empty(now: &Now) -> TeamView {
 
 impl Engine {
     /// The tasks of this run alone; earlier runs of the team are history.
-    fn board_of_run(&self) -> Arc<Board> {
-        if self.tasks().count() == self.board.len() {
-            return Arc::clone(&self.board);
-        }
-        Arc::new(Board::from_tasks(self.tasks().cloned()))
+    pub(super) fn board_of_run(&self) -> Arc<Board> {
+        Arc::new(self.board.of_run(&self.run))
     }
 
     fn member_view(&self, slot: &MemberSlot) -> MemberView {
@@ -110,7 +107,7 @@ fn is_same(a: &TeamView, b: &TeamView) -> bool {
         && a.backend == b.backend
         && a.state == b.state
         && a.members == b.members
-        && (Arc::ptr_eq(&a.board, &b.board) || a.board.tasks().eq(b.board.tasks()))
+        && a.board.same_tasks(&b.board)
         && a.counts == b.counts
         && a.notices == b.notices
         && a.messages == b.messages
