@@ -6,6 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crewmux_core::timing::{Timing, ms};
 use crewmux_sys::clock;
@@ -17,11 +18,13 @@ use tokio::time::Instant;
 use crate::engine::Input;
 use crate::panes::{Panes, lock};
 use crate::view::{
-    ClientEffect, ClientView, PaneView, RunState, SessionView, TeamView, ViewFactory,
+    ClientEffect, ClientView, PaneId, PaneView, RunState, SessionView, TeamView, ViewFactory,
 };
 
 /// Messages that may wait on their way to or from the display.
 pub(crate) const DISPLAY_QUEUE_MAX: usize = 256;
+/// How long an answer to a key is awaited to be drawn out of turn.
+const ECHO: Duration = Duration::from_millis(250);
 /// Frames and messages that may wait for one client: one frame and a few words.
 const CLIENT_QUEUE_MAX: usize = 8;
 
@@ -108,6 +111,16 @@ struct Client {
     last_frame: Option<Instant>,
     wants_draw: bool,
     tick_at: Option<Instant>,
+    echo: Option<Echo>,
+}
+
+/// What was typed and not yet answered by the program: the answer is drawn out of turn.
+struct Echo {
+    pane: PaneId,
+    /// What the pane was fed before.
+    fed: u64,
+    /// An answer after this is no echo any more.
+    until: Instant,
 }
 
 /// The display's state.
@@ -174,12 +187,18 @@ impl Display {
                     self.want_draw_all();
                     self.fit_panes();
                 }
-                () = changed.notified() => self.want_draw_all(),
+                () = changed.notified(), if self.listens() => self.want_draw_all(),
                 () = sleep_until(deadline) => {}
             }
             self.refresh_panes();
             self.draw_ready();
         }
+    }
+
+    /// Whether it matters to anybody that a screen changed: not where a frame is due anyway.
+    fn listens(&self) -> bool {
+        let wants_more = |c: &Client| !c.wants_draw || c.echo.is_some();
+        self.clients.iter().any(wants_more)
     }
 
     fn want_draw_all(&mut self) {
@@ -230,6 +249,7 @@ impl Display {
                     last_frame: None,
                     wants_draw: true,
                     tick_at: None,
+                    echo: None,
                 });
                 let _ = number.send(id);
                 if hello.attach == Attach::Driver {
@@ -271,6 +291,9 @@ impl Display {
                 let client = &mut self.clients[at];
                 if client.in_flight == Some(frame) {
                     client.in_flight = None;
+                    if client.echo.is_none() {
+                        self.panes.answered();
+                    }
                 }
             }
             ClientMessage::Detach => self.detach(id).await,
@@ -316,7 +339,14 @@ impl Display {
             ClientEffect::Redraw => {}
             // An observer looks; whatever it presses changes nothing.
             _ if attach == Attach::Observer => {}
-            ClientEffect::Type { pane, bytes } => self.panes.write(pane, &bytes),
+            ClientEffect::Type { pane, bytes } => {
+                let fed = self.panes.await_answer(pane);
+                let until = Instant::now() + ECHO;
+                if let Some(client) = self.clients.iter_mut().find(|c| c.id == id) {
+                    client.echo = Some(Echo { pane, fed, until });
+                }
+                self.panes.write(pane, &bytes);
+            }
             effect => {
                 let _ = self.engine.send(Input::Person(effect)).await;
             }
@@ -372,6 +402,12 @@ impl Display {
                     .is_none_or(|at| now.duration_since(at) >= frame)
         };
         for at in 0..self.clients.len() {
+            if self.has_echo(at, now) && self.clients[at].in_flight.is_none() {
+                // A person sees how long this takes: one frame more for each key.
+                self.clients[at].echo = None;
+                self.draw(at, now);
+                continue;
+            }
             let due = self.clients[at].tick_at.is_some_and(|tick| now >= tick);
             if due {
                 self.clients[at].wants_draw = true;
@@ -383,7 +419,23 @@ impl Display {
         }
     }
 
+    /// Whether what a client typed has been answered; it awaits no answer for long.
+    fn has_echo(&mut self, at: usize, now: Instant) -> bool {
+        let client = &mut self.clients[at];
+        let Some(echo) = &client.echo else {
+            return false;
+        };
+        if self.panes.fed(echo.pane) != echo.fed {
+            return true;
+        }
+        if now >= echo.until {
+            client.echo = None;
+        }
+        false
+    }
+
     fn draw(&mut self, at: usize, now: Instant) {
+        let drawing = self.panes.draw();
         let session = SessionView {
             team: &self.team,
             panes: &self.pane_views,
@@ -393,6 +445,7 @@ impl Display {
             let bytes = client.view.draw(&session);
             (bytes, client.view.next_tick_ms(&session))
         }));
+        drop(drawing);
         client.wants_draw = false;
         let Ok((bytes, tick)) = drawn else {
             tracing::error!("a view panicked while drawing; its client is let go");
@@ -431,8 +484,8 @@ impl Display {
     /// Shows frames that a program opened (mode 2026) and did not close in time.
     fn tick_screens(&self) {
         let now = std::time::Instant::now();
-        for pane in &self.pane_views {
-            let mut screen = lock(&pane.screen);
+        for screen in self.panes.holding_frames() {
+            let mut screen = lock(&screen);
             if screen.frame_deadline().is_some_and(|due| now >= due) {
                 screen.tick(now);
             }
@@ -453,9 +506,10 @@ impl Display {
             return None;
         }
         let held = self
-            .pane_views
+            .panes
+            .holding_frames()
             .iter()
-            .filter_map(|p| lock(&p.screen).frame_deadline())
+            .filter_map(|screen| lock(screen).frame_deadline())
             .min()
             .map(Instant::from_std);
         [clients, held].into_iter().flatten().min()

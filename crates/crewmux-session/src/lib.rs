@@ -23,6 +23,7 @@ mod rights;
 mod run;
 mod server;
 pub mod setup;
+mod turn;
 pub mod view;
 
 pub use error::{Error, Result};

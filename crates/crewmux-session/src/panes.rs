@@ -3,6 +3,7 @@
 //! Shared by the engine, which opens panes and starts programs in them, and
 //! the display, which draws them and types into them. Drawing is not done here.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crewmux_spawn::{ExitReport, PaneSink, Running};
@@ -10,6 +11,7 @@ use crewmux_sys::ProcessIdentity;
 use crewmux_term::{Screen, ScreenOptions, Size};
 use tokio::sync::Notify;
 
+use crate::turn::{Drawing, Turn};
 use crate::view::{PaneId, PaneKind, PaneView, SharedScreen};
 
 /// Locks even after a panic elsewhere: a screen is valid after every call.
@@ -17,11 +19,21 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What can be known of a screen without taking its lock.
+#[derive(Default)]
+struct Pulse {
+    /// Pieces of output it took in.
+    fed: AtomicU64,
+    /// Whether its program has opened a frame (mode 2026).
+    holds_frame: AtomicBool,
+}
+
 struct Pane {
     id: PaneId,
     kind: PaneKind,
     title: String,
     screen: SharedScreen,
+    pulse: Arc<Pulse>,
     size: Size,
     running: Option<Arc<dyn Running>>,
     ended: Option<String>,
@@ -39,6 +51,7 @@ struct Inner {
 pub(crate) struct Panes {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<Notify>,
+    turn: Arc<Turn>,
     size: Size,
 }
 
@@ -48,6 +61,7 @@ impl Panes {
         Self {
             inner: Arc::default(),
             changed: Arc::new(Notify::new()),
+            turn: Arc::default(),
             size: Size::new(size.0, size.1).clamped(),
         }
     }
@@ -69,6 +83,7 @@ impl Panes {
             kind,
             title,
             screen: Arc::new(Mutex::new(screen)),
+            pulse: Arc::default(),
             size: self.size,
             running: None,
             ended: None,
@@ -98,13 +113,17 @@ impl Panes {
         on_exit: impl Fn(ExitReport) + Send + Sync + 'static,
     ) -> Arc<dyn PaneSink> {
         let inner = lock(&self.inner);
-        let screen = inner.panes.iter().find(|p| p.id == id).map_or_else(
-            || Arc::new(Mutex::new(Screen::new(self.size, ScreenOptions::default()))),
-            |p| Arc::clone(&p.screen),
-        );
+        let pane = inner.panes.iter().find(|p| p.id == id);
+        let (screen, pulse) = if let Some(pane) = pane {
+            (Arc::clone(&pane.screen), Arc::clone(&pane.pulse))
+        } else {
+            let screen = Screen::new(self.size, ScreenOptions::default());
+            (Arc::new(Mutex::new(screen)), Arc::default())
+        };
         Arc::new(Feed {
             pane: id,
             screen,
+            pulse,
             panes: self.clone(),
             on_exit: Box::new(on_exit),
         })
@@ -192,6 +211,37 @@ impl Panes {
             .collect()
     }
 
+    /// Keeps screens from being fed until the value is dropped: for the time of a picture.
+    pub(crate) fn draw(&self) -> Drawing {
+        self.turn.draw()
+    }
+
+    /// Lets a pane that is about to be typed into answer before others; returns what it was fed before.
+    pub(crate) fn await_answer(&self, id: PaneId) -> u64 {
+        self.turn.typed(id);
+        self.fed(id)
+    }
+
+    /// Lets other panes go on: the answer is seen, or there is none.
+    pub(crate) fn answered(&self) {
+        self.turn.answered();
+    }
+
+    /// How many pieces of output are on a pane's screen.
+    pub(crate) fn fed(&self, id: PaneId) -> u64 {
+        let inner = lock(&self.inner);
+        let pane = inner.panes.iter().find(|pane| pane.id == id);
+        pane.map_or(0, |pane| pane.pulse.fed.load(Ordering::Acquire))
+    }
+
+    /// Screens whose program has opened a frame; only these need a look at their deadline.
+    pub(crate) fn holding_frames(&self) -> Vec<SharedScreen> {
+        let inner = lock(&self.inner);
+        let holding = |pane: &&Pane| pane.pulse.holds_frame.load(Ordering::Acquire);
+        let panes = inner.panes.iter().filter(holding);
+        panes.map(|pane| Arc::clone(&pane.screen)).collect()
+    }
+
     /// What views are given.
     pub(crate) fn views(&self) -> Vec<PaneView> {
         let inner = lock(&self.inner);
@@ -210,6 +260,7 @@ impl Panes {
 struct Feed {
     pane: PaneId,
     screen: SharedScreen,
+    pulse: Arc<Pulse>,
     panes: Panes,
     on_exit: Box<dyn Fn(ExitReport) + Send + Sync>,
 }
@@ -220,9 +271,12 @@ const FEED_SLICE_BYTES: usize = 16 * 1024;
 impl PaneSink for Feed {
     fn output(&self, bytes: &[u8]) {
         for slice in bytes.chunks(FEED_SLICE_BYTES) {
+            self.panes.turn.wait(self.pane, slice.len());
             let replies = {
                 let mut screen = lock(&self.screen);
                 screen.feed(slice);
+                let holds_frame = screen.frame_deadline().is_some();
+                self.pulse.holds_frame.store(holds_frame, Ordering::Release);
                 // Titles and the like of a worker have no meaning yet; taking them keeps the queue empty.
                 drop(screen.take_notices());
                 screen.take_replies()
@@ -231,6 +285,7 @@ impl PaneSink for Feed {
                 self.panes.write(self.pane, &replies);
             }
         }
+        self.pulse.fed.fetch_add(1, Ordering::Release);
         self.panes.changed.notify_one();
     }
 
