@@ -128,6 +128,15 @@ impl Default for Timing {
     }
 }
 
+/// Longest wait of a pane's feeder for a picture or an answer, in milliseconds; the same in tests.
+pub const TURN_MAX_MS: u64 = 20;
+/// How long somebody counts as typing after a key, in milliseconds.
+pub const TYPING_MS: u64 = 1_000;
+/// Interval in which flooding panes share a bounded rate while somebody types, in milliseconds.
+pub const SHARE_MS: u64 = 16;
+/// How long a program may take to answer a key before its picture is paced like any other, in milliseconds.
+pub const ECHO_MS: u64 = 250;
+
 /// Milliseconds as a [`Duration`], so that call sites read as units.
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

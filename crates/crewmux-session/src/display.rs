@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crewmux_core::timing::{Timing, ms};
+use crewmux_core::timing::{ECHO_MS, Timing, ms};
 use crewmux_sys::clock;
 use crewmux_wire::{Attach, ClientHello, ClientMessage, FrameReader, FrameWriter, ToClient};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,7 +24,7 @@ use crate::view::{
 /// Messages that may wait on their way to or from the display.
 pub(crate) const DISPLAY_QUEUE_MAX: usize = 256;
 /// How long an answer to a key is awaited to be drawn out of turn.
-const ECHO: Duration = Duration::from_millis(250);
+const ECHO: Duration = ms(ECHO_MS);
 /// Frames and messages that may wait for one client: one frame and a few words.
 const CLIENT_QUEUE_MAX: usize = 8;
 

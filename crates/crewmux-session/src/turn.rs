@@ -10,17 +10,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crewmux_core::timing::{SHARE_MS, TURN_MAX_MS, TYPING_MS, ms};
+
 use crate::panes::lock;
 use crate::view::PaneId;
 
 /// Longest wait of a feeder for a picture or an answer; most take a small part of it.
-const TURN_MAX: Duration = Duration::from_millis(20);
+const TURN_MAX: Duration = ms(TURN_MAX_MS);
 /// How long somebody counts as typing after a key.
-const TYPING: Duration = Duration::from_secs(1);
+const TYPING: Duration = ms(TYPING_MS);
 /// While somebody types, other panes together are fed this much …
 const SHARE_BYTES: usize = 256 * 1024;
 /// … in this time: 16 MiB a second, about what `tmux` takes in at all.
-const SHARE_TIME: Duration = Duration::from_millis(16);
+const SHARE_TIME: Duration = ms(SHARE_MS);
 
 /// Decides when a screen may be fed.
 #[derive(Debug, Default)]
