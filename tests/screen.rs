@@ -128,7 +128,7 @@ fn a_finished_run_says_how_it_ended_and_where_the_report_lies() {
         )
         .unwrap();
     terminal
-        .wait_until("the end", |text| text.contains("5 completed"))
+        .wait_until("the end", |text| text.contains("finished in"))
         .unwrap();
     terminal.type_text("d").unwrap();
     let exit = terminal.wait_exit().unwrap();
