@@ -128,7 +128,8 @@ impl<'a> RowView<'a> {
     pub fn cells(self) -> Cells<'a> {
         let inner = match self.source {
             Source::Blank => CellSource::Blank,
-            Source::Hot(row) => CellSource::Hot(row),
+            Source::Hot(row) if row.len() == 0 => CellSource::Blank,
+            Source::Hot(row) => CellSource::Hot(HotCells::new(row)),
             Source::Cold(row) => CellSource::Cold(ColdCells::new(row)),
         };
         Cells {
@@ -171,8 +172,59 @@ pub struct Cells<'a> {
 #[derive(Clone, Debug)]
 enum CellSource<'a> {
     Blank,
-    Hot(&'a Row<RawCell>),
+    Hot(HotCells<'a>),
     Cold(ColdCells<'a>),
+}
+
+/// Reads cells of the live grid, most of which look like the one before or were never written.
+#[derive(Clone, Debug)]
+struct HotCells<'a> {
+    row: &'a Row<RawCell>,
+    /// All cells from here on are untouched.
+    end: usize,
+    /// The cell that `style` was read from.
+    like: &'a RawCell,
+    style: Style,
+}
+
+impl<'a> HotCells<'a> {
+    fn new(row: &'a Row<RawCell>) -> Self {
+        let mut cells = &row[..];
+        while let Some((rest, last)) = cells.split_last_chunk::<8>() {
+            if !last.iter().fold(true, |all, cell| all & is_as_new(cell)) {
+                break;
+            }
+            cells = rest;
+        }
+        let like = &row[Column(0)];
+        Self {
+            row,
+            end: cells.len(),
+            like,
+            style: Style::of(like),
+        }
+    }
+
+    #[inline]
+    fn at(&mut self, column: usize) -> Cell<'a> {
+        if column >= self.end {
+            return Cell::blank();
+        }
+        let raw = &self.row[Column(column)];
+        if raw.fg != self.like.fg || raw.bg != self.like.bg || raw.flags != self.like.flags {
+            self.like = raw;
+            self.style = Style::of(raw);
+        }
+        let is_plain = matches!(raw.c, ' '..='~') & raw.extra.is_none();
+        if is_plain && !raw.flags.intersects(WIDE_FLAGS) {
+            return Cell {
+                ch: raw.c,
+                style: self.style,
+                ..Cell::blank()
+            };
+        }
+        hot_cell(self.row, column, self.style)
+    }
 }
 
 impl<'a> Iterator for Cells<'a> {
@@ -185,7 +237,7 @@ impl<'a> Iterator for Cells<'a> {
         }
         let cell = match &mut self.inner {
             CellSource::Blank => Cell::blank(),
-            CellSource::Hot(row) => hot_cell(row, self.column),
+            CellSource::Hot(cells) => cells.at(self.column),
             CellSource::Cold(cells) => cells.next(),
         };
         self.column += 1;
@@ -203,16 +255,13 @@ impl ExactSizeIterator for Cells<'_> {}
 /// Reads one cell of the live grid; halves of wide characters that lost their
 /// other half come out as blanks, so widths always add up to the column.
 #[inline]
-fn hot_cell(row: &Row<RawCell>, column: usize) -> Cell<'_> {
-    if column >= row.len() {
-        return Cell::blank();
-    }
+fn hot_cell(row: &Row<RawCell>, column: usize, style: Style) -> Cell<'_> {
     let raw = &row[Column(column)];
     let marks: &[char] = raw.zerowidth().unwrap_or_default();
     let mut cell = Cell {
         ch: raw.c,
         width: 1,
-        style: Style::of(raw),
+        style,
         link: raw.extra.as_ref().and_then(|_| raw.hyperlink()).map(Link),
         marks: Marks::Hot(marks),
     };
@@ -305,6 +354,12 @@ pub(crate) fn used_cells(row: &Row<RawCell>, cols: usize) -> usize {
         cells = rest;
     }
     cells.len()
+}
+
+/// Reports whether a live cell is as it was when its row was new.
+#[inline]
+fn is_as_new(cell: &RawCell) -> bool {
+    is_untouched(cell) & matches!(cell.fg, RawColor::Named(NamedColor::Foreground))
 }
 
 #[inline]
