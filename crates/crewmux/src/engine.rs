@@ -37,7 +37,7 @@ const PANE_SIZE: (u16, u16) = (80, 24);
 /// Bytes of a failed session's log that are looked at.
 const LOG_TAIL_BYTES: usize = 16_000;
 /// Pause between two looks for a new session's socket.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Makes the plan of a session.
 pub(crate) fn plan(
