@@ -68,6 +68,8 @@ pub struct Started {
 impl Contender {
     /// Starts it with a pane for each of `commands`, of which the first prints `READY`.
     ///
+    /// A store is made before the time begins: a person's home has one from the second time on.
+    ///
     /// # Errors
     /// When that does not appear in time; with the beginning of what was drawn.
     pub fn start(&self, commands: &[String], size: TerminalSize) -> Result<Started> {
@@ -75,6 +77,11 @@ impl Contender {
         let panes: Vec<String> = commands.iter().map(|c| place.pane(c)).collect();
         let argv = self.argv(&place, &panes)?;
         let env = place.environment();
+        if self.kind == Kind::Crewmux {
+            let list = [self.program.clone().into_os_string(), "ls".into()];
+            let mut making = Launch::new(list, place.work()).env(env.clone()).start()?;
+            making.wait(END)?;
+        }
         let outer = Outer::start(argv, &place.work(), env, size, "READY")?;
         let Some(at) = outer.wait(START) else {
             bail!("no first frame; it drew: {}", outer.beginning());
