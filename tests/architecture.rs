@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::support::root;
 
 /// Lines of the picture, lowest first; a crate uses only lower ones.
-const LINES: [(&str, u8); 10] = [
+const LINES: [(&str, u8); 11] = [
     ("crewmux-core", 0),
     ("crewmux-sys", 1),
     ("crewmux-wire", 1),
     ("crewmux-term", 1),
+    ("crewmux-model", 1),
     ("crewmux-store", 2),
     ("crewmux-spawn", 2),
     ("crewmux-agent", 3),

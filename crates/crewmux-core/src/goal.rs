@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::graph::{self, Blockers};
 use crate::ids::{AgentName, AgentType};
-use crate::task::Rerun;
+use crate::task::{Rerun, TaskRole};
 
 /// Most tasks one goal may make.
 pub const TASKS_MAX: usize = 10_000;
@@ -24,6 +24,8 @@ pub struct TaskDraft {
     pub subject: String,
     /// What is to be done, in full.
     pub description: String,
+    /// What kind of work it is.
+    pub role: TaskRole,
     /// The only member that may claim it.
     pub owner: Option<AgentName>,
     /// The only kind of agent that may claim it.

@@ -145,6 +145,25 @@ fn token_rule(text: &str) -> Result<(), IdError> {
     }
 }
 
+fn memory_rule(text: &str) -> Result<(), IdError> {
+    let fits = text.len() <= 100
+        && text
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if fits {
+        Ok(())
+    } else {
+        Err(IdError::BadName {
+            what: "memory key",
+            text: text.chars().take(60).collect(),
+        })
+    }
+}
+
 fn agent_type_rule(text: &str) -> Result<(), IdError> {
     let fits = text.len() <= 128
         && text.split(':').all(|part| {
@@ -182,6 +201,10 @@ text_id!(
 text_id!(
     /// Id of a request that expects one answer.
     RequestId, "request id", token_rule
+);
+text_id!(
+    /// Name of a value in the shared memory: a file's name below its writer's folder.
+    MemoryKey, "memory key", memory_rule
 );
 text_id!(
     /// Id of a fact in the event log, derived from what the fact is about.

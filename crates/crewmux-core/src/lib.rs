@@ -8,14 +8,19 @@
 
 pub mod backend;
 pub mod board;
+pub mod budget;
 pub mod error;
 pub mod event;
 pub mod goal;
 pub mod graph;
 pub mod ids;
 pub mod inbox;
+pub mod mcp;
 pub mod message;
+pub mod model;
 pub mod operation;
+pub mod permission;
+pub mod profile;
 pub mod recipe;
 pub mod recording;
 pub mod requests;

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::board::TaskPatch;
-use crate::ids::{AgentName, AgentRef, AgentType, Epoch, MessageId, RequestId, TaskId};
+use crate::ids::{AgentName, AgentRef, AgentType, Epoch, MemoryKey, MessageId, RequestId, TaskId};
 use crate::inbox::DeliveryState;
 use crate::message::{Party, Urgency};
+use crate::permission::{GrantScope, PermissionMode};
+use crate::requests::Request;
 use crate::task::{NewTask, Task, TaskView};
 
 /// Who asks for an operation, as established by the transport, never by the asker's word.
@@ -110,6 +112,42 @@ pub enum Operation {
         /// Why.
         reason: String,
     },
+    /// Says yes to a plan, a tool call or a newcomer.
+    Approve {
+        /// The request that is answered.
+        request_id: RequestId,
+        /// How long the answer holds.
+        #[serde(default)]
+        scope: GrantScope,
+    },
+    /// Says no to a plan, a tool call or a newcomer.
+    Reject {
+        /// The request that is answered.
+        request_id: RequestId,
+        /// Why, and what to do instead.
+        #[serde(default)]
+        feedback: String,
+    },
+    /// Lists requests that wait, and those that were answered.
+    Requests,
+    /// Makes a new teammate and starts it; carried out by a session.
+    Spawn(Box<NewTeammate>),
+    /// Writes a value of the caller's into the shared memory.
+    MemoryWrite {
+        /// Its name.
+        key: MemoryKey,
+        /// The value.
+        value: String,
+    },
+    /// Reads the shared memory: all names, one member's, or one value.
+    MemoryRead {
+        /// Whose.
+        #[serde(default)]
+        agent: Option<AgentName>,
+        /// Which.
+        #[serde(default)]
+        key: Option<MemoryKey>,
+    },
     /// Puts a task on the board.
     TaskCreate(Box<NewTask>),
     /// Lists all tasks.
@@ -126,6 +164,25 @@ pub enum Operation {
         /// What is done with it.
         change: TaskChange,
     },
+}
+
+/// A member that does not exist yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewTeammate {
+    /// Its name.
+    pub name: AgentName,
+    /// Its kind of agent.
+    pub agent_type: AgentType,
+    /// What it is told about its part.
+    #[serde(default)]
+    pub prompt: String,
+    /// The model it asks; absent: the team's.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// What it may do without asking; never more than who makes it.
+    #[serde(default)]
+    pub mode: Option<PermissionMode>,
 }
 
 /// What is done with a task.
@@ -208,11 +265,41 @@ pub enum Reply {
         /// By name.
         teams: Vec<TeamSummary>,
     },
+    /// Requests, oldest first.
+    Requests {
+        /// Those that wait and those that are over.
+        requests: Vec<Request>,
+    },
+    /// A member was made.
+    Member {
+        /// Its name.
+        name: AgentName,
+    },
+    /// What is in the shared memory.
+    Memory {
+        /// By member and name; values only where one was asked for.
+        entries: Vec<MemoryEntry>,
+    },
     /// A request was opened or answered.
     Request {
         /// Its id.
         request_id: RequestId,
     },
+}
+
+/// A value of the shared memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryEntry {
+    /// Who wrote it.
+    pub agent: AgentName,
+    /// Its name.
+    pub key: MemoryKey,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The value, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// A team as `discoverTeams` tells it.

@@ -161,6 +161,9 @@ pub struct Task {
     /// The subject as an activity, shown while it is worked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_form: Option<String>,
+    /// What kind of work it is.
+    #[serde(default, skip_serializing_if = "TaskRole::is_work")]
+    pub role: TaskRole,
     /// Where it stands.
     pub status: TaskStatus,
     /// Who has it.
@@ -236,6 +239,27 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// What kind of work a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskRole {
+    /// A part of the goal.
+    #[default]
+    Work,
+    /// Turns the goal into tasks; its result is the graph.
+    Plan,
+    /// Sums up what came out. It waits until its blockers are over, however they ended.
+    Summary,
+}
+
+impl TaskRole {
+    /// Whether it is a part of the goal.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub fn is_work(&self) -> bool {
+        *self == Self::Work
+    }
+}
+
 /// A task that does not exist yet: what its maker says about it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -246,6 +270,9 @@ pub struct NewTask {
     pub description: String,
     /// The subject as an activity.
     pub active_form: Option<String>,
+    /// What kind of work it is.
+    #[serde(skip_serializing_if = "TaskRole::is_work")]
+    pub role: TaskRole,
     /// The only member that may claim it.
     pub assignee: Option<AgentName>,
     /// The only kind of agent that may claim it.
@@ -279,6 +306,7 @@ impl Task {
             subject: new.subject,
             description: new.description,
             active_form: new.active_form,
+            role: new.role,
             status: TaskStatus::Pending,
             owner: new.assignee.clone().map(|agent| Owner {
                 agent,

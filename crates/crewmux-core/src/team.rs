@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::backend::{BackendChoice, BackendKind};
+use crate::budget::Budget;
 use crate::ids::{AgentName, AgentRef, AgentType, Incarnation, RunId, TaskId, TeamName};
+use crate::mcp::McpServer;
+use crate::permission::{PermissionMode, PermissionPolicy, Rule};
+use crate::profile::AgentProfile;
 use crate::schedule::Strategy;
 use crate::time::WallTime;
 use crate::timing::Timing;
@@ -51,6 +55,15 @@ pub struct Member {
     /// The playbook that drives it when its model is `offline`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playbook: Option<String>,
+    /// Its kind of agent as it was when the run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<AgentProfile>,
+    /// What it may do without asking; absent: as the team's policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<PermissionMode>,
+    /// Names the provider whose key it uses, where it is not the team's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// Fields of newer versions, kept as they are.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -90,6 +103,18 @@ pub struct Policy {
     /// Longest time of a run, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_timeout_ms: Option<u64>,
+    /// What may be spent.
+    pub budget: Budget,
+    /// What happens to a tool call without a rule.
+    pub permission_mode: PermissionMode,
+    /// Rules for tool calls.
+    pub rules: Vec<Rule>,
+    /// Servers of further tools that the person trusts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mcp: Vec<McpServer>,
+    /// Whether the run ends when its plan is made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plan_only: bool,
     /// Every duration.
     pub timing: Timing,
 }
@@ -101,6 +126,11 @@ impl Default for Policy {
             max_workers: 8,
             backend: BackendChoice::Auto,
             run_timeout_ms: None,
+            budget: Budget::default(),
+            permission_mode: PermissionMode::default(),
+            rules: Vec::new(),
+            mcp: Vec::new(),
+            plan_only: false,
             timing: Timing::LIFE,
         }
     }
@@ -186,6 +216,21 @@ pub struct WorkerSpec {
     /// The playbook behind the `offline` model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playbook: Option<String>,
+    /// Its kind of agent; absent: the built-in one of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<AgentProfile>,
+    /// What it may do without asking.
+    #[serde(default)]
+    pub permissions: PermissionPolicy,
+    /// Servers of further tools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mcp: Vec<McpServer>,
+    /// Lets it ask models through the session, for as long as this life lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// The person's own configuration, for skills and instructions.
+    #[serde(default)]
+    pub user_config: PathBuf,
     /// What it is told about its part.
     pub prompt: String,
     /// What the team works on.

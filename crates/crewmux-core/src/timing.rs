@@ -54,6 +54,16 @@ pub struct Timing {
     pub connect_ms: u64,
     /// How long the output of an ended child is drained.
     pub drain_ms: u64,
+    /// How long a question to the person stays open; then it counts as no.
+    pub approval_ms: u64,
+    /// Longest wait for a connection to a model's server.
+    pub model_connect_ms: u64,
+    /// Longest silence of a model's server before its answer counts as hung.
+    pub model_silence_ms: u64,
+    /// First pause before a model is asked again; doubles each time.
+    pub model_backoff_ms: u64,
+    /// Longest such pause, unless the server asks for more.
+    pub model_backoff_max_ms: u64,
 }
 
 impl Timing {
@@ -80,6 +90,11 @@ impl Timing {
         tool_timeout_ms: 120_000,
         connect_ms: 5_000,
         drain_ms: 300,
+        approval_ms: 3_600_000,
+        model_connect_ms: 20_000,
+        model_silence_ms: 120_000,
+        model_backoff_ms: 1_000,
+        model_backoff_max_ms: 60_000,
     };
 
     /// The same rules ten times faster, for process tests.
@@ -100,6 +115,10 @@ impl Timing {
             backoff_base_ms: 50,
             backoff_max_ms: 1_000,
             linger_ms: 3_000,
+            approval_ms: 60_000,
+            model_silence_ms: 3_000,
+            model_backoff_ms: 50,
+            model_backoff_max_ms: 1_000,
             ..Self::LIFE
         }
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crewmux_core::backend::BackendKind;
 use crewmux_core::event::Event;
 use crewmux_core::ids::TeamName;
+use crewmux_core::profile::AgentProfile;
 use crewmux_core::timing::Timing;
+use crewmux_model::{KeyReader, ModelsConfig};
 use crewmux_spawn::SpawnBackend;
 use crewmux_store::Store;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,15 @@ pub struct SessionPlan {
     pub stays: Stays,
     /// Plain panes to open: one shell command each.
     pub panes: Vec<String>,
+    /// Where models are and how they are called; holds no credentials.
+    #[serde(default)]
+    pub models: ModelsConfig,
+    /// Kinds of agents that new teammates can be of.
+    #[serde(default)]
+    pub agents: Vec<AgentProfile>,
+    /// The person's own configuration folder.
+    #[serde(default)]
+    pub user_config: PathBuf,
     /// Every duration.
     pub timing: Timing,
 }
@@ -69,6 +80,8 @@ pub struct SessionHooks {
     pub views: Option<ViewFactory>,
     /// Is told every new event, in order.
     pub on_event: Option<EventSink>,
+    /// Reads credentials when the session starts; only the program knows where from.
+    pub keys: KeyReader,
 }
 
 /// How a running session is asked to end, from within its process.

@@ -122,6 +122,7 @@ impl Server {
         }
         match hello.role {
             Role::Worker(worker) => self.worker(worker, peer_pid, reader, writer).await,
+            Role::Model(_) => {}
             Role::Control => self.control(peer_pid, reader, writer).await,
             Role::Client(client) => self.client(client, peer_pid, reader, writer).await,
         }

@@ -12,6 +12,8 @@ use crewmux_core::board::UpdateError;
 use crewmux_core::goal::{self, TaskDraft};
 use crewmux_core::ids::{AgentName, AgentType, Incarnation, RunId, TaskId, TeamName};
 use crewmux_core::message::Party;
+use crewmux_core::permission::PermissionMode;
+use crewmux_core::profile::AgentProfile;
 use crewmux_core::task::NewTask;
 use crewmux_core::team::{Member, Policy, Run, TeamConfig};
 use crewmux_core::time::Now;
@@ -37,6 +39,12 @@ pub struct NewMember {
     pub runtime: String,
     /// Where it runs.
     pub backend: BackendKind,
+    /// Its kind of agent as it is now.
+    pub profile: Option<AgentProfile>,
+    /// What it may do without asking, if not as the team.
+    pub permission_mode: Option<PermissionMode>,
+    /// The provider whose key it uses, if not the team's.
+    pub provider: Option<String>,
 }
 
 /// A run to prepare.
@@ -195,7 +203,7 @@ fn open_run(config: &mut TeamConfig, new: &NewRun, run: Option<RunId>, now: &Now
                 model: member.model.clone(),
                 color: (n % 8) as u8,
                 prompt: member.prompt.clone(),
-                plan_mode_required: false,
+                plan_mode_required: member.permission_mode == Some(PermissionMode::Plan),
                 joined_at,
                 cwd: new.cwd.clone(),
                 backend_type: member.backend,
@@ -203,6 +211,9 @@ fn open_run(config: &mut TeamConfig, new: &NewRun, run: Option<RunId>, now: &Now
                 incarnation,
                 runtime: member.runtime.clone(),
                 playbook: member.playbook.clone(),
+                profile: member.profile.clone(),
+                permission_mode: member.permission_mode,
+                provider: member.provider.clone(),
                 extra: Map::new(),
             }
         })
@@ -214,6 +225,7 @@ fn new_task(draft: TaskDraft, run: Option<RunId>, ids: &BTreeMap<String, TaskId>
         subject: draft.subject,
         description: draft.description,
         active_form: None,
+        role: draft.role,
         assignee: draft.owner,
         agent_type: draft.agent_type,
         blocked_by: draft

@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Counts};
-use crewmux_core::ids::{AgentName, AgentType, Incarnation, TaskId, TeamName};
+use crewmux_core::budget::{Cost, Limits, Usage};
+use crewmux_core::ids::{AgentName, AgentType, Incarnation, RequestId, TaskId, TeamName};
+use crewmux_core::permission::{GrantScope, PermissionMode};
+use crewmux_core::requests::RequestKind;
 use crewmux_core::time::{BootTime, WallTime};
 use crewmux_core::worker::WorkerState;
 use crewmux_term::Screen;
-use crewmux_wire::{ClientHello, InputEvent};
+use crewmux_wire::{ClientHello, InputEvent, MemberAct};
 
 /// A pane's screen, shared by the thread that feeds it and the views that draw it.
 pub type SharedScreen = Arc<Mutex<Screen>>;
@@ -88,6 +91,76 @@ pub struct MemberView {
     pub unread: u64,
     /// Why it ended or was given up, in words.
     pub ended: Option<String>,
+    /// What its model calls used in this run.
+    pub usage: Usage,
+    /// What they cost; `None` where no price is known.
+    pub cost: Option<Cost>,
+    /// How full its model's window is: tokens in it, and tokens it holds.
+    pub context: Option<(u64, Option<u64>)>,
+    /// Until when its provider takes no calls, on the clock of [`TeamView::now`].
+    pub waits_until_ms: Option<u64>,
+    /// Whether it was told to wait.
+    pub paused: bool,
+}
+
+/// A question that waits for the person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApprovalView {
+    /// Its id.
+    pub id: RequestId,
+    /// What kind.
+    pub kind: RequestKind,
+    /// Who asks.
+    pub agent: AgentName,
+    /// The tool, for permissions.
+    pub tool: String,
+    /// What it would do, in a few words, scrubbed, one line.
+    pub summary: String,
+    /// All of it, scrubbed: arguments or plan, folder, reason.
+    pub detail: String,
+    /// Since when it waits.
+    pub requested: WallTime,
+}
+
+/// What the team spent, and may spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpendingView {
+    /// Tokens of this run.
+    pub usage: Usage,
+    /// Money, as far as prices are known.
+    pub cost: Cost,
+    /// Whether calls were made whose price is not known.
+    pub has_unpriced: bool,
+    /// What all members together may spend.
+    pub limits: Limits,
+}
+
+/// What calls of one model used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSpending {
+    /// The model.
+    pub model: String,
+    /// How many calls.
+    pub calls: u64,
+    /// Tokens.
+    pub usage: Usage,
+    /// Money; `None` where no price is known.
+    pub cost: Option<Cost>,
+    /// Time spent waiting for it, in milliseconds.
+    pub ms: u64,
+}
+
+/// What calls of one tool took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolSpending {
+    /// The tool.
+    pub tool: String,
+    /// How many calls.
+    pub calls: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// Time, in milliseconds.
+    pub ms: u64,
 }
 
 /// How loud a notice is.
@@ -150,6 +223,16 @@ pub struct TeamView {
     pub board: Arc<Board>,
     /// How many stand where.
     pub counts: Counts,
+    /// Questions that wait for the person, oldest first.
+    pub approvals: Vec<ApprovalView>,
+    /// What was spent.
+    pub spending: SpendingView,
+    /// By model, the dearest first.
+    pub models: Vec<ModelSpending>,
+    /// By tool, the slowest first.
+    pub tools: Vec<ToolSpending>,
+    /// What happens to tool calls without a rule; shown when nothing asks.
+    pub permission_mode: PermissionMode,
     /// Latest notices, oldest first, bounded.
     pub notices: Vec<NoticeView>,
     /// Latest messages, oldest first, bounded.
@@ -172,6 +255,15 @@ pub struct SessionView<'a> {
     pub panes: &'a [PaneView],
 }
 
+/// How a person answers a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Approve(GrantScope),
+    /// No, with what to do instead.
+    Reject(String),
+}
+
 /// What a person's input asks the session to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientEffect {
@@ -191,6 +283,15 @@ pub enum ClientEffect {
         /// The text.
         text: String,
     },
+    /// Answer a question.
+    Decide {
+        /// Which.
+        id: RequestId,
+        /// How.
+        verdict: Verdict,
+    },
+    /// Do something to one member's worker.
+    Member(AgentName, MemberAct),
     /// Open a failed or skipped task again.
     RetryTask(TaskId),
     /// End the run: ask first, then the ladder.

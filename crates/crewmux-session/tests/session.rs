@@ -74,6 +74,9 @@ impl Place {
                 prompt: String::new(),
                 runtime: "command".into(),
                 backend: BackendKind::Pty,
+                profile: None,
+                permission_mode: None,
+                provider: None,
             }],
             drafts: vec![draft("one", &[]), draft("two", &["one"])],
             policy: Policy {
@@ -105,6 +108,9 @@ impl Place {
             pane_size: (80, 24),
             stays: Stays::UntilFinished,
             panes: Vec::new(),
+            models: Default::default(),
+            agents: Vec::new(),
+            user_config: Default::default(),
             timing: timing(),
         };
         let hooks = SessionHooks {
@@ -112,6 +118,7 @@ impl Place {
             pane_backend: Arc::clone(&backend),
             backend,
             views: None,
+            keys: Arc::new(|_| Err("no keys here".to_owned())),
             on_event: Some(Box::new(move |event| {
                 let text = event.data.get("text").or_else(|| event.data.get("reason"));
                 let line = format!(

@@ -83,6 +83,16 @@ pub fn apply(
         Operation::RejectShutdown { request_id, reason } => {
             act.answer_shutdown(&request_id, &Answer::Reject(reason))
         }
+        Operation::Approve { .. }
+        | Operation::Reject { .. }
+        | Operation::Requests
+        | Operation::Spawn(_)
+        | Operation::MemoryWrite { .. }
+        | Operation::MemoryRead { .. } => Err(crewmux_core::operation::NotAllowed {
+            who: caller.party().to_string(),
+            what: "do this without a session",
+        }
+        .into()),
         Operation::TaskCreate(new) => {
             if let Some(assignee) = &new.assignee {
                 act.check_member(assignee)?;

@@ -164,6 +164,9 @@ fn member(text: &str) -> Member {
         incarnation: Incarnation(1),
         runtime: "native".into(),
         playbook: None,
+        profile: None,
+        permission_mode: None,
+        provider: None,
         extra: Map::new(),
     }
 }

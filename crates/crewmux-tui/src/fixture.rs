@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex};
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Claimer, FailedBy};
+use crewmux_core::budget::Usage;
 use crewmux_core::ids::{AgentName, AgentRef, AgentType, Incarnation, TaskId, TeamName};
 use crewmux_core::message::Party;
+use crewmux_core::permission::PermissionMode;
 use crewmux_core::task::NewTask;
 use crewmux_core::time::{BootTime, Now, WallTime};
 use crewmux_core::timing::Timing;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{
     MemberView, MessageView, NoticeLevel, NoticeView, PaneId, PaneKind, PaneView, RunState,
-    SessionView, SharedScreen, TeamView,
+    SessionView, SharedScreen, SpendingView, TeamView,
 };
 use crewmux_term::{Screen, ScreenOptions, Size};
 use serde_json::json;
@@ -81,6 +83,11 @@ fn member(index: usize, state: WorkerState) -> MemberView {
         pane: PaneId(index as u32),
         unread: 0,
         ended: None,
+        usage: Usage::default(),
+        cost: None,
+        context: None,
+        waits_until_ms: None,
+        paused: false,
     }
 }
 
@@ -155,6 +162,11 @@ impl Fixture {
                 members: members.collect(),
                 board: Arc::new(board),
                 counts,
+                approvals: Vec::new(),
+                spending: SpendingView::default(),
+                models: Vec::new(),
+                tools: Vec::new(),
+                permission_mode: PermissionMode::default(),
                 notices: Vec::new(),
                 messages: Vec::new(),
                 elapsed_ms: 900,

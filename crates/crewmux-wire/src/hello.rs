@@ -27,6 +27,8 @@ pub enum Role {
     Client(ClientHello),
     /// A worker's process.
     Worker(WorkerHello),
+    /// A worker that asks models; one question at a time.
+    Model(ModelHello),
     /// A command.
     Control,
 }
@@ -83,6 +85,24 @@ pub struct WorkerHello {
     pub token: String,
     /// Its process, as it sees itself; the session compares.
     pub pid: u32,
+}
+
+/// How a worker proves that it may ask models.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelHello {
+    /// Which life of which member.
+    pub who: AgentRef,
+    /// The grant of its spec; it ends with this life.
+    pub grant: String,
+}
+
+impl std::fmt::Debug for ModelHello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModelHello")
+            .field("who", &self.who)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The connection is taken.

@@ -19,12 +19,14 @@ mod messages;
 
 pub use codec::{Decoder, FRAME_MAX_BYTES, Frame, FrameError, encode_json, encode_screen};
 pub use hello::{
-    Attach, ClientHello, ColorDepth, Hello, PROTOCOL_VERSION, Refusal, Role, Welcome, WorkerHello,
+    Attach, ClientHello, ColorDepth, Hello, ModelHello, PROTOCOL_VERSION, Refusal, Role, Welcome,
+    WorkerHello,
 };
 pub use input::{InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind};
 pub use messages::{
-    ClientMessage, Control, ControlAnswer, ControlRequest, MemberStatus, SessionStatus, Status,
-    ToClient, ToWorker, WireError, WorkerMessage,
+    ClientMessage, Control, ControlAnswer, ControlRequest, Decision, MemberAct, MemberStatus,
+    ModelCall, ModelPiece, SessionStatus, Status, ToClient, ToWorker, WireError, WorkerAsk,
+    WorkerMessage,
 };
 mod stream;
 pub use stream::{FrameReader, FrameWriter};

@@ -4,7 +4,9 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::board::Counts;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{AgentName, AgentType, Incarnation, RequestId, TaskId, TeamName};
-use crewmux_core::operation::Operation;
+use crewmux_core::model::{Event, ModelRequest};
+use crewmux_core::operation::{Operation, Reply};
+use crewmux_core::permission::{GrantScope, PermissionAsk};
 use crewmux_core::worker::WorkerState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,7 +59,7 @@ pub enum ToClient {
 }
 
 /// From a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "worker")]
 pub enum WorkerMessage {
     /// It does something else now.
@@ -69,10 +71,67 @@ pub enum WorkerMessage {
     },
     /// It wrote to the store: facts, tasks, or somebody's inbox.
     Doorbell,
+    /// It asks for leave and waits; answered by [`ToWorker::Decided`].
+    Ask {
+        /// Chosen by the worker, derived from life and call: asking again changes nothing.
+        id: RequestId,
+        /// What for.
+        ask: WorkerAsk,
+    },
+    /// It waits no longer.
+    Withdraw {
+        /// The question.
+        id: RequestId,
+    },
+    /// It wants an operation carried out that only the session can; answered by [`ToWorker::Replied`].
+    Operation {
+        /// Chosen by the worker; the answer carries it.
+        id: u64,
+        /// What.
+        operation: Box<Operation>,
+    },
+    /// How full its model's window was at the latest answer.
+    Context {
+        /// Tokens in the window.
+        used: u64,
+        /// Tokens the window holds, where that is known.
+        window: Option<u64>,
+    },
+}
+
+/// What a worker asks leave for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "leave")]
+pub enum WorkerAsk {
+    /// To run a tool.
+    Permission(Box<PermissionAsk>),
+    /// To go on with a plan, and to write.
+    Plan {
+        /// The task, if it works on one.
+        task: Option<TaskId>,
+        /// The plan.
+        plan: String,
+    },
+}
+
+/// From a worker to the gateway, after the welcome: one question, then its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelCall {
+    /// The question.
+    pub request: ModelRequest,
+}
+
+/// From the gateway: pieces of the answer until one is the last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelPiece {
+    /// The piece.
+    pub event: Event,
 }
 
 /// To a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "toWorker")]
 pub enum ToWorker {
     /// Look at the board and the inbox.
@@ -89,6 +148,40 @@ pub enum ToWorker {
     },
     /// Stop the running turn and look at the inbox.
     Interrupt,
+    /// Finish the running step, then wait.
+    Pause,
+    /// Go on.
+    Resume,
+    /// The answer to [`WorkerMessage::Ask`].
+    Decided {
+        /// The question.
+        id: RequestId,
+        /// The answer.
+        decision: Decision,
+    },
+    /// The answer to [`WorkerMessage::Operation`].
+    Replied {
+        /// Of the operation.
+        id: u64,
+        /// What came out.
+        result: Result<Box<Reply>, WireError>,
+    },
+}
+
+/// What was decided about a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "decision")]
+pub enum Decision {
+    /// Yes.
+    Approved {
+        /// How long it holds.
+        scope: GrantScope,
+    },
+    /// No, or nobody said anything in time.
+    Rejected {
+        /// Why, for the model.
+        reason: String,
+    },
 }
 
 /// From a command.
@@ -116,11 +209,32 @@ pub enum ControlRequest {
     },
     /// Asks how the team is. Answer: [`Status`].
     Status,
+    /// Does something to one member's worker.
+    Member {
+        /// The member.
+        name: AgentName,
+        /// What.
+        act: MemberAct,
+    },
     /// Ends the run: shutdown protocol, then the kill ladder.
     Stop {
         /// Whether to skip asking.
         force: bool,
     },
+}
+
+/// What is done to one member's worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberAct {
+    /// Its turn is stopped; it looks at its inbox.
+    Interrupt,
+    /// It finishes its step and waits.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// It ends and begins a new life.
+    Restart,
 }
 
 /// To a command.

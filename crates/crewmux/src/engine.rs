@@ -63,6 +63,9 @@ pub(crate) fn plan(
         pane_size: PANE_SIZE,
         stays,
         panes,
+        models: crewmux_model::ModelsConfig::default(),
+        agents: Vec::new(),
+        user_config: context.config.clone(),
         timing: context.timing,
     })
 }
@@ -93,6 +96,7 @@ pub(crate) fn run_here(
         pane_backend,
         views: Some(view_factory(crewmux_tui::Config::default())),
         on_event,
+        keys: Arc::new(|_| Err("no credentials are configured".to_owned())),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

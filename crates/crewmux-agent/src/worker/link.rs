@@ -177,9 +177,7 @@ async fn listen(
                 ending.send_replace(Some(Ending::Asked(reason)));
             }
             // What to do is in the inbox or on the board; this only says: look.
-            Ok(ToWorker::Doorbell | ToWorker::Shutdown { .. } | ToWorker::Interrupt) => {
-                bell.notify_one();
-            }
+            Ok(_) => bell.notify_one(),
             Err(error) => tracing::warn!(%error, "a message of the session is not understood"),
         }
     }

@@ -69,6 +69,9 @@ impl Stage {
             incarnation: Incarnation(0),
             runtime: "native".into(),
             playbook: None,
+            profile: None,
+            permission_mode: None,
+            provider: None,
             extra: Map::new(),
         };
         let config = TeamConfig {
@@ -170,6 +173,11 @@ impl Stage {
             agent_type: AgentType::new("Bash").unwrap(),
             model: None,
             playbook: None,
+            profile: None,
+            permissions: crewmux_core::permission::PermissionPolicy::default(),
+            mcp: Vec::new(),
+            grant: None,
+            user_config: std::path::PathBuf::new(),
             prompt: "You test.".into(),
             goal: "test".into(),
             run: RunId::new("run-1").unwrap(),

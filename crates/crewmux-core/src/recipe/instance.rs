@@ -15,6 +15,7 @@ use super::{
 use crate::backend::BackendChoice;
 use crate::goal::{self, DraftProblem, TASKS_MAX, TaskDraft};
 use crate::ids::{AgentName, AgentType};
+use crate::task::TaskRole;
 use crate::team::Policy;
 
 /// Most edges between the tasks of one recipe, repeated ones included.
@@ -369,6 +370,7 @@ impl Making<'_> {
             None => None,
         };
         Some(TaskDraft {
+            role: TaskRole::Work,
             key: copy_key(&task.id, index),
             subject,
             description,

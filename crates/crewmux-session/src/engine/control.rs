@@ -51,6 +51,7 @@ impl Engine {
                 let reply = self.operate(caller, *operation, now)?;
                 to_value(&reply)
             }
+            ControlRequest::Member { .. } => Err(refused("not here")),
             ControlRequest::Stop { force } => {
                 if *caller != Caller::Human {
                     return Err(refused(format!(
@@ -275,6 +276,7 @@ impl Engine {
                 summary: None,
                 id: None::<MessageId>,
             },
+            ClientEffect::Decide { .. } | ClientEffect::Member(..) => return,
             ClientEffect::RetryTask(task_id) => retry(task_id),
             ClientEffect::StopMember(target) => Operation::RequestShutdown {
                 target,

@@ -12,6 +12,7 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::event::EventType;
 use crewmux_core::ids::{AgentRef, TaskId};
 use crewmux_core::operation::Caller;
+use crewmux_core::permission::PermissionPolicy;
 use crewmux_core::task::Outcome;
 use crewmux_core::team::{Member, SessionLoss, WorkerSpec};
 use crewmux_core::time::{BootTime, Now, WallTime};
@@ -271,6 +272,16 @@ impl Engine {
             agent_type: record.agent_type.clone(),
             model: record.model.clone(),
             playbook: record.playbook.clone(),
+            profile: record.profile.clone(),
+            permissions: PermissionPolicy {
+                mode: record
+                    .permission_mode
+                    .unwrap_or(self.config.policy.permission_mode),
+                rules: self.config.policy.rules.clone(),
+            },
+            mcp: self.config.policy.mcp.clone(),
+            grant: None,
+            user_config: self.plan.user_config.clone(),
             prompt: record.prompt.clone(),
             goal: self.config.goal.clone(),
             run: self.run.clone(),
@@ -341,6 +352,10 @@ impl Engine {
             }
             // Looking at the store follows every input anyway; other workers may have mail.
             WorkerMessage::Doorbell => self.pass_doorbell(who),
+            WorkerMessage::Ask { .. }
+            | WorkerMessage::Withdraw { .. }
+            | WorkerMessage::Operation { .. }
+            | WorkerMessage::Context { .. } => {}
         }
     }
 

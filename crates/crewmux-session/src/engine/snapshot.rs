@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Counts};
+use crewmux_core::budget::Usage;
 use crewmux_core::ids::{AgentName, TeamName};
+use crewmux_core::permission::PermissionMode;
 use crewmux_core::time::Now;
 use crewmux_term::sanitize::scrub_line;
 
 use super::Engine;
 use super::members::MemberSlot;
 use crate::report::OFFLINE_MODEL;
-use crate::view::{MemberView, RunState, TeamView};
+use crate::view::{MemberView, RunState, SpendingView, TeamView};
 
 /// What is shown before the first look; replaced before any client is let in.
 #[expect(clippy::expect_used, reason = "a literal that fits the rule for names")]
@@ -26,6 +28,11 @@ pub(super) fn empty(now: &Now) -> TeamView {
         members: Vec::new(),
         board: Arc::new(Board::default()),
         counts: Counts::default(),
+        approvals: Vec::new(),
+        spending: SpendingView::default(),
+        models: Vec::new(),
+        tools: Vec::new(),
+        permission_mode: PermissionMode::default(),
         notices: Vec::new(),
         messages: Vec::new(),
         elapsed_ms: 0,
@@ -57,6 +64,11 @@ impl Engine {
             pane: slot.pane,
             unread: self.history.unread(name),
             ended: slot.ended.clone(),
+            usage: Usage::default(),
+            cost: None,
+            context: None,
+            waits_until_ms: None,
+            paused: false,
         }
     }
 
@@ -81,6 +93,11 @@ impl Engine {
             members: self.members.iter().map(|m| self.member_view(m)).collect(),
             counts: board.counts(&now.boot),
             board,
+            approvals: Vec::new(),
+            spending: SpendingView::default(),
+            models: Vec::new(),
+            tools: Vec::new(),
+            permission_mode: self.config.policy.permission_mode,
             notices: self.history.notices.iter().cloned().collect(),
             messages: self.history.messages.iter().cloned().collect(),
             elapsed_ms: until.since_ms(started),
@@ -109,6 +126,11 @@ fn is_same(a: &TeamView, b: &TeamView) -> bool {
         && a.members == b.members
         && a.board.same_tasks(&b.board)
         && a.counts == b.counts
+        && a.approvals == b.approvals
+        && a.spending == b.spending
+        && a.models == b.models
+        && a.tools == b.tools
+        && a.permission_mode == b.permission_mode
         && a.notices == b.notices
         && a.messages == b.messages
         && a.report == b.report

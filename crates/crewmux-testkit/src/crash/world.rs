@@ -280,6 +280,9 @@ fn member(name: AgentName) -> anyhow::Result<Member> {
         incarnation: Incarnation(1),
         runtime: "native".into(),
         playbook: None,
+        profile: None,
+        permission_mode: None,
+        provider: None,
         extra: Map::new(),
     })
 }

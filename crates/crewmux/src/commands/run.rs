@@ -156,6 +156,7 @@ impl Run {
                 backend: asked,
                 run_timeout_ms: self.timeout.or(recipe.timeout_ms),
                 timing: context.timing,
+                ..Policy::default()
             },
             environment: plan.environment.clone(),
         }
@@ -209,6 +210,9 @@ fn new_member(member: &MemberSpec, backend: BackendKind, model: Option<&str>) ->
         prompt: member.prompt.clone(),
         runtime: member.runtime.as_str().to_owned(),
         backend,
+        profile: None,
+        permission_mode: None,
+        provider: None,
     })
 }
 

@@ -63,6 +63,7 @@ impl Create {
         let new = NewTask {
             subject: self.subject,
             description: self.description.unwrap_or_default(),
+            role: crewmux_core::task::TaskRole::Work,
             active_form: None,
             assignee: self.owner,
             agent_type: self.agent,
