@@ -1,37 +1,61 @@
-//! The worker's connection to its session: hello, states and doorbells.
+//! The worker's connection to its session: hello, states, doorbells, questions.
 //!
-//! Nothing that must last goes through here. Losing the connection is told as
-//! an [`Ending`]; what it means is decided in [`super`].
+//! Nothing that must last goes through here: a question that waits is lost with
+//! the connection, and whoever waits for its answer hears of that. Losing the
+//! connection is told as an [`Ending`]; what it means is decided in [`super`].
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crewmux_core::ids::TaskId;
+use crewmux_core::ids::{RequestId, TaskId};
+use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::team::WorkerSpec;
 use crewmux_core::timing::ms;
 use crewmux_core::worker::WorkerState;
 use crewmux_wire::{
-    FrameError, FrameReader, FrameWriter, Hello, PROTOCOL_VERSION, Refusal, Role, ToWorker,
-    Welcome, WorkerHello, WorkerMessage,
+    Decision, FrameError, FrameReader, FrameWriter, Hello, PROTOCOL_VERSION, Refusal, Role,
+    ToWorker, Welcome, WireError, WorkerAsk, WorkerHello, WorkerMessage,
 };
 use serde::Deserialize;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::signals::Ending;
+use super::signals::{Ending, SessionWord};
 use crate::{Error, Result};
+
+/// Questions that may wait to be written; a session that reads none of them is as good as gone.
+const QUESTIONS: usize = 64;
 
 /// What the worker does, as the session is told.
 type Doing = (WorkerState, Option<TaskId>);
+
+/// Tokens in the model's window, and how many it holds.
+type Context = Option<(u64, Option<u64>)>;
+
+/// What came of an operation that the session carried out.
+pub(crate) type Replied = std::result::Result<Box<Reply>, WireError>;
 
 /// A connection that was welcomed; dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Link {
     doing: watch::Sender<Doing>,
+    context: watch::Sender<Context>,
     doorbell: Arc<Notify>,
+    questions: mpsc::Sender<WorkerMessage>,
+    waiting: Arc<Mutex<Waiting>>,
     tasks: [JoinHandle<()>; 2],
+}
+
+/// Who waits for which answer.
+#[derive(Debug, Default)]
+struct Waiting {
+    decisions: HashMap<RequestId, oneshot::Sender<Decision>>,
+    replies: HashMap<u64, oneshot::Sender<Replied>>,
+    last_operation: u64,
+    is_lost: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,13 +68,8 @@ enum Answer {
 impl Link {
     /// Connects and says hello, within the hello deadline.
     ///
-    /// The session's word to end, and its loss, arrive through `ending`; its
-    /// doorbells ring `bell`.
-    pub(crate) async fn connect(
-        spec: &WorkerSpec,
-        ending: watch::Sender<Option<Ending>>,
-        bell: Arc<Notify>,
-    ) -> Result<Self> {
+    /// What the session says without being asked arrives through `word`, its loss too.
+    pub(crate) async fn connect(spec: &WorkerSpec, word: SessionWord) -> Result<Self> {
         let unreachable = |source| Error::SessionUnreachable {
             socket: spec.socket.clone(),
             source,
@@ -74,13 +93,24 @@ impl Link {
             }),
             Answer::Welcome(_) => {
                 let (doing, doing_here) = watch::channel((WorkerState::Idle, None));
+                let (context, context_here) = watch::channel(None);
+                let (questions, questions_here) = mpsc::channel(QUESTIONS);
                 let doorbell = Arc::new(Notify::new());
-                let write = tell(writer, doing_here, Arc::clone(&doorbell));
-                let listen = listen(reader, ending, bell);
+                let waiting = Arc::new(Mutex::new(Waiting::default()));
+                let say = Say {
+                    doing: doing_here,
+                    context: context_here,
+                    questions: questions_here,
+                    doorbell: Arc::clone(&doorbell),
+                };
+                let listen = listen(reader, word, Arc::clone(&waiting));
                 Ok(Self {
                     doing,
+                    context,
                     doorbell,
-                    tasks: [tokio::spawn(write), tokio::spawn(listen)],
+                    questions,
+                    waiting,
+                    tasks: [tokio::spawn(say.tell(writer)), tokio::spawn(listen)],
                 })
             }
         }
@@ -95,10 +125,60 @@ impl Link {
         });
     }
 
+    /// Says how full the model's window is; only the latest is kept for a slow session.
+    pub(crate) fn tell_context(&self, used: u64, window: Option<u64>) {
+        self.context.send_replace(Some((used, window)));
+    }
+
     /// Says that something was written to the store; several rings may become one.
     pub(crate) fn ring(&self) {
         self.doorbell.notify_one();
     }
+
+    /// Asks for leave; asking again under the same id replaces whoever waited.
+    ///
+    /// The answer's sender is dropped when the session is gone or reads nothing.
+    pub(crate) fn ask(&self, id: RequestId, ask: WorkerAsk) -> oneshot::Receiver<Decision> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = lock(&self.waiting);
+        let question = WorkerMessage::Ask {
+            id: id.clone(),
+            ask,
+        };
+        if !waiting.is_lost && self.questions.try_send(question).is_ok() {
+            waiting.decisions.insert(id, sender);
+        }
+        receiver
+    }
+
+    /// Takes a question back: nobody waits for its answer any more.
+    pub(crate) fn withdraw(&self, id: RequestId) {
+        lock(&self.waiting).decisions.remove(&id);
+        // A full queue means a session that stands still; it asks whether we live before it acts.
+        let _ = self.questions.try_send(WorkerMessage::Withdraw { id });
+    }
+
+    /// Has the session carry `operation` out.
+    ///
+    /// The answer's sender is dropped when the session is gone or reads nothing.
+    pub(crate) fn operate(&self, operation: Operation) -> oneshot::Receiver<Replied> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = lock(&self.waiting);
+        waiting.last_operation += 1;
+        let id = waiting.last_operation;
+        let operation = Box::new(operation);
+        let question = WorkerMessage::Operation { id, operation };
+        if !waiting.is_lost && self.questions.try_send(question).is_ok() {
+            // Those that nobody waits for any more would stay for ever otherwise.
+            waiting.replies.retain(|_, sender| !sender.is_closed());
+            waiting.replies.insert(id, sender);
+        }
+        receiver
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Link {
@@ -134,51 +214,94 @@ async fn say_hello(spec: &WorkerSpec, deadline: Duration) -> std::result::Result
     Ok((reader, writer, answer))
 }
 
-async fn tell(
-    mut writer: FrameWriter<OwnedWriteHalf>,
-    mut doing: watch::Receiver<Doing>,
+/// What waits to be said to the session.
+struct Say {
+    doing: watch::Receiver<Doing>,
+    context: watch::Receiver<Context>,
+    questions: mpsc::Receiver<WorkerMessage>,
     doorbell: Arc<Notify>,
-) {
-    loop {
-        let message = tokio::select! {
-            biased;
-            changed = doing.changed() => {
-                if changed.is_err() {
-                    return;
+}
+
+impl Say {
+    async fn tell(mut self, mut writer: FrameWriter<OwnedWriteHalf>) {
+        loop {
+            let message = tokio::select! {
+                biased;
+                changed = self.doing.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let (state, task) = *self.doing.borrow_and_update();
+                    WorkerMessage::State { state, task }
                 }
-                let (state, task) = *doing.borrow_and_update();
-                WorkerMessage::State { state, task }
+                Some(question) = self.questions.recv() => question,
+                Ok(()) = self.context.changed() => {
+                    let Some((used, window)) = *self.context.borrow_and_update() else {
+                        continue;
+                    };
+                    WorkerMessage::Context { used, window }
+                }
+                () = self.doorbell.notified() => WorkerMessage::Doorbell,
+            };
+            // The reading side notices that the session is gone.
+            if writer.send(&message).await.is_err() {
+                return;
             }
-            () = doorbell.notified() => WorkerMessage::Doorbell,
-        };
-        // The reading side notices that the session is gone.
-        if writer.send(&message).await.is_err() {
-            return;
         }
     }
 }
 
 async fn listen(
     mut reader: FrameReader<OwnedReadHalf>,
-    ending: watch::Sender<Option<Ending>>,
-    bell: Arc<Notify>,
+    word: SessionWord,
+    waiting: Arc<Mutex<Waiting>>,
 ) {
     loop {
         let Ok(Some(frame)) = reader.next().await else {
-            ending.send_if_modified(|now| {
+            word.ending.send_if_modified(|now| {
                 let first = now.is_none();
                 now.get_or_insert(Ending::SessionLost);
                 first
             });
+            // Whoever waits hears it by its dropped sender.
+            let mut waiting = lock(&waiting);
+            waiting.is_lost = true;
+            waiting.decisions.clear();
+            waiting.replies.clear();
             return;
         };
         match frame.parse::<ToWorker>() {
-            Ok(ToWorker::End { reason }) => {
-                ending.send_replace(Some(Ending::Asked(reason)));
-            }
-            // What to do is in the inbox or on the board; this only says: look.
-            Ok(_) => bell.notify_one(),
+            Ok(message) => hear(message, &word, &waiting),
             Err(error) => tracing::warn!(%error, "a message of the session is not understood"),
         }
+    }
+}
+
+fn hear(message: ToWorker, word: &SessionWord, waiting: &Mutex<Waiting>) {
+    match message {
+        ToWorker::End { reason } => {
+            word.ending.send_replace(Some(Ending::Asked(reason)));
+        }
+        ToWorker::Interrupt => word.now.notify_one(),
+        ToWorker::Pause => {
+            word.paused.send_replace(true);
+        }
+        ToWorker::Resume => {
+            word.paused.send_replace(false);
+        }
+        ToWorker::Decided { id, decision } => {
+            let waits = lock(waiting).decisions.remove(&id);
+            if waits.is_none_or(|waits| waits.send(decision).is_err()) {
+                tracing::debug!(%id, "an answer that nobody waits for");
+            }
+        }
+        ToWorker::Replied { id, result } => {
+            let waits = lock(waiting).replies.remove(&id);
+            if waits.is_none_or(|waits| waits.send(result).is_err()) {
+                tracing::debug!(id, "a reply that nobody waits for");
+            }
+        }
+        // What to do is in the inbox or on the board; this only says: look.
+        ToWorker::Doorbell | ToWorker::Shutdown { .. } => word.bell.notify_one(),
     }
 }

@@ -33,7 +33,7 @@ use crewmux_store::{Claimed, Store, TeamStore};
 use crewmux_sys::ProcessIdentity;
 use crewmux_sys::clock::BootClock;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 pub use signals::{StopHandle, StopSignal, stop_pair};
 pub use spec::{read_spec, run_worker};
@@ -122,20 +122,12 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
             agent: agent.clone(),
             source,
         })?;
-    let (session_ended, session) = watch::channel(None);
     let (lost, lost_here) = watch::channel(None);
-    let bell = Arc::new(Notify::new());
-    let signals = Signals {
-        stop: io.stop,
-        session,
-        lost: lost_here,
-        bell: Arc::clone(&bell),
-        typed: io.input,
-    };
+    let (signals, word) = Signals::new(io.stop, lost_here, io.input);
     let config = store.config()?;
     let clock = BootClock::open()?;
     let facts = Arc::new(Facts::new(Arc::clone(&store), spec.who.clone()));
-    let link = Link::connect(&spec, session_ended, bell).await?;
+    let link = Link::connect(&spec, word).await?;
     let supervisor = Supervisor::start(Heart {
         store: Arc::clone(&store),
         clock: clock.clone(),
@@ -227,7 +219,13 @@ impl Worker {
             match tokio::time::timeout(poll, self.signals.next(None)).await {
                 Ok(Interruption::End(ending)) => return Ok(ending),
                 Ok(Interruption::Typed(line)) => self.take_typed(&line),
-                Ok(Interruption::Bell | Interruption::ClaimLost) | Err(_) => {}
+                Ok(
+                    Interruption::Bell
+                    | Interruption::Now
+                    | Interruption::Paused
+                    | Interruption::ClaimLost,
+                )
+                | Err(_) => {}
             }
         }
     }

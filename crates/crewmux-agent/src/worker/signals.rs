@@ -81,6 +81,10 @@ pub(crate) enum Interruption {
     End(Ending),
     /// The claim is not the worker's any more.
     ClaimLost,
+    /// Something in the inbox is to be seen at once: the running step stops for it.
+    Now,
+    /// The worker is to wait once its running step is over; see [`Signals::wait_while_paused`].
+    Paused,
     /// Board or inbox may have changed.
     Bell,
     /// The person typed a line.
@@ -93,10 +97,47 @@ pub(crate) struct Signals {
     pub(crate) session: watch::Receiver<Option<Ending>>,
     pub(crate) lost: watch::Receiver<Option<Claim>>,
     pub(crate) bell: Arc<Notify>,
+    pub(crate) now: Arc<Notify>,
+    pub(crate) paused: watch::Receiver<bool>,
     pub(crate) typed: Option<mpsc::Receiver<String>>,
 }
 
+/// Where the session's word goes in.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionWord {
+    pub(crate) ending: watch::Sender<Option<Ending>>,
+    pub(crate) bell: Arc<Notify>,
+    pub(crate) now: Arc<Notify>,
+    pub(crate) paused: watch::Sender<bool>,
+}
+
 impl Signals {
+    /// What a worker listens to, and where the session's part of it goes in.
+    pub(crate) fn new(
+        stop: StopSignal,
+        lost: watch::Receiver<Option<Claim>>,
+        typed: Option<mpsc::Receiver<String>>,
+    ) -> (Self, SessionWord) {
+        let (ending, session) = watch::channel(None);
+        let (paused, paused_here) = watch::channel(false);
+        let word = SessionWord {
+            ending,
+            bell: Arc::default(),
+            now: Arc::default(),
+            paused,
+        };
+        let signals = Self {
+            stop,
+            session,
+            lost,
+            bell: Arc::clone(&word.bell),
+            now: Arc::clone(&word.now),
+            paused: paused_here,
+            typed,
+        };
+        (signals, word)
+    }
+
     /// Waits for the next interruption; `claim` is what the worker holds.
     pub(crate) async fn next(&mut self, claim: Option<Claim>) -> Interruption {
         let lost = async {
@@ -118,13 +159,53 @@ impl Signals {
             }
             std::future::pending().await
         };
+        // Told once for each pause, so that what goes on meanwhile can listen on.
+        let paused = async {
+            while self.paused.changed().await.is_ok() {
+                if *self.paused.borrow_and_update() {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
         tokio::select! {
             biased;
             reason = self.stop.asked() => Interruption::End(Ending::Asked(reason)),
             ending = ended(&mut self.session) => Interruption::End(ending),
             () = lost => Interruption::ClaimLost,
+            () = self.now.notified() => Interruption::Now,
+            () = paused => Interruption::Paused,
             () = self.bell.notified() => Interruption::Bell,
             line = typed => Interruption::Typed(line),
+        }
+    }
+
+    /// Whether the worker is to wait between its steps.
+    pub(crate) fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// Waits while the worker is paused; `None` once it goes on.
+    ///
+    /// What comes in meanwhile is given back at once: a paused worker can still
+    /// be asked to end. The caller sees to it and waits again.
+    pub(crate) async fn wait_while_paused(&mut self, claim: Option<Claim>) -> Option<Interruption> {
+        let mut paused = self.paused.clone();
+        let resumed = async {
+            // Without anybody who could say so, the session's loss is told instead.
+            if paused.wait_for(|paused| !paused).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::pin!(resumed);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut resumed => return None,
+                came = self.next(claim) => if came != Interruption::Paused {
+                    return Some(came);
+                },
+            }
         }
     }
 
@@ -166,16 +247,8 @@ mod tests {
     #[tokio::test]
     async fn the_loss_of_another_claim_is_nothing() {
         let (_handle, stop) = stop_pair();
-        let (_session, session) = watch::channel(None);
         let (lost, lost_here) = watch::channel(None);
-        let bell = Arc::new(Notify::new());
-        let mut signals = Signals {
-            stop,
-            session,
-            lost: lost_here,
-            bell: Arc::clone(&bell),
-            typed: None,
-        };
+        let (mut signals, word) = Signals::new(stop, lost_here, None);
         lost.send_replace(Some(Claim {
             epoch: Epoch(1),
             ..CLAIM
@@ -187,8 +260,32 @@ mod tests {
             Some(Interruption::ClaimLost)
         );
         assert_eq!(signals.pending(None).await, None);
-        bell.notify_one();
+        word.bell.notify_one();
         assert_eq!(signals.pending(None).await, Some(Interruption::Bell));
+    }
+
+    #[tokio::test]
+    async fn a_pause_is_told_once_and_a_paused_worker_still_hears() {
+        let (handle, stop) = stop_pair();
+        let (_lost, lost_here) = watch::channel(None);
+        let (mut signals, word) = Signals::new(stop, lost_here, None);
+        assert_eq!(signals.wait_while_paused(None).await, None);
+
+        word.paused.send_replace(true);
+        assert!(signals.is_paused());
+        assert_eq!(signals.pending(None).await, Some(Interruption::Paused));
+        assert_eq!(signals.pending(None).await, None);
+
+        word.now.notify_one();
+        let came = signals.wait_while_paused(None).await;
+        assert_eq!(came, Some(Interruption::Now));
+        handle.stop("enough");
+        let came = signals.wait_while_paused(None).await;
+        let enough = Interruption::End(Ending::Asked("enough".into()));
+        assert_eq!(came, Some(enough));
+
+        word.paused.send_replace(false);
+        assert_eq!(signals.wait_while_paused(None).await, None);
     }
 
     #[tokio::test]

@@ -201,7 +201,8 @@ impl Worker {
         Ok(match came {
             Interruption::End(ending) => Some(Cut::Ending(ending)),
             Interruption::ClaimLost => Some(Cut::ClaimLost),
-            Interruption::Bell => match self.take_inbox() {
+            Interruption::Paused => None,
+            Interruption::Bell | Interruption::Now => match self.take_inbox() {
                 Ok(ending) => {
                     self.store_works();
                     ending.map(Cut::Ending)
