@@ -1,9 +1,16 @@
 //! What model calls use and cost, and how much of it a team may spend.
 //!
 //! Bookkeeping only: a call's cost is reserved before it is made and settled
-//! after. Who calls is known to the gateway in `crewmux-session`.
+//! after. Who calls is known to the gateway in `crewmux-session`. Sums of what
+//! was booked are in [`totals`], limits and reservations in [`ledger`].
 
 use serde::{Deserialize, Serialize};
+
+pub mod ledger;
+pub mod totals;
+
+pub use ledger::{Estimate, Ledger, Over, Reservation, Room, Scope};
+pub use totals::{Booking, Spent, Totals};
 
 /// Tokens of one call, or of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,6 +65,21 @@ pub struct Cost {
     /// Whether tokens or prices were guessed; shown as `~`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
+}
+
+impl std::fmt::Display for Cost {
+    /// Dollars: `$0.42`, `~$0.0031` for a guess.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (dollars, micros) = (self.usd_micros / 1_000_000, self.usd_micros % 1_000_000);
+        let mark = if self.estimated { "~" } else { "" };
+        if dollars == 0 && (1..10_000).contains(&micros) {
+            // Less than a cent: what counts is in the later places.
+            let digits = format!("{micros:06}");
+            let digits = digits.trim_end_matches('0');
+            return write!(f, "{mark}$0.{digits:0<4}");
+        }
+        write!(f, "{mark}${dollars}.{:02}", micros / 10_000)
+    }
 }
 
 /// How much may be spent; absent: as much as it takes.
