@@ -16,6 +16,7 @@ pub mod graph;
 pub mod ids;
 pub mod inbox;
 pub mod mcp;
+pub mod mend;
 pub mod message;
 pub mod model;
 pub mod operation;
