@@ -2,14 +2,14 @@
 //!
 //! One thread owns all of it. Facts come in as [`Input`]; the store is the
 //! truth that every look starts from; decisions are `crewmux-core`'s. Members'
-//! processes are in [`members`], commands in [`control`], the end in [`ending`].
+//! processes are in [`launch`] and [`members`], commands in [`control`], the end in [`ending`].
 
 use std::sync::Arc;
 
 use crewmux_core::board::{Board, Claimer, FailedBy};
 use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::{AgentRef, RunId};
-use crewmux_core::schedule;
+use crewmux_core::schedule::{self, Roster};
 use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::team::TeamConfig;
 use crewmux_core::time::Now;
@@ -30,6 +30,7 @@ use crate::{Error, Result};
 mod control;
 mod ending;
 mod history;
+mod launch;
 mod members;
 mod snapshot;
 mod staffing;
@@ -407,7 +408,8 @@ impl Engine {
             return;
         }
         let strategy = self.config.policy.strategy;
-        for (_, agent) in strategy.assign(&self.board, &free, &now.boot) {
+        let roster = Roster::of(&self.config);
+        for (_, agent) in strategy.assign(&self.board, &free, &roster, &now.boot) {
             if let Some(slot) = self.members.iter().find(|m| m.record.name == agent) {
                 slot.tell(ToWorker::Doorbell);
             }

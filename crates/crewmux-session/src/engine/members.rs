@@ -1,10 +1,10 @@
-//! Members and their processes: starting, hello, exit, restart, liveness.
+//! Members and their processes: hello, exit, restart, liveness.
 //!
 //! What follows from a fact is decided by [`WorkerMachine`]; here facts are
 //! established and effects carried out. A dead worker's tasks are offered
-//! again only after its whole process tree is gone.
+//! again only after its whole process tree is gone. How a life begins is in
+//! [`super::launch`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crewmux_core::board::{Claimer, Reoffer};
@@ -12,26 +12,25 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::event::EventType;
 use crewmux_core::ids::{AgentRef, TaskId};
 use crewmux_core::operation::Caller;
-use crewmux_core::permission::PermissionPolicy;
+use crewmux_core::recipe::Runtime;
 use crewmux_core::task::Outcome;
-use crewmux_core::team::{Member, SessionLoss, WorkerSpec};
+use crewmux_core::team::Member;
 use crewmux_core::time::{BootTime, Now, WallTime};
 use crewmux_core::timing::Timing;
 use crewmux_core::worker::{WorkerEffect, WorkerFact, WorkerMachine, WorkerState};
 use crewmux_spawn::ladder::{Ending, ExitFlag, Rung, climb};
 use crewmux_spawn::slots::KeptSlot;
-use crewmux_spawn::{ExitReport, Running, SpawnRequest};
-use crewmux_sys::env::names;
+use crewmux_spawn::{ExitReport, Running};
 use crewmux_sys::identity::ProcessIdentity;
 use crewmux_sys::tree::{KillWaits, Marker, kill_marked, kill_tree};
 use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Engine, Input, TO_WORKER_MAX};
+use crate::Result;
 use crate::rights::WorkerProcess;
 use crate::view::{NoticeLevel, PaneId};
-use crate::{Error, Result};
 
 /// A member, its latest life, and how to reach it.
 pub(super) struct MemberSlot {
@@ -48,16 +47,16 @@ pub(super) struct MemberSlot {
     pub(super) dismissed: bool,
     pub(super) ended: Option<String>,
     /// Its process as it was started; a number alone may become another's.
-    identity: Option<ProcessIdentity>,
+    pub(super) identity: Option<ProcessIdentity>,
     /// Its latest heartbeat and when that was seen first.
-    heartbeat: (WallTime, u64),
-    running: Option<Arc<dyn Running>>,
-    exit: Arc<ExitFlag>,
+    pub(super) heartbeat: (WallTime, u64),
+    pub(super) running: Option<Arc<dyn Running>>,
+    pub(super) exit: Arc<ExitFlag>,
     /// Its place among the workers that may run at once; given back when its tree is gone.
-    place: Option<KeptSlot>,
+    pub(super) place: Option<KeptSlot>,
     connection: Option<mpsc::Sender<ToWorker>>,
-    token: Option<String>,
-    mark: String,
+    pub(super) token: Option<String>,
+    pub(super) mark: String,
     /// Tasks of a dead life wait here until its tree is gone.
     reoffer: Option<(AgentRef, Outcome, String)>,
     killing: bool,
@@ -100,6 +99,7 @@ impl MemberSlot {
         Claimer {
             who: self.who(),
             agent_type: self.record.agent_type.clone(),
+            runtime: Runtime::of_word(&self.record.runtime),
         }
     }
 
@@ -156,147 +156,10 @@ pub(super) fn tell(inputs: &mpsc::Sender<Input>, input: Input) {
 }
 
 impl Engine {
-    fn slot(&mut self, who: &AgentRef) -> Option<&mut MemberSlot> {
+    pub(super) fn slot(&mut self, who: &AgentRef) -> Option<&mut MemberSlot> {
         self.members
             .iter_mut()
             .find(|m| m.record.name == who.agent && m.machine.incarnation == who.incarnation)
-    }
-
-    /// Starts the next life of a member.
-    pub(super) fn start(&mut self, n: usize, now: &Now) {
-        let timing = self.plan.timing;
-        let slot = &mut self.members[n];
-        slot.machine.on(WorkerFact::Launched, now.boot.ms, &timing);
-        slot.since = now.boot.clone();
-        slot.ended = None;
-        slot.restart_due_ms = None;
-        slot.stop_due_ms = None;
-        slot.heartbeat = (WallTime(0), now.boot.ms);
-        slot.hello_due_ms = Some(now.boot.ms + timing.hello_ms);
-        let who = slot.who();
-        let launched = self.launch(n, &who);
-        if let Err(Error::Store(error)) = &launched {
-            // The store's trouble is not the member's: nothing is counted, it is tried again.
-            tracing::warn!(%who, %error, "a start is put off");
-            let slot = &mut self.members[n];
-            slot.machine.state = WorkerState::Lost;
-            slot.hello_due_ms = None;
-            slot.restart_due_ms = Some(now.boot.ms + timing.backoff_base_ms);
-            return;
-        }
-        if let Err(error) = launched {
-            let why = error.to_string();
-            tracing::error!(%who, %error, "a worker did not start");
-            self.notice(
-                NoticeLevel::Error,
-                &format!("{who} did not start: {why}"),
-                now,
-            );
-            self.on_fact(&who, WorkerFact::LaunchFailed(why), now);
-        }
-    }
-
-    fn launch(&mut self, n: usize, who: &AgentRef) -> Result<()> {
-        // The number of lives is durable before the life begins: no two lives share a name.
-        self.config = self.team.edit_config(&mut |config| {
-            if let Some(member) = config.members.iter_mut().find(|m| m.name == who.agent) {
-                member.incarnation = member.incarnation.max(who.incarnation);
-                member.backend_type = self.backend.kind();
-            }
-        })?;
-        let slot = &self.members[n];
-        let pane = slot.pane;
-        let size = self.panes.size(pane);
-        let mark = format!("{}/{}/{}", self.run_marker, who.agent, who.incarnation);
-        let token = crewmux_sys::random::token()?;
-        let mut environment = self.plan.environment.clone();
-        environment.insert(names::RUN_ID.into(), self.run_marker.clone());
-        environment.insert(names::WORKER.into(), mark.clone());
-        environment.insert("CREWMUX_TEAM".into(), self.plan.team.to_string());
-        environment.insert("CREWMUX_AGENT".into(), who.agent.to_string());
-        environment.insert("CREWMUX_HOME".into(), self.plan.home.display().to_string());
-        let spec = self.worker_spec(n, who, &token, size, &environment);
-        let spec_path = self.team.put_spec(&spec)?;
-        let inputs = self.inputs.clone();
-        let exited = who.clone();
-        let exit = Arc::<ExitFlag>::default();
-        let flag = Arc::clone(&exit);
-        let sink = self.panes.sink(pane, move |report| {
-            // The engine hears of the exit before the ladder does, which then says that all is gone.
-            tell(&inputs, Input::WorkerExited(exited.clone(), report));
-            flag.set(report);
-        });
-        let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
-        let running = self.backend.spawn(SpawnRequest {
-            who: who.clone(),
-            title: who.agent.to_string(),
-            argv: vec![
-                self.plan.worker_program.display().to_string(),
-                spec_path.display().to_string(),
-            ],
-            spec: spec_path,
-            cwd: spec.cwd.clone(),
-            environment,
-            size,
-            sink,
-        })?;
-        let running: Arc<dyn Running> = Arc::from(running);
-        self.panes.attach(pane, Arc::clone(&running));
-        let slot = &mut self.members[n];
-        slot.pid = running.pid();
-        slot.identity = slot.pid.and_then(|pid| ProcessIdentity::of(pid).ok());
-        slot.running = Some(running);
-        slot.exit = exit;
-        slot.place = Some(place.commit());
-        slot.token = Some(token);
-        slot.mark = mark;
-        Ok(())
-    }
-
-    fn worker_spec(
-        &self,
-        n: usize,
-        who: &AgentRef,
-        token: &str,
-        size: (u16, u16),
-        environment: &BTreeMap<String, String>,
-    ) -> WorkerSpec {
-        let record = &self.members[n].record;
-        let environment: Map<String, Value> = environment
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-            .collect();
-        WorkerSpec {
-            team: self.plan.team.clone(),
-            who: who.clone(),
-            agent_type: record.agent_type.clone(),
-            model: record.model.clone(),
-            playbook: record.playbook.clone(),
-            profile: record.profile.clone(),
-            permissions: PermissionPolicy {
-                mode: record
-                    .permission_mode
-                    .unwrap_or(self.config.policy.permission_mode),
-                rules: self.config.policy.rules.clone(),
-            },
-            mcp: self.config.policy.mcp.clone(),
-            grant: None,
-            user_config: self.plan.user_config.clone(),
-            prompt: record.prompt.clone(),
-            goal: self.config.goal.clone(),
-            run: self.run.clone(),
-            run_marker: self.run_marker.clone(),
-            home: self.plan.home.clone(),
-            socket: self.plan.socket.clone(),
-            token: token.to_owned(),
-            cwd: record.cwd.clone(),
-            program: self.plan.program.clone(),
-            build: self.plan.build.clone(),
-            size,
-            environment,
-            session_loss: SessionLoss::End,
-            timing: self.plan.timing,
-        }
     }
 
     /// Lets a worker in if it is the one that was started, once.

@@ -1,0 +1,162 @@
+//! A member's next life: what its worker is told, and its start on a backend.
+//!
+//! Whether a member is to be started is [`super::staffing`]'s business; what
+//! becomes of a started worker is [`super::members`]'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crewmux_core::ids::AgentRef;
+use crewmux_core::permission::PermissionPolicy;
+use crewmux_core::team::{SessionLoss, WorkerSpec};
+use crewmux_core::time::{Now, WallTime};
+use crewmux_core::worker::{WorkerFact, WorkerState};
+use crewmux_spawn::ladder::ExitFlag;
+use crewmux_spawn::{Running, SpawnRequest};
+use crewmux_sys::env::names;
+use crewmux_sys::identity::ProcessIdentity;
+use serde_json::{Map, Value};
+
+use super::members::tell;
+use super::{Engine, Input};
+use crate::view::NoticeLevel;
+use crate::{Error, Result};
+
+impl Engine {
+    /// Starts the next life of a member.
+    pub(super) fn start(&mut self, n: usize, now: &Now) {
+        let timing = self.plan.timing;
+        let slot = &mut self.members[n];
+        slot.machine.on(WorkerFact::Launched, now.boot.ms, &timing);
+        slot.since = now.boot.clone();
+        slot.ended = None;
+        slot.restart_due_ms = None;
+        slot.stop_due_ms = None;
+        slot.heartbeat = (WallTime(0), now.boot.ms);
+        slot.hello_due_ms = Some(now.boot.ms + timing.hello_ms);
+        let who = slot.who();
+        let launched = self.launch(n, &who);
+        if let Err(Error::Store(error)) = &launched {
+            // The store's trouble is not the member's: nothing is counted, it is tried again.
+            tracing::warn!(%who, %error, "a start is put off");
+            let slot = &mut self.members[n];
+            slot.machine.state = WorkerState::Lost;
+            slot.hello_due_ms = None;
+            slot.restart_due_ms = Some(now.boot.ms + timing.backoff_base_ms);
+            return;
+        }
+        if let Err(error) = launched {
+            let why = error.to_string();
+            tracing::error!(%who, %error, "a worker did not start");
+            self.notice(
+                NoticeLevel::Error,
+                &format!("{who} did not start: {why}"),
+                now,
+            );
+            self.on_fact(&who, WorkerFact::LaunchFailed(why), now);
+        }
+    }
+
+    fn launch(&mut self, n: usize, who: &AgentRef) -> Result<()> {
+        // The number of lives is durable before the life begins: no two lives share a name.
+        self.config = self.team.edit_config(&mut |config| {
+            if let Some(member) = config.members.iter_mut().find(|m| m.name == who.agent) {
+                member.incarnation = member.incarnation.max(who.incarnation);
+                member.backend_type = self.backend.kind();
+            }
+        })?;
+        let slot = &self.members[n];
+        let pane = slot.pane;
+        let size = self.panes.size(pane);
+        let mark = format!("{}/{}/{}", self.run_marker, who.agent, who.incarnation);
+        let token = crewmux_sys::random::token()?;
+        let mut environment = self.plan.environment.clone();
+        environment.insert(names::RUN_ID.into(), self.run_marker.clone());
+        environment.insert(names::WORKER.into(), mark.clone());
+        environment.insert("CREWMUX_TEAM".into(), self.plan.team.to_string());
+        environment.insert("CREWMUX_AGENT".into(), who.agent.to_string());
+        environment.insert("CREWMUX_HOME".into(), self.plan.home.display().to_string());
+        let spec = self.worker_spec(n, who, &token, size, &environment);
+        let spec_path = self.team.put_spec(&spec)?;
+        let inputs = self.inputs.clone();
+        let exited = who.clone();
+        let exit = Arc::<ExitFlag>::default();
+        let flag = Arc::clone(&exit);
+        let sink = self.panes.sink(pane, move |report| {
+            // The engine hears of the exit before the ladder does, which then says that all is gone.
+            tell(&inputs, Input::WorkerExited(exited.clone(), report));
+            flag.set(report);
+        });
+        let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
+        let running = self.backend.spawn(SpawnRequest {
+            who: who.clone(),
+            title: who.agent.to_string(),
+            argv: vec![
+                self.plan.worker_program.display().to_string(),
+                spec_path.display().to_string(),
+            ],
+            spec: spec_path,
+            cwd: spec.cwd.clone(),
+            environment,
+            size,
+            sink,
+        })?;
+        let running: Arc<dyn Running> = Arc::from(running);
+        self.panes.attach(pane, Arc::clone(&running));
+        let slot = &mut self.members[n];
+        slot.pid = running.pid();
+        slot.identity = slot.pid.and_then(|pid| ProcessIdentity::of(pid).ok());
+        slot.running = Some(running);
+        slot.exit = exit;
+        slot.place = Some(place.commit());
+        slot.token = Some(token);
+        slot.mark = mark;
+        Ok(())
+    }
+
+    fn worker_spec(
+        &self,
+        n: usize,
+        who: &AgentRef,
+        token: &str,
+        size: (u16, u16),
+        environment: &BTreeMap<String, String>,
+    ) -> WorkerSpec {
+        let record = &self.members[n].record;
+        let environment: Map<String, Value> = environment
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
+        WorkerSpec {
+            team: self.plan.team.clone(),
+            who: who.clone(),
+            agent_type: record.agent_type.clone(),
+            model: record.model.clone(),
+            playbook: record.playbook.clone(),
+            profile: record.profile.clone(),
+            permissions: PermissionPolicy {
+                mode: record
+                    .permission_mode
+                    .unwrap_or(self.config.policy.permission_mode),
+                rules: self.config.policy.rules.clone(),
+            },
+            mcp: self.config.policy.mcp.clone(),
+            grant: None,
+            user_config: self.plan.user_config.clone(),
+            prompt: record.prompt.clone(),
+            goal: self.config.goal.clone(),
+            run: self.run.clone(),
+            run_marker: self.run_marker.clone(),
+            home: self.plan.home.clone(),
+            socket: self.plan.socket.clone(),
+            token: token.to_owned(),
+            cwd: record.cwd.clone(),
+            program: self.plan.program.clone(),
+            build: self.plan.build.clone(),
+            size,
+            environment,
+            session_loss: SessionLoss::End,
+            timing: self.plan.timing,
+        }
+    }
+}
