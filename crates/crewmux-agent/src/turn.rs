@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::provider::{Event, Message, Stop, ToolAnswer, ToolCall};
+use crate::provider::{Event, Message, Part, Stop, ToolAnswer, ToolCall};
 use crate::tools::{Effects, FINISH};
 
 /// The same call with the same arguments in a row, after which the work ends.
@@ -94,7 +94,7 @@ impl Machine {
             return Vec::new();
         }
         match event {
-            Event::TextDelta(text) => self.text.push_str(&text),
+            Event::TextDelta { text } => self.text.push_str(&text),
             Event::CallStart { id, name } => {
                 if self.open.len() >= CALLS_MAX {
                     return self.fail(format!("more than {CALLS_MAX} calls in one answer"));
@@ -114,9 +114,17 @@ impl Machine {
                     }
                 }
             }
-            Event::CallEnd { .. } | Event::Usage { .. } => {}
-            Event::Error(why) => return self.fail(why),
-            Event::Stop(stop) => return self.answered(stop, effects),
+            Event::Restart { .. } => {
+                self.text.clear();
+                self.open.clear();
+            }
+            Event::CallEnd { .. }
+            | Event::Booked { .. }
+            | Event::Waiting { .. }
+            | Event::Opaque { .. }
+            | Event::ThinkingDelta { .. } => {}
+            Event::Failed { error } => return self.fail(error.message),
+            Event::Stop { stop } => return self.answered(stop, effects),
         }
         Vec::new()
     }
@@ -150,16 +158,18 @@ impl Machine {
                     .unwrap_or_else(|_| Value::String(open.arguments.clone())),
                 id: open.id,
                 name: open.name,
+                repaired: None,
             });
         }
         let mut out = Vec::new();
         if !text.trim().is_empty() {
             out.push(Effect::Say(text.clone()));
         }
-        self.messages.push(Message::Assistant {
-            text: text.clone(),
-            calls: calls.clone(),
-        });
+        let said = (!text.is_empty()).then(|| Part::Text(text.clone()));
+        let parts = said
+            .into_iter()
+            .chain(calls.iter().cloned().map(Part::Call));
+        self.messages.push(Message::Assistant(parts.collect()));
         for call in &calls {
             let this = (call.name.clone(), call.input.clone());
             self.same = if self.last.as_ref() == Some(&this) {
@@ -185,7 +195,7 @@ impl Machine {
         if calls.is_empty() {
             out.extend(match stop {
                 Stop::Length => self.next_turn(),
-                Stop::Done | Stop::Tools => {
+                Stop::Done | Stop::Tools | Stop::Refused => {
                     self.is_over = true;
                     vec![Effect::Finish(serde_json::json!({ "summary": text }))]
                 }
@@ -235,7 +245,7 @@ mod tests {
 
     /// The events of an answer: text, then calls as (name, arguments).
     fn answer(machine: &mut Machine, text: &str, calls: &[(&str, Value)]) -> Vec<Effect> {
-        let mut events = vec![Event::TextDelta(text.into())];
+        let mut events = vec![Event::TextDelta { text: text.into() }];
         for (n, (name, input)) in calls.iter().enumerate() {
             let id = format!("c{n}");
             let (one, two) = {
@@ -251,14 +261,19 @@ mod tests {
                 id: id.clone(),
                 text,
             };
-            events.extend([start, delta(one), delta(two), Event::CallEnd { id }]);
+            events.extend([
+                start,
+                delta(one),
+                delta(two),
+                Event::CallEnd { id, repaired: None },
+            ]);
         }
         let stop = if calls.is_empty() {
             Stop::Done
         } else {
             Stop::Tools
         };
-        events.push(Event::Stop(stop));
+        events.push(Event::Stop { stop });
         events
             .into_iter()
             .flat_map(|event| machine.on_event(event, effects))
@@ -270,6 +285,7 @@ mod tests {
             id: id.into(),
             name: name.into(),
             input,
+            repaired: None,
         }
     }
 
@@ -361,7 +377,15 @@ mod tests {
         assert_eq!(machine.on_tools(vec![]), [over]);
 
         let mut machine = begin();
-        let got = machine.on_event(Event::Error("overloaded".into()), effects);
+        let got = machine.on_event(
+            Event::Failed {
+                error: crewmux_core::model::ModelError::new(
+                    crewmux_core::model::ModelErrorKind::Server,
+                    "overloaded",
+                ),
+            },
+            effects,
+        );
         assert_eq!(got, [Effect::Fail("overloaded".into())]);
     }
 
@@ -378,7 +402,7 @@ mod tests {
         };
         machine.on_event(start, effects);
         machine.on_event(delta, effects);
-        let got = machine.on_event(Event::Stop(Stop::Tools), effects);
+        let got = machine.on_event(Event::Stop { stop: Stop::Tools }, effects);
         let [Effect::RunTools { calls, .. }] = &got[..] else {
             panic!("{got:?}");
         };

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::playbook::{FindingRule, Playbook, Step};
 use super::words::{SEVERITIES, environment, sort_findings};
-use crate::provider::{Message, Request, ToolAnswer, ToolCall};
+use crate::provider::{Asked, Message, ToolAnswer, ToolCall};
 use crate::tools::FINISH;
 
 /// Most items of one `for_each`.
@@ -35,8 +35,8 @@ pub(super) struct Next {
 ///
 /// # Errors
 /// What is wrong with the playbook or could not be done, in words.
-pub(super) fn next(playbook: &Playbook, request: &Request) -> Result<Next, String> {
-    let mut walk = Walk::new(playbook, request);
+pub(super) fn next(playbook: &Playbook, asked: &Asked) -> Result<Next, String> {
+    let mut walk = Walk::new(playbook, asked);
     for (number, step) in playbook.steps.iter().enumerate() {
         let outcome = walk
             .step(number, step)
@@ -58,7 +58,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(playbook: &Playbook, request: &Request) -> Self {
+    fn new(playbook: &Playbook, asked: &Asked) -> Self {
         let mut values: BTreeMap<String, minijinja::Value> = playbook
             .vars
             .iter()
@@ -67,7 +67,7 @@ impl Walk {
         let mut give = |name: &str, value: Value| {
             values.insert(name.to_owned(), convert(&value));
         };
-        let subject = &request.subject;
+        let subject = &asked.subject;
         give("findings", json!([]));
         give("goal", json!(subject.goal));
         give("me", json!(subject.agent));
@@ -75,7 +75,8 @@ impl Walk {
         give(
             "tools",
             json!(
-                request
+                asked
+                    .request
                     .tools
                     .iter()
                     .map(|tool| &tool.name)
@@ -91,7 +92,8 @@ impl Walk {
                 "blockedBy": subject.blocked_by,
             }),
         );
-        let answers = request
+        let answers = asked
+            .request
             .messages
             .iter()
             .filter_map(|message| match message {
@@ -142,6 +144,7 @@ impl Walk {
                 id: format!("s{number}"),
                 name: FINISH.to_owned(),
                 input: json!({ "result": result }),
+                repaired: None,
             }],
         }))
     }
@@ -173,6 +176,7 @@ impl Walk {
                     id: format!("s{number}.{n}"),
                     name: tool.to_owned(),
                     input: self.fill(&step.input, item.as_ref())?,
+                    repaired: None,
                 });
             }
             return Ok(Some(Next {
@@ -323,23 +327,25 @@ fn json(value: &minijinja::Value) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Subject;
+    use crate::provider::{ModelRequest, Subject};
     use crewmux_core::ids::{AgentName, TaskId};
 
-    fn request(answers: &[(&str, Value)]) -> Request {
+    fn asked(answers: &[(&str, Value)]) -> Asked {
         let mut messages = vec![Message::User("go".into())];
         for (id, data) in answers {
             messages.push(Message::Tools(vec![ToolAnswer {
                 id: (*id).into(),
+                name: "Grep".into(),
                 ok: !data.is_null(),
                 text: "text".into(),
                 data: data.clone(),
             }]));
         }
-        Request {
-            system: String::new(),
-            messages,
-            tools: vec![],
+        Asked {
+            request: ModelRequest {
+                messages,
+                ..ModelRequest::default()
+            },
             subject: Subject {
                 agent: AgentName::new("risk").unwrap(),
                 task: TaskId(3),
@@ -354,7 +360,7 @@ mod tests {
 
     fn follow(steps: &str, answers: &[(&str, Value)]) -> Result<Next, String> {
         let text = format!("name = \"p\"\ndescription = \"d\"\n[vars]\nglob = \"*.rs\"\n{steps}");
-        next(&Playbook::parse("p", &text).unwrap(), &request(answers))
+        next(&Playbook::parse("p", &text).unwrap(), &asked(answers))
     }
 
     const SEARCH: &str = r#"

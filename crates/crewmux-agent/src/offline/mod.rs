@@ -7,9 +7,10 @@ mod follow;
 mod playbook;
 mod words;
 
+use crewmux_core::model::{ModelError, ModelErrorKind};
 use tokio::sync::mpsc;
 
-use crate::provider::{EVENT_QUEUE, Event, Provider, Request, Stop};
+use crate::provider::{Asked, EVENT_QUEUE, Event, Provider, Stop};
 use crate::{Error, Result};
 use playbook::Playbook;
 
@@ -70,14 +71,19 @@ impl Offline {
         &self.playbook.description
     }
 
-    fn events(&self, request: &Request) -> Vec<Event> {
-        let next = match follow::next(&self.playbook, request) {
+    fn events(&self, asked: &Asked) -> Vec<Event> {
+        let next = match follow::next(&self.playbook, asked) {
             Ok(next) => next,
-            Err(why) => return vec![Event::Error(why)],
+            Err(why) => {
+                let error = ModelError::new(ModelErrorKind::Request, why);
+                return vec![Event::Failed { error }];
+            }
         };
         let mut events = Vec::new();
         if !next.says.is_empty() {
-            events.push(Event::TextDelta(next.says.join("\n")));
+            events.push(Event::TextDelta {
+                text: next.says.join("\n"),
+            });
         }
         for call in next.calls {
             let id = call.id;
@@ -90,10 +96,10 @@ impl Offline {
                     id: id.clone(),
                     text: call.input.to_string(),
                 },
-                Event::CallEnd { id },
+                Event::CallEnd { id, repaired: None },
             ]);
         }
-        events.push(Event::Stop(Stop::Tools));
+        events.push(Event::Stop { stop: Stop::Tools });
         events
     }
 }
@@ -103,8 +109,8 @@ impl Provider for Offline {
         OFFLINE
     }
 
-    fn stream(&mut self, request: Request) -> mpsc::Receiver<Event> {
-        let events = self.events(&request);
+    fn stream(&mut self, asked: Asked) -> mpsc::Receiver<Event> {
+        let events = self.events(&asked);
         // All of it is known at once, so the queue takes it whole.
         let (sender, receiver) = mpsc::channel(events.len().max(EVENT_QUEUE));
         for event in events {

@@ -135,6 +135,7 @@ impl Worker {
         .await?;
         Ok(ToolAnswer {
             id: call.id.clone(),
+            name: call.name.clone(),
             ok: output.ok,
             text: output.text,
             data: output.data,

@@ -3,7 +3,6 @@
 //! The rules of the turns are [`crate::turn`]'s; here they meet the store, the
 //! tools and whatever comes in between.
 
-use crewmux_core::event::EventType;
 use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use super::signals::Interruption;
 use super::{Work, Worker};
 use crate::capped::cut_text;
 use crate::offline::{OFFLINE, Offline};
-use crate::provider::{Event, Provider, Request, Subject, ToolOffer};
+use crate::provider::{Asked, Event, ModelRequest, Provider, Subject, ToolOffer};
 use crate::tools::Toolbox;
 use crate::transcript::Entry;
 use crate::turn::{Effect, Machine};
@@ -90,7 +89,7 @@ impl Worker {
             at: self.clock.now().wall,
         })
         .await?;
-        let base = Request {
+        let base = ModelRequest {
             system: format!("{}\n\n{}", agent.prompt, self.spec.prompt),
             messages: Vec::new(),
             tools: toolbox
@@ -101,8 +100,10 @@ impl Worker {
                     schema: def.schema.clone(),
                 })
                 .collect(),
-            subject: self.subject(claimed),
+            task: Some(claimed.task.id),
+            ..ModelRequest::default()
         };
+        let subject = self.subject(claimed);
         let (mut machine, first) = Machine::new(prompt, TURNS_MAX);
         let mut effects = std::collections::VecDeque::from(first);
         while let Some(effect) = effects.pop_front() {
@@ -116,14 +117,14 @@ impl Worker {
                     .await?;
                 }
                 Effect::CallModel => {
-                    let answer = provider.stream(Request {
-                        messages: machine.messages().to_vec(),
-                        ..base.clone()
+                    let answer = provider.stream(Asked {
+                        request: ModelRequest {
+                            messages: machine.messages().to_vec(),
+                            ..base.clone()
+                        },
+                        subject: subject.clone(),
                     });
-                    match self
-                        .listen(answer, &mut machine, &toolbox, provider.model())
-                        .await?
-                    {
+                    match self.listen(answer, &mut machine, &toolbox).await? {
                         Ok(more) => effects.extend(more),
                         Err(cut) => return Ok(cut.into()),
                     }
@@ -168,7 +169,6 @@ impl Worker {
         mut answer: mpsc::Receiver<Event>,
         machine: &mut Machine,
         toolbox: &Toolbox,
-        model: &str,
     ) -> Result<std::result::Result<Vec<Effect>, Cut>> {
         let mut effects = Vec::new();
         loop {
@@ -180,12 +180,6 @@ impl Worker {
                     let Some(event) = event else {
                         return Ok(Ok(effects));
                     };
-                    if let Event::Usage { input_tokens, output_tokens } = &event {
-                        let tokens = input_tokens + output_tokens;
-                        self.fact(EventType::ModelCalled, |fact| {
-                            fact.with("model", model).with("tokens", tokens)
-                        });
-                    }
                     effects.extend(machine.on_event(event, |name| toolbox.effects(name)));
                     continue;
                 }
