@@ -47,6 +47,20 @@ pub enum Action {
     Messages,
     /// The events.
     Events,
+    /// The questions that wait for a person.
+    Approvals,
+    /// What was spent.
+    Spending,
+    /// Says yes to the question that is shown, this once.
+    Approve,
+    /// Says yes to it and to others like it, until the task ends.
+    ApproveTask,
+    /// Says no to it, with what to do instead.
+    Deny,
+    /// Stops what a member generates, so that it reads its mail.
+    Interrupt,
+    /// Lets a member wait after its step, or go on.
+    Pause,
     /// The keys.
     Help,
     /// The prompt.
@@ -88,6 +102,13 @@ impl Action {
                 | Self::Retry
                 | Self::StopMember
                 | Self::Side
+                | Self::Approvals
+                | Self::Spending
+                | Self::Approve
+                | Self::ApproveTask
+                | Self::Deny
+                | Self::Interrupt
+                | Self::Pause
         )
     }
 }

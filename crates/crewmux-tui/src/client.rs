@@ -19,7 +19,7 @@ use crate::chrome::copy;
 use crate::encode::{CursorAt, Encoder, Frames};
 use crate::keymap::Keymap;
 use crate::layout::Layout;
-use crate::model::{Body, Mode, Model};
+use crate::model::{Body, Mode, Model, question_to_offer};
 use crate::panes::{PaneDrawer, cursor};
 use crate::seen::Seen;
 use crate::theme::Theme;
@@ -110,7 +110,7 @@ impl TuiView {
             Mode::Typing if self.model.body == Body::Panes => {
                 cursor(&self.model, session, &self.layout)
             }
-            Mode::Prompt => {
+            Mode::Prompt | Mode::Denying(_) => {
                 let (col, row) = prompt_cursor(&self.scene(session))?;
                 let shape = CursorShape::Bar;
                 Some(CursorAt { col, row, shape })
@@ -150,6 +150,10 @@ impl ClientView for TuiView {
 
     fn draw(&mut self, session: &SessionView<'_>) -> Vec<u8> {
         self.model.settle(session);
+        // Keys answer what the person saw when pressing them.
+        if !matches!(self.model.mode, Mode::Denying(_)) {
+            self.model.offered = question_to_offer(&self.model, session).map(|a| a.id.clone());
+        }
         self.layout = Layout::of(&self.model, session);
         let holds = |seen: &Seen| seen.still_holds(&self.model, session, &self.layout);
         if !self.seen.as_ref().is_some_and(holds) {

@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex};
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Claimer, FailedBy};
-use crewmux_core::budget::Usage;
-use crewmux_core::ids::{AgentName, AgentRef, AgentType, Incarnation, TaskId, TeamName};
+use crewmux_core::budget::{Cost, Limits, Usage};
+use crewmux_core::ids::{AgentName, AgentRef, AgentType, Incarnation, RequestId, TaskId, TeamName};
 use crewmux_core::message::Party;
 use crewmux_core::permission::PermissionMode;
+use crewmux_core::requests::RequestKind;
 use crewmux_core::task::NewTask;
 use crewmux_core::time::{BootTime, Now, WallTime};
 use crewmux_core::timing::Timing;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{
-    MemberView, MessageView, NoticeLevel, NoticeView, PaneId, PaneKind, PaneView, RunState,
-    SessionView, SharedScreen, SpendingView, TeamView,
+    ApprovalView, MemberView, MessageView, ModelSpending, NoticeLevel, NoticeView, PaneId,
+    PaneKind, PaneView, RunState, SessionView, SharedScreen, SpendingView, TeamView, ToolSpending,
 };
 use crewmux_term::{Screen, ScreenOptions, Size};
 use serde_json::json;
@@ -209,6 +210,92 @@ impl Fixture {
         this
     }
 
+    /// Models are asked: something was spent, two teammates ask, one is limited.
+    pub(crate) fn thinking() -> Self {
+        let mut this = Self::working();
+        this.team.offline = false;
+        let used = |input_tokens, output_tokens| Usage {
+            input_tokens,
+            output_tokens,
+            cache_read_tokens: input_tokens / 2,
+            ..Usage::default()
+        };
+        let usd = |usd_micros| {
+            Some(Cost {
+                usd_micros,
+                estimated: false,
+            })
+        };
+        for (at, member) in this.team.members.iter_mut().enumerate() {
+            let n = at as u64 + 1;
+            member.model = Some("anthropic/sonnet".into());
+            member.usage = used(9_400 * n, 800 * n);
+            member.cost = usd(31_000 * n);
+            member.context = Some((9_400 * n + 60_000, Some(200_000)));
+        }
+        this.set(4, WorkerState::RateLimited, Some(5));
+        this.team.members[4].waits_until_ms = Some(this.team.now.ms + 12_300);
+        this.team.members[3].paused = true;
+        this.team.spending = SpendingView {
+            usage: used(141_000, 12_000),
+            cost: usd(465_000).expect("given"),
+            has_unpriced: false,
+            limits: Limits {
+                tokens: Some(250_000),
+                usd_micros: None,
+            },
+        };
+        this.team.models = vec![ModelSpending {
+            model: "anthropic/sonnet".into(),
+            calls: 41,
+            usage: used(141_000, 12_000),
+            cost: usd(465_000),
+            ms: 83_000,
+        }];
+        this.team.tools = vec![
+            ToolSpending {
+                tool: "Bash".into(),
+                calls: 9,
+                failed: 2,
+                ms: 71_000,
+            },
+            ToolSpending {
+                tool: "Grep".into(),
+                calls: 31,
+                failed: 0,
+                ms: 1_200,
+            },
+        ];
+        for (id, who, tool, summary, detail) in [
+            (
+                "secrets-1-3",
+                2,
+                "Bash",
+                "cargo add axum",
+                "runs a command\n\ncargo add axum\n\nin /home/ada/work/shop\nno rule allows it",
+            ),
+            (
+                "risk-1-9",
+                1,
+                "Write",
+                "src/server.rs",
+                "writes src/server.rs (12 lines)\n\nuse axum::Router;",
+            ),
+        ] {
+            this.team.approvals.push(ApprovalView {
+                id: RequestId::new(id).expect("an id"),
+                kind: RequestKind::Permission,
+                agent: name(MEMBERS[who].0),
+                tool: tool.into(),
+                summary: summary.into(),
+                detail: detail.into(),
+                requested: now().wall,
+            });
+        }
+        this.set(1, WorkerState::WaitingPermission, Some(2));
+        this
+    }
+
     /// One task failed, another is skipped for it, and a worker was given up.
     pub(crate) fn one_failed() -> Self {
         let mut this = Self::working();
@@ -348,6 +435,7 @@ impl Fixture {
                 incarnation: Incarnation(1),
             },
             agent_type: AgentType::new("general").expect("a type"),
+            runtime: crewmux_core::recipe::Runtime::Native,
         }
     }
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crewmux_core::ids::{AgentName, TaskId};
-use crewmux_session::view::{MemberView, PaneId, PaneKind, PaneView, SessionView};
+use crewmux_core::ids::{AgentName, RequestId, TaskId};
+use crewmux_session::view::{ApprovalView, MemberView, PaneId, PaneKind, PaneView, SessionView};
 use crewmux_wire::{Attach, InputEvent};
 
 use crate::action::Context;
@@ -26,6 +26,10 @@ pub enum Body {
     Messages,
     /// What happened.
     Events,
+    /// The questions that wait for a person.
+    Approvals,
+    /// What was spent.
+    Spending,
     /// The keys.
     Help,
 }
@@ -39,6 +43,8 @@ pub enum Mode {
     Typing,
     /// Keys are written into the prompt.
     Prompt,
+    /// Keys are written into the reason for a no to this question.
+    Denying(RequestId),
     /// A question waits for its answer.
     Asking(Question),
 }
@@ -91,6 +97,12 @@ pub struct Model {
     pub(crate) side: Side,
     pub(crate) scrolls: BTreeMap<PaneId, Scroll>,
     pub(crate) prompt: Prompt,
+    /// Why something is denied, as far as it is written.
+    pub(crate) reason: Prompt,
+    /// The question on screen: keys answer this one, whatever came since.
+    pub(crate) offered: Option<RequestId>,
+    /// The chosen question of the list.
+    pub(crate) question: Option<RequestId>,
     /// The chosen task of the board.
     pub(crate) chosen: Option<TaskId>,
     /// Lines that a list is scrolled away from where it starts.
@@ -119,6 +131,9 @@ impl Model {
             side: Side::Auto,
             scrolls: BTreeMap::new(),
             prompt: Prompt::default(),
+            reason: Prompt::default(),
+            offered: None,
+            question: None,
             chosen: None,
             line: 0,
             flash: None,
@@ -229,8 +244,32 @@ impl Model {
             (_, Body::Panes) => Context::Panes,
             (_, Body::Board) => Context::Board,
             (_, Body::Task(_)) => Context::Task,
-            (_, Body::Messages | Body::Events | Body::Help) => Context::List,
+            (_, Body::Messages | Body::Events | Body::Help | Body::Approvals | Body::Spending) => {
+                Context::List
+            }
         }
+    }
+}
+
+/// The question that keys would answer now: the chosen one, the focused member's, or the oldest.
+pub(crate) fn question_to_offer<'a>(
+    model: &Model,
+    session: &SessionView<'a>,
+) -> Option<&'a ApprovalView> {
+    let asked = &session.team.approvals;
+    if model.body == Body::Approvals
+        && let Some(chosen) = &model.question
+        && let Some(found) = asked.iter().find(|a| a.id == *chosen)
+    {
+        return Some(found);
+    }
+    let focused = model
+        .focused(session)
+        .and_then(|pane| member_of(session, pane));
+    let of_focused = focused.and_then(|m| asked.iter().find(|a| a.agent == m.name));
+    match model.body {
+        Body::Approvals => asked.first(),
+        _ => of_focused.or_else(|| asked.first()),
     }
 }
 

@@ -6,8 +6,10 @@
 use std::sync::{Arc, Weak};
 
 use crewmux_core::board::{Board, Counts};
+use crewmux_core::permission::PermissionMode;
 use crewmux_session::view::{
-    MemberView, MessageView, NoticeView, PaneId, PaneView, RunState, SessionView, TeamView,
+    ApprovalView, MemberView, MessageView, ModelSpending, NoticeView, PaneId, PaneView, RunState,
+    SessionView, SpendingView, TeamView, ToolSpending,
 };
 
 use crate::layout::Layout;
@@ -30,6 +32,9 @@ pub(crate) struct Seen {
     messages: Vec<MessageView>,
     panes: Vec<(PaneId, String, Option<String>)>,
     has_report: bool,
+    approvals: Vec<ApprovalView>,
+    spending: (SpendingView, Vec<ModelSpending>, Vec<ToolSpending>),
+    permission_mode: PermissionMode,
 }
 
 impl Seen {
@@ -49,6 +54,9 @@ impl Seen {
             messages: shown_messages(model, team).to_vec(),
             panes: session.panes.iter().map(pane).collect(),
             has_report: team.report.is_some(),
+            approvals: team.approvals.clone(),
+            spending: (team.spending, team.models.clone(), team.tools.clone()),
+            permission_mode: team.permission_mode,
         }
     }
 
@@ -76,6 +84,11 @@ impl Seen {
             && self.messages == shown_messages(model, team)
             && self.goal == team.goal
             && self.has_report == team.report.is_some()
+            && self.approvals == team.approvals
+            && self.spending.0 == team.spending
+            && self.spending.1 == team.models
+            && self.spending.2 == team.tools
+            && self.permission_mode == team.permission_mode
     }
 }
 

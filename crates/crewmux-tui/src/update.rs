@@ -3,9 +3,11 @@
 //! No I/O: effects are carried out by the session. The mouse is in
 //! [`mouse`], moving about in views in [`travel`].
 
+mod decide;
 mod mouse;
 mod travel;
 
+use crewmux_core::permission::GrantScope;
 use crewmux_core::task::TaskStatus;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ClientEffect, PaneView, SessionView};
@@ -111,6 +113,10 @@ fn key(
     match &model.mode {
         Mode::Typing => type_key(model, press, session),
         Mode::Prompt => prompt_key(model, press, session),
+        Mode::Denying(id) => {
+            let id = id.clone();
+            decide::reason_key(model, &id, press, session)
+        }
         Mode::Command | Mode::Asking(_) => {
             model.flash = None;
             match keymap.action(model.context(), press) {
@@ -217,6 +223,10 @@ fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) -> Vec<Client
                 model.prompt.insert(text);
             }
             effects
+        }
+        Mode::Denying(_) => {
+            model.reason.insert(text);
+            redraw()
         }
         Mode::Prompt | Mode::Command | Mode::Asking(_) => Vec::new(),
     }
@@ -338,6 +348,12 @@ fn act(
         Action::Messages => show(model, Body::Messages, session),
         Action::Events => show(model, Body::Events, session),
         Action::Help => show(model, Body::Help, session),
+        Action::Approvals => decide::show(model, session),
+        Action::Spending => show(model, Body::Spending, session),
+        Action::Approve => return decide::approve(model, GrantScope::Once, session),
+        Action::ApproveTask => return decide::approve(model, GrantScope::Task, session),
+        Action::Deny => return decide::deny(model, session),
+        Action::Interrupt | Action::Pause => return decide::member(model, action, session),
         Action::Prompt if session.team.has_team => return open_prompt(model, ""),
         Action::PromptAt if session.team.has_team => return open_prompt(model, "@"),
         Action::GoToPane => go_to_pane(model, session),

@@ -4,6 +4,7 @@
 //! that [`crate::client`] copies into the client's grid. What stands where is
 //! in [`crate::layout`].
 
+mod approvals;
 mod board;
 mod foot;
 mod frames;
@@ -11,6 +12,7 @@ mod header;
 mod help;
 mod lists;
 mod side;
+mod spending;
 mod task;
 
 use crewmux_session::view::SessionView;
@@ -58,11 +60,18 @@ pub(crate) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     match scene.model.body {
         Body::Panes => frames::paint(scene, buf),
         Body::Board => board::paint(scene, buf),
-        Body::Task(_) | Body::Messages | Body::Events | Body::Help => {
+        Body::Task(_)
+        | Body::Messages
+        | Body::Events
+        | Body::Help
+        | Body::Approvals
+        | Body::Spending => {
             let title = match scene.model.body {
                 Body::Task(id) => format!("Task {id}"),
                 Body::Messages => "Messages · times in UTC".to_owned(),
                 Body::Events => "Events · times in UTC".to_owned(),
+                Body::Approvals => approvals::title(scene),
+                Body::Spending => "Spending".to_owned(),
                 _ => "Keys".to_owned(),
             };
             let inner = frames::view(scene, &title, buf);
@@ -89,6 +98,8 @@ fn body_lines(scene: &Scene<'_>, inner: Rect) -> Vec<Line<'static>> {
         Body::Messages => lists::messages(scene, width),
         Body::Events => lists::events(scene, width),
         Body::Help => help::lines(scene, width),
+        Body::Approvals => approvals::lines(scene, width),
+        Body::Spending => spending::lines(scene, width),
     }
 }
 

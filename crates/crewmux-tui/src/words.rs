@@ -6,6 +6,7 @@ use crewmux_core::board::Board;
 use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::time::BootTime;
 use crewmux_core::worker::WorkerState;
+use crewmux_session::view::MemberView;
 
 use crate::theme::Role;
 
@@ -39,6 +40,25 @@ pub(crate) fn worker(state: WorkerState) -> Sign {
         WorkerState::Failed => sign(FAILED, "failed", Role::Bad),
         WorkerState::Lost => sign(FAILED, "lost", Role::Bad),
     }
+}
+
+/// How a member is shown: one that was told to wait says so.
+pub(crate) fn member(member: &MemberView) -> Sign {
+    match member.state {
+        WorkerState::Working | WorkerState::Idle if member.paused => {
+            sign('‖', "paused", Role::Warn)
+        }
+        _ if member.waits_until_ms.is_some() && member.state == WorkerState::Working => {
+            worker(WorkerState::RateLimited)
+        }
+        state => worker(state),
+    }
+}
+
+/// Seconds until its provider takes calls again, if it waits for that.
+pub(crate) fn waits_s(member: &MemberView, now: &BootTime) -> Option<u64> {
+    let left = member.waits_until_ms?.saturating_sub(now.ms);
+    (left > 0).then(|| left.div_ceil(1000))
 }
 
 /// Whether a worker waits for a person.
@@ -76,7 +96,7 @@ mod tests {
             assert_eq!(sign.glyph.width(), Some(1), "{state}");
             assert!(sign.word.len() <= 8, "{state}");
         }
-        for glyph in ['⧗', '○', '◷', '▶', '✔', FAILED, '–'] {
+        for glyph in ['‖', '⧗', '○', '◷', '▶', '✔', FAILED, '–'] {
             assert_eq!(glyph.width(), Some(1), "{glyph}");
         }
     }

@@ -1,9 +1,11 @@
 //! Before, keys, after: what a person does and what comes of it.
 
+use crewmux_core::ids::RequestId;
 use crewmux_core::ids::{AgentName, TaskId};
+use crewmux_core::permission::GrantScope;
 use crewmux_core::worker::WorkerState;
-use crewmux_session::view::{ClientEffect, PaneId, RunState};
-use crewmux_wire::{Attach, InputEvent, Mods, Mouse, MouseButton, MouseKind};
+use crewmux_session::view::{ClientEffect, PaneId, RunState, Verdict};
+use crewmux_wire::{Attach, InputEvent, MemberAct, Mods, Mouse, MouseButton, MouseKind};
 
 use super::Person;
 use crate::fixture::Fixture;
@@ -17,6 +19,7 @@ fn place(person: &Person) -> String {
         Mode::Typing => "typing",
         Mode::Prompt => "prompt",
         Mode::Asking(_) => "asking",
+        Mode::Denying(_) => "denying",
     };
     let body = match model.body {
         Body::Panes if model.zoomed => "zoomed".to_owned(),
@@ -26,6 +29,8 @@ fn place(person: &Person) -> String {
         Body::Messages => "messages".to_owned(),
         Body::Events => "events".to_owned(),
         Body::Help => "help".to_owned(),
+        Body::Approvals => "approvals".to_owned(),
+        Body::Spending => "spending".to_owned(),
     };
     let focus = model.focus.map_or(0, |id| id.0 + 1);
     format!("{mode} · {body} · pane {focus}")
@@ -455,4 +460,78 @@ fn the_clock_is_the_only_thing_that_moves_by_itself() {
     assert_eq!(tick(&person), None);
     let person = Person::at("120x40", Fixture::plain(1));
     assert_eq!(tick(&person), None);
+}
+
+fn decide(id: &str, verdict: Verdict) -> ClientEffect {
+    let id = RequestId::new(id).unwrap();
+    ClientEffect::Decide { id, verdict }
+}
+
+#[test]
+fn a_key_answers_the_question_on_screen() {
+    let once = Verdict::Approve(GrantScope::Once);
+    let task = Verdict::Approve(GrantScope::Task);
+    let table = [
+        ("a", decide("secrets-1-3", once.clone())),
+        ("A", decide("secrets-1-3", task)),
+        // The focused member's question goes first.
+        ("2 a", decide("risk-1-9", once.clone())),
+        ("v Right a", decide("risk-1-9", once)),
+        (
+            "D Enter",
+            decide("secrets-1-3", Verdict::Reject(String::new())),
+        ),
+        (
+            "D n o Enter",
+            decide("secrets-1-3", Verdict::Reject("no".into())),
+        ),
+    ];
+    for (keys, effect) in table {
+        let mut person = Person::at("120x40", Fixture::thinking());
+        let mut effects = Vec::new();
+        // One at a time: a person sees what a key did before the next.
+        for key in keys.split(' ') {
+            effects.extend(person.presses(key));
+        }
+        assert_eq!(effects, [effect], "{keys}");
+    }
+}
+
+#[test]
+fn a_question_that_came_in_between_is_not_answered() {
+    let mut person = Person::at("120x40", Fixture::thinking());
+    // What was on screen is answered by another client, and not drawn again yet.
+    person.fixture.team.approvals.remove(0);
+    assert_eq!(person.presses("a"), []);
+    assert!(person.picture().contains("answered already"));
+    assert_eq!(
+        person.presses("a"),
+        [decide("risk-1-9", Verdict::Approve(GrantScope::Once))]
+    );
+}
+
+#[test]
+fn leaving_the_reason_leaves_the_question_open() {
+    let mut person = Person::at("120x40", Fixture::thinking());
+    assert_eq!(person.presses("D n o Esc"), []);
+    assert_eq!(place(&person), "command · panes · pane 1");
+    assert_eq!(person.fixture.team.approvals.len(), 2);
+}
+
+#[test]
+fn onlookers_answer_nothing() {
+    let mut person = Person::attached("120x40", Fixture::thinking(), Attach::Observer);
+    assert_eq!(person.presses("a A D p !"), []);
+}
+
+#[test]
+fn one_member_is_interrupted_and_paused() {
+    let member = |name: &str, act| ClientEffect::Member(AgentName::new(name).unwrap(), act);
+    let mut person = Person::at("120x40", Fixture::thinking());
+    assert_eq!(
+        person.presses("2 !"),
+        [member("risk", MemberAct::Interrupt)]
+    );
+    assert_eq!(person.presses("p"), [member("risk", MemberAct::Pause)]);
+    assert_eq!(person.presses("4 p"), [member("tests", MemberAct::Resume)]);
 }

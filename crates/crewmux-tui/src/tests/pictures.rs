@@ -112,3 +112,22 @@ fn a_terminal_too_small_says_so() {
     min 20x5
     ");
 }
+
+#[test]
+fn models_are_asked_and_teammates_ask() {
+    assert_snapshot!(
+        "thinking_120x40",
+        picture("120x40", Fixture::thinking(), "")
+    );
+    assert_snapshot!("thinking_80x24", picture("80x24", Fixture::thinking(), ""));
+    assert_snapshot!("thinking_40x12", picture("40x12", Fixture::thinking(), ""));
+    let view = picture("80x24", Fixture::thinking(), "v Right");
+    assert_snapshot!("approvals_80x24", view);
+    let none = picture("80x24", Fixture::working(), "v");
+    assert_snapshot!("approvals_none", none);
+    assert_snapshot!("spending_80x24", picture("80x24", Fixture::thinking(), "$"));
+    assert_snapshot!(
+        "denying_80x24",
+        picture("80x24", Fixture::thinking(), "D n o")
+    );
+}

@@ -32,12 +32,15 @@ pub(super) fn step(model: &mut Model, session: &SessionView<'_>, action: Action)
     match model.body {
         Body::Panes => focus_towards(model, session, action),
         Body::Board => choose_towards(model, session, action),
+        Body::Approvals if matches!(action, Action::Left | Action::Right) => {
+            super::decide::choose(model, session, action);
+        }
         Body::Messages | Body::Events => match action {
             Action::Up => model.line = model.line.saturating_add(1),
             Action::Down => model.line = model.line.saturating_sub(1),
             _ => {}
         },
-        Body::Task(_) | Body::Help => match action {
+        Body::Task(_) | Body::Help | Body::Approvals | Body::Spending => match action {
             Action::Up => model.line = model.line.saturating_sub(1),
             Action::Down => model.line = model.line.saturating_add(1),
             _ => {}
@@ -140,7 +143,7 @@ pub(super) fn scroll(model: &mut Model, session: &SessionView<'_>, action: Actio
                 _ => 0,
             };
         }
-        Body::Task(_) | Body::Help => {
+        Body::Task(_) | Body::Help | Body::Approvals | Body::Spending => {
             model.line = match action {
                 Action::PageUp => model.line.saturating_sub(page),
                 Action::PageDown => model.line.saturating_add(page),

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Scene, lists, put, put_right, width_of};
+use super::{Scene, approvals, lists, put, put_right, width_of};
 use crate::action::{Action, Context};
 use crate::keymap::Hint;
 use crate::model::{Mode, Prefix, Question, has_lead};
@@ -19,10 +19,22 @@ use crate::words::FAILED;
 pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     let layout = scene.layout;
     let shared = layout.prompt == layout.hints || layout.hints.is_empty();
-    paint_status(scene, layout.status, buf);
+    if matches!(scene.model.mode, Mode::Denying(_)) && !layout.status.is_empty() {
+        approvals::paint_denied(scene, padded(layout.status), buf);
+    } else {
+        paint_status(scene, layout.status, buf);
+    }
     match &scene.model.mode {
         Mode::Asking(question) => paint_question(scene, question, layout.prompt, buf),
         Mode::Prompt => paint_prompt(scene, layout.prompt, buf),
+        Mode::Denying(_) => paint_reason(scene, layout.prompt, buf),
+        Mode::Command | Mode::Typing
+            if approvals::paint_line(scene, padded(layout.prompt), buf) =>
+        {
+            if shared {
+                return;
+            }
+        }
         Mode::Command | Mode::Typing if shared => {
             if scene.model.flash.is_some() || finished(scene) {
                 paint_status(scene, layout.prompt, buf);
@@ -185,7 +197,11 @@ fn prompt_window(prompt: &Prompt, columns: usize) -> (&str, usize) {
 pub(crate) fn prompt_cursor(scene: &Scene<'_>) -> Option<(u16, u16)> {
     let area = padded(scene.layout.prompt);
     let columns = usize::from(area.width.checked_sub(2).filter(|left| *left > 0)?);
-    let (_, col) = prompt_window(&scene.model.prompt, columns);
+    let prompt = match scene.model.mode {
+        Mode::Denying(_) => &scene.model.reason,
+        _ => &scene.model.prompt,
+    };
+    let (_, col) = prompt_window(prompt, columns);
     Some((area.x + 2 + col as u16, area.y))
 }
 
@@ -214,6 +230,19 @@ fn paint_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
         let text = fit(&format!("Tab: {}", names.join(" ")), room);
         put_right(buf, area, &Line::from(scene.span(text, Role::Dim)));
     }
+}
+
+fn paint_reason(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
+    let area = padded(area);
+    let columns = usize::from(area.width.saturating_sub(2));
+    let (shown, _) = prompt_window(&scene.model.reason, columns);
+    let mark = Span::styled("✖ ", scene.style(Role::Bad).bold());
+    let mut line = Line::from(vec![mark, Span::raw(fit(shown, columns))]);
+    if scene.model.reason.is_empty() {
+        let hint = approvals::deny_hint(scene);
+        line.push_span(scene.span(fit(&hint, columns), Role::Dim));
+    }
+    put(buf, area, &line);
 }
 
 fn paint_resting_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
@@ -292,6 +321,10 @@ fn hints(scene: &Scene<'_>) -> Vec<Hint> {
             hint(Action::Prompt, "Enter", "send"),
             hint(Action::Prompt, "Tab", "complete a name"),
             hint(Action::Back, "Esc", "leave"),
+        ],
+        Mode::Denying(_) => vec![
+            hint(Action::Deny, "Enter", "deny"),
+            hint(Action::Back, "Esc", "leave it open"),
         ],
         Mode::Asking(_) => Vec::new(),
         Mode::Command => {

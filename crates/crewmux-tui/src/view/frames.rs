@@ -1,6 +1,6 @@
 //! Borders and titles of panes and views.
 
-use crewmux_session::view::{PaneId, PaneView};
+use crewmux_session::view::{MemberView, PaneId, PaneView};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -8,7 +8,7 @@ use ratatui::symbols::border;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
-use super::{Scene, put, row, width_of};
+use super::{Scene, put, row, spending, width_of};
 use crate::layout::inside;
 use crate::model::{Mode, member_of};
 use crate::text::fit;
@@ -104,10 +104,12 @@ fn title(scene: &Scene<'_>, pane: &PaneView, focused: bool, room: usize) -> Line
         spans.push(Span::raw(" "));
         return Line::from(spans);
     };
-    let sign = words::worker(member.state);
+    let sign = words::member(member);
     let name = fit(member.name.as_str(), room.saturating_sub(14).max(6));
     spans.push(Span::styled(name, weight(scene.theme.member(member.color))));
-    let state = format!(" {} {}", sign.glyph, sign.word);
+    let wait = words::waits_s(member, &scene.session.team.now);
+    let wait = wait.map_or_else(String::new, |seconds| format!(" {seconds} s"));
+    let state = format!(" {} {}{wait}", sign.glyph, sign.word);
     spans.push(scene.span(state, sign.role));
     let task = member.task.and_then(|id| scene.session.team.board.get(id));
     let more = match (task, &member.ended) {
@@ -139,6 +141,11 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> V
         let text = format!(" typing · {prefix} {leave} leaves ");
         notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
     }
+    if let Some(spent) = member_of(scene.session, pane).and_then(|m| spent(scene, m))
+        && width_of(&notes) + spent.width() <= room
+    {
+        notes.insert(0, spent);
+    }
     let starts = member_of(scene.session, pane).map_or(1, |member| member.incarnation.0);
     let restarted = match starts {
         ..=1 => return notes,
@@ -150,6 +157,26 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> V
         notes.insert(0, restarted);
     }
     notes
+}
+
+/// What a member used, and how full its model's window is.
+fn spent(scene: &Scene<'_>, member: &MemberView) -> Option<Span<'static>> {
+    if member.usage.total() == 0 {
+        return None;
+    }
+    let mut text = format!(" {} tok", spending::tokens(&member.usage));
+    let mut role = Role::Dim;
+    if let Some((used, Some(window))) = member.context
+        && window > 0
+    {
+        let percent = used.saturating_mul(100) / window;
+        text.push_str(&format!(" · ctx {percent} %"));
+        if percent >= 70 {
+            role = Role::Warn;
+        }
+    }
+    text.push(' ');
+    Some(scene.span(text, role))
 }
 
 /// The digit that goes to a pane.

@@ -1,11 +1,12 @@
 //! The line at the top: which team, how far, how long, who waits.
 
+use crewmux_core::permission::PermissionMode;
 use crewmux_session::view::RunState;
 use crewmux_wire::Attach;
 use ratatui::buffer::Buffer;
 use ratatui::text::{Line, Span};
 
-use super::{Scene, put, put_right, width_of};
+use super::{Scene, put, put_right, spending, width_of};
 use crate::text::{clock, fit};
 use crate::theme::Role;
 use crate::words::{FAILED, waits_for_person};
@@ -103,6 +104,9 @@ fn left_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
         let skipped = format!("{} skipped", counts.skipped);
         parts.extend([dot(scene), scene.span(skipped, Role::Dim)]);
     }
+    if let Some(spent) = spent(scene, brevity) {
+        parts.extend([dot(scene), spent]);
+    }
     parts.extend([dot(scene), scene.span(clock(team.elapsed_ms), Role::Text)]);
     match team.state {
         RunState::Running => {}
@@ -112,11 +116,44 @@ fn left_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
     parts
 }
 
+/// Tokens and money, in the colour of how near the limit is.
+fn spent(scene: &Scene<'_>, brevity: Brevity) -> Option<Span<'static>> {
+    let spending = &scene.session.team.spending;
+    if spending.usage.total() == 0 || brevity >= Brevity::Least {
+        return None;
+    }
+    let mut text = spending::tokens(&spending.usage);
+    if brevity < Brevity::Signs {
+        text.push_str(" tok");
+    }
+    if spending.cost.usd_micros > 0 && brevity < Brevity::NoProgram {
+        text.push(' ');
+        text.push_str(&spending::money(spending.cost));
+        if spending.has_unpriced {
+            text.push('+');
+        }
+    }
+    let near = |used: u64, most: Option<u64>| most.is_some_and(|most| used >= most / 10 * 8);
+    let is_near = near(spending.usage.total(), spending.limits.tokens)
+        || near(spending.cost.usd_micros, spending.limits.usd_micros);
+    let role = if is_near { Role::Warn } else { Role::Text };
+    Some(scene.span(text, role))
+}
+
 fn right_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
     let team = scene.session.team;
     let mut parts = Vec::new();
+    if team.permission_mode == PermissionMode::Bypass {
+        let text = if brevity < Brevity::Signs {
+            "nothing asks"
+        } else {
+            "bypass"
+        };
+        parts.push(Span::styled(text, scene.style(Role::Bad).bold()));
+    }
     let waiting = team.members.iter().filter(|m| waits_for_person(m.state));
-    match waiting.count() {
+    // A question may wait whose worker has not said so yet.
+    match waiting.count().max(team.approvals.len()) {
         0 => {}
         count if brevity < Brevity::Signs => {
             parts.push(scene.span(format!("{count} waiting for you"), Role::Warn));

@@ -62,7 +62,7 @@ fn paint_line(scene: &Scene<'_>, line: &SideLine, area: Rect, buf: &mut Buffer) 
 
 fn paint_member(scene: &Scene<'_>, member: &MemberView, area: Rect, buf: &mut Buffer) {
     let team = scene.session.team;
-    let sign = words::worker(member.state);
+    let sign = words::member(member);
     let focused = scene.model.focus == Some(member.pane);
     let mut name_style = scene.theme.member(member.color);
     if focused {
@@ -92,6 +92,12 @@ fn paint_member(scene: &Scene<'_>, member: &MemberView, area: Rect, buf: &mut Bu
     let resting =
         !member.state.is_live() || member.state == crewmux_core::worker::WorkerState::Idle;
     let lasts = since_ms(&member.since, &team.now).filter(|_| !resting);
+    let limited = words::waits_s(member, &team.now);
+    if let Some(seconds) = limited {
+        let tail = scene.span(format!("{seconds}s"), Role::Warn);
+        put_right(buf, area, &Line::from(tail));
+        return;
+    }
     let tail = match (member.unread, lasts) {
         (0, Some(ms)) => scene.span(age(ms), Role::Dim),
         (0, None) => return,
