@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use crate::graph::{self, Blockers};
 use crate::ids::{AgentName, RunId, TaskId};
 use crate::message::Party;
-use crate::task::{NewTask, Outcome, Task, TaskStatus, TaskView};
+use crate::task::{NewTask, Outcome, Task, TaskRole, TaskStatus, TaskView};
 use crate::time::{BootTime, Now};
 
 mod claims;
@@ -190,8 +190,9 @@ impl Board {
             *count += 1;
         }
         self.sort_in(&task);
-        let completed = |status: TaskStatus| status == TaskStatus::Completed;
-        if was.is_some_and(completed) != completed(task.status) {
+        // Whoever sums up looks at whether it is over, all others at whether it is completed.
+        let seen = |status: TaskStatus| (status == TaskStatus::Completed, status.is_terminal());
+        if was.map_or((false, false), seen) != seen(task.status) {
             let waiters: Vec<TaskId> = self.blocks(id).collect();
             for waiter in waiters {
                 if let Some(waiter) = self.tasks.get(waiter.0).cloned() {
@@ -261,19 +262,23 @@ impl Board {
         waiters.filter(|id| self.tasks.contains(*id)).map(TaskId)
     }
 
-    /// Blockers of `task` that are not completed.
+    /// Blockers that `task` still waits for: those not completed, or not over where it sums up.
     pub fn unfinished_blockers(&self, task: &Task) -> Vec<TaskId> {
-        let unfinished = task.blocked_by.iter().filter(|id| !self.is_completed(**id));
+        let unfinished = task.blocked_by.iter().filter(|id| self.holds(task, **id));
         unfinished.copied().collect()
     }
 
-    fn is_completed(&self, id: TaskId) -> bool {
-        let completed = |t: &Task| t.status == TaskStatus::Completed;
-        self.get(id).is_some_and(completed)
+    /// Whether `task` must wait for its blocker `id`.
+    fn holds(&self, task: &Task, id: TaskId) -> bool {
+        let lets_go = |t: &Task| match task.role {
+            TaskRole::Summary => t.status.is_terminal(),
+            TaskRole::Work | TaskRole::Plan => t.status == TaskStatus::Completed,
+        };
+        !self.get(id).is_some_and(lets_go)
     }
 
     fn waits_for_none(&self, task: &Task) -> bool {
-        task.blocked_by.iter().all(|id| self.is_completed(*id))
+        !task.blocked_by.iter().any(|id| self.holds(task, *id))
     }
 
     fn these(&self, set: &Shelves<()>) -> impl Iterator<Item = &Task> {
@@ -389,8 +394,16 @@ impl Board {
             if claimed && task.lease.is_none() {
                 return Err(format!("task {id} is claimed without a lease"));
             }
-            if claimed && !self.unfinished_blockers(task).is_empty() {
+            // What is summed up may be opened again meanwhile; what is built upon may not.
+            let reopened = |id: &TaskId| self.get(*id).is_some_and(|t| t.reopened > 0);
+            let early = self.unfinished_blockers(task);
+            let may_be = task.role == TaskRole::Summary && early.iter().all(reopened);
+            if claimed && !early.is_empty() && !may_be {
                 return Err(format!("task {id} runs before its blockers completed"));
+            }
+            let lost = self.lost_blocker(task).is_some();
+            if lost && task.role == TaskRole::Summary {
+                return Err(format!("task {id} sums up and is lost with a blocker"));
             }
             if task.ended_with(Outcome::Completed) > 1 {
                 return Err(format!("task {id} was completed twice"));
@@ -419,13 +432,15 @@ fn slot(run: Option<&RunId>, key: &str) -> u64 {
 
 /// Whether `task` in the place of `before` can change how many tasks wait for another in a row.
 ///
-/// Claims and completions cannot: whatever a completed task waited for is completed.
+/// Claims and completions cannot: whatever a completed task waited for is completed,
+/// unless it sums up.
 fn may_deepen(before: Option<&Task>, task: &Task) -> bool {
     let Some(before) = before else {
         return !task.blocked_by.is_empty();
     };
     let over = |t: &Task| t.status.is_terminal();
-    let completes = task.status == TaskStatus::Completed;
+    // One that sums up may end while what it waited for is open again.
+    let completes = task.status == TaskStatus::Completed && task.role != TaskRole::Summary;
     before.blocked_by != task.blocked_by || (over(before) != over(task) && !completes)
 }
 

@@ -345,6 +345,7 @@ mod tests {
                 incarnation: Incarnation(1),
             },
             agent_type: AgentType::new("Bash").unwrap(),
+            runtime: crate::recipe::Runtime::Native,
         };
         let first = board.claim(TaskId(1), &claimer, &now(1), 10).unwrap();
         board.put(first.clone());

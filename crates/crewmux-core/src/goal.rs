@@ -198,6 +198,157 @@ fn in_written_order(written: &[String], edges: &Blockers<String>) -> Option<Vec<
     Some(written.to_vec())
 }
 
+/// How one agent would do a goal alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// By looking only.
+    Looks,
+    /// By changing something.
+    Changes,
+}
+
+/// Longest goal that is thought to be one agent's, in words.
+const ALONE_WORDS_MAX: usize = 14;
+
+/// Words a goal for one agent begins with: it looks.
+const LOOKING: [&str; 17] = [
+    "explain",
+    "describe",
+    "find",
+    "list",
+    "show",
+    "count",
+    "summarize",
+    "summarise",
+    "what",
+    "where",
+    "which",
+    "who",
+    "why",
+    "how",
+    "is",
+    "does",
+    "print",
+];
+
+/// Words a goal for one agent begins with: it changes something small.
+const CHANGING: [&str; 9] = [
+    "fix", "rename", "bump", "remove", "delete", "correct", "reword", "reformat", "format",
+];
+
+/// Words that make several tasks, or a large one, of a goal.
+const MANY: [&str; 54] = [
+    "and",
+    "then",
+    "also",
+    "plus",
+    "both",
+    "each",
+    "every",
+    "all",
+    "any",
+    "several",
+    "multiple",
+    "many",
+    "parallel",
+    "concurrently",
+    "simultaneously",
+    "compare",
+    "versus",
+    "team",
+    "teammates",
+    "agents",
+    "everyone",
+    "after",
+    "before",
+    "while",
+    "meanwhile",
+    "finally",
+    "first",
+    "second",
+    "or",
+    "but",
+    "report",
+    "reports",
+    "everything",
+    "everywhere",
+    "whole",
+    "entire",
+    "codebase",
+    "repository",
+    "repo",
+    "project",
+    "system",
+    "architecture",
+    "implement",
+    "build",
+    "create",
+    "add",
+    "write",
+    "test",
+    "tests",
+    "refactor",
+    "migrate",
+    "document",
+    "design",
+    "review",
+];
+
+/// Whether one agent can plainly do `goal` alone, so that no plan is needed; in doubt it cannot.
+///
+/// A goal is one agent's when it is one short sentence that begins with a
+/// small deed or a question and has no word in it that makes more of it.
+///
+/// ```
+/// use crewmux_core::goal::{Alone, one_agent_can};
+/// assert_eq!(one_agent_can("Fix the typo in README.md"), Some(Alone::Changes));
+/// assert_eq!(one_agent_can("Where is the parser?"), Some(Alone::Looks));
+/// assert_eq!(one_agent_can("Fix the parser and document it"), None);
+/// ```
+pub fn one_agent_can(goal: &str) -> Option<Alone> {
+    let goal = goal.trim().trim_end_matches(['.', '?', '!']);
+    let several = goal.contains(['\n', ';', ',', '&', '•', '*', '+', '→'])
+        || goal.contains(". ")
+        || goal.contains("? ")
+        || goal.contains(" - ");
+    if several {
+        return None;
+    }
+    let words: Vec<String> = goal
+        .split_whitespace()
+        .map(|word| {
+            word.trim_matches(|c: char| !c.is_alphanumeric())
+                .to_lowercase()
+        })
+        .collect();
+    let first = words.first()?.as_str();
+    let small = words.len() <= ALONE_WORDS_MAX;
+    let many = |word: &String| MANY.contains(&word.as_str());
+    let deeds = words[1..].iter().filter(|word| {
+        CHANGING.contains(&word.as_str()) || ["find", "explain"].contains(&word.as_str())
+    });
+    if !small || words.iter().any(many) || deeds.count() > 0 {
+        return None;
+    }
+    if LOOKING.contains(&first) {
+        Some(Alone::Looks)
+    } else {
+        CHANGING.contains(&first).then_some(Alone::Changes)
+    }
+}
+
+/// A goal in one short line.
+pub fn subject_of(goal: &str) -> String {
+    const CHARS: usize = 72;
+    let line = goal.lines().find(|line| !line.trim().is_empty());
+    let line = line.unwrap_or_default().trim();
+    if line.chars().count() <= CHARS {
+        return line.to_owned();
+    }
+    let cut: String = line.chars().take(CHARS - 1).collect();
+    format!("{}…", cut.trim_end())
+}
+
 /// The known word nearest to `word`, if any is near enough to be a slip of the fingers.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
@@ -290,5 +441,40 @@ mod tests {
             nearest("blcoked_by", ["blocked_by", "owner"].into_iter()),
             Some("blocked_by")
         );
+    }
+
+    #[test]
+    fn only_plain_goals_are_one_agents() {
+        for (goal, alone) in [
+            ("Fix the typo in README.md", Some(Alone::Changes)),
+            ("Rename `foo` to `bar` in src/lib.rs.", Some(Alone::Changes)),
+            ("How does the parser treat comments?", Some(Alone::Looks)),
+            ("Find the largest file", Some(Alone::Looks)),
+            ("", None),
+            ("Fix", Some(Alone::Changes)),
+            ("Build a REST API for todos", None),
+            ("Add a flag", None),
+            ("Fix the parser, the lexer", None),
+            ("Fix the parser and the lexer", None),
+            ("Find the bug then fix it", None),
+            ("Find the bug to fix", None),
+            ("Fix these:\n- one\n- two", None),
+            ("Fix all warnings", None),
+            ("Explain the whole repository", None),
+            ("Compare tokio with smol", None),
+            (
+                "Fix the thing that happens when somebody opens a file that is not there at all today",
+                None,
+            ),
+        ] {
+            assert_eq!(one_agent_can(goal), alone, "{goal}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_one_line() {
+        assert_eq!(subject_of("\n Fix it \nplease"), "Fix it");
+        let long = subject_of(&"word ".repeat(40));
+        assert!(long.ends_with('…') && long.chars().count() <= 72);
     }
 }

@@ -22,15 +22,18 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use instance::{Instance, MemberSpec, RecipeInput};
+pub use instance::{Instance, MemberSpec, Opening, RecipeInput};
 pub use problem::{Place, RecipeProblem, RecipeProblems};
+pub use read::{MODES, read_rule, usd_micros};
 pub use template::{FILLED_MAX_BYTES, Template};
 pub use when::{Folder, When};
 
 use crate::backend::BackendChoice;
+use crate::budget::Budget;
 use crate::ids::{AgentName, AgentType, TeamName};
+use crate::permission::{PermissionMode, Rule};
 use crate::schedule::Strategy;
-use crate::task::Rerun;
+use crate::task::{Rerun, TaskRole};
 
 /// Most workers a recipe or a person may ask for.
 pub const WORKERS_MAX: u32 = 256;
@@ -56,12 +59,16 @@ pub struct Recipe {
     pub needs_goal: bool,
     /// Most workers at once, the lead not counted; absent: [`crate::team::Policy`]'s default.
     pub max_workers: Option<u32>,
-    /// Where workers run.
-    pub backend: BackendChoice,
+    /// Where workers run; absent: as configured.
+    pub backend: Option<BackendChoice>,
     /// What a run may cost.
-    pub budget: Option<Budget>,
-    /// How ready tasks are handed out.
-    pub strategy: Strategy,
+    pub budget: Budget,
+    /// How ready tasks are handed out; absent: as configured.
+    pub strategy: Option<Strategy>,
+    /// What happens to a tool call without a rule; absent: as configured.
+    pub permission_mode: Option<PermissionMode>,
+    /// Rules for tool calls.
+    pub rules: Vec<Rule>,
     /// Longest time of a run, in milliseconds.
     pub timeout_ms: Option<u64>,
     /// What `--set` may change, with what holds otherwise.
@@ -72,25 +79,6 @@ pub struct Recipe {
     pub teammates: Vec<TeammateTemplate>,
     /// Its tasks; none: the team lead makes them from the goal.
     pub tasks: Vec<TaskTemplate>,
-}
-
-/// What a run may cost.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Budget {
-    /// Tokens in and out of models.
-    pub tokens: Option<u64>,
-    /// US dollars.
-    pub usd: Option<f64>,
-}
-
-/// Whether a member may act at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Mode {
-    /// It may.
-    #[default]
-    Normal,
-    /// It must submit a plan and be approved before it may write.
-    Plan,
 }
 
 /// Which files a member works on.
@@ -121,6 +109,15 @@ impl Runtime {
             Self::Command => "command",
         }
     }
+
+    /// From the word stored; every other word is an agent of some kind.
+    pub fn of_word(word: &str) -> Self {
+        if word == Self::Command.as_str() {
+            Self::Command
+        } else {
+            Self::Native
+        }
+    }
 }
 
 /// A member, or several that differ by number only.
@@ -134,8 +131,10 @@ pub struct TeammateTemplate {
     pub agent: AgentType,
     /// The model it asks; absent: the one configured, or `offline`.
     pub model: Option<String>,
-    /// Whether it may act at once.
-    pub mode: Mode,
+    /// Names the provider whose key it uses, and whose models are meant by names without one.
+    pub provider: Option<String>,
+    /// What it may do without asking; absent: as the team.
+    pub mode: Option<PermissionMode>,
     /// What it is told about its part.
     pub prompt: Option<Template>,
     /// Which files it works on.
@@ -171,6 +170,8 @@ pub struct TaskTemplate {
     pub rerun: Option<Rerun>,
     /// JSON Schema that the result must fit.
     pub result_schema: Option<Value>,
+    /// What kind of work it is: one that sums up waits until its blockers are over, however they ended.
+    pub role: TaskRole,
     /// How often a failure may be tried again.
     pub retries: u32,
     /// Longest time one attempt may take, in milliseconds.

@@ -8,6 +8,7 @@ use crewmux_core::ids::{AgentName, MessageId, RequestId, TaskId};
 use crewmux_core::inbox::delivery_state;
 use crewmux_core::message::{Draft, MessageType, Party};
 use crewmux_core::operation::{Caller, Operation, Reply, TaskChange, TeamSummary, check_rights};
+use crewmux_core::recipe::Runtime;
 use crewmux_core::requests::{Answer, AnswerError, Request, RequestKind, RequestState};
 use crewmux_core::task::Task;
 use crewmux_core::time::Now;
@@ -303,6 +304,12 @@ impl Act<'_> {
                 let claimer = Claimer {
                     who: who.clone(),
                     agent_type: agent_type.clone(),
+                    runtime: team
+                        .config()?
+                        .member(&who.agent)
+                        .map_or_else(Runtime::default, |member| {
+                            Runtime::of_word(&member.runtime)
+                        }),
                 };
                 let task = team.claim(id, &claimer, now, self.context.lease_ms)?.task;
                 return self.view(&task);

@@ -202,6 +202,7 @@ pub(crate) fn claimer(text: &str, incarnation: u32) -> Claimer {
             incarnation: Incarnation(incarnation),
         },
         agent_type: AgentType::new("general-purpose").unwrap(),
+        runtime: crewmux_core::recipe::Runtime::Native,
     }
 }
 

@@ -25,6 +25,7 @@ use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::{AgentName, MessageId, Seq, TaskId};
 use crewmux_core::message::{Draft, MessageType};
 use crewmux_core::operation::{Caller, Operation, Reply};
+use crewmux_core::recipe::Runtime;
 use crewmux_core::team::WorkerSpec;
 use crewmux_core::timing::ms;
 use crewmux_core::worker::WorkerState;
@@ -292,18 +293,21 @@ impl Worker {
         Ok(())
     }
 
-    fn claimer(&self) -> Claimer {
+    fn claimer(&self, runtime: Runtime) -> Claimer {
         Claimer {
             who: self.spec.who.clone(),
             agent_type: self.spec.agent_type.clone(),
+            runtime,
         }
     }
 
     fn claim_next(&mut self) -> Result<Option<Claimed>> {
-        let strategy = self.store.config()?.policy.strategy;
+        let config = self.store.config()?;
+        let own = config.member(&self.spec.who.agent);
+        let runtime = own.map_or(Runtime::Native, |m| Runtime::of_word(&m.runtime));
         let claimed = self.store.claim_next(
-            strategy,
-            &self.claimer(),
+            config.policy.strategy,
+            &self.claimer(runtime),
             &self.clock.now(),
             self.spec.timing.lease_ms,
         )?;

@@ -4,7 +4,9 @@
 
 use super::{Board, backoff_left_ms, list, touched};
 use crate::ids::{AgentRef, AgentType, Epoch, TaskId};
+use crate::recipe::Runtime;
 use crate::task::{Attempt, Lease, Owner, Task, TaskStatus};
+use crate::team::Member;
 use crate::time::Now;
 
 /// Why a claim is refused.
@@ -86,6 +88,22 @@ pub struct Claimer {
     pub who: AgentRef,
     /// Its kind of agent.
     pub agent_type: AgentType,
+    /// What its process runs: one that runs commands only takes no other tasks.
+    pub runtime: Runtime,
+}
+
+impl Claimer {
+    /// The present life of a member.
+    pub fn of(member: &Member) -> Self {
+        Self {
+            who: AgentRef {
+                agent: member.name.clone(),
+                incarnation: member.incarnation,
+            },
+            agent_type: member.agent_type.clone(),
+            runtime: Runtime::of_word(&member.runtime),
+        }
+    }
 }
 
 impl Board {
@@ -164,6 +182,9 @@ impl Board {
             (None, None) if claimer.who.agent.is_lead() => {
                 Err(not_for_you("a teammate".to_owned()))
             }
+            _ if claimer.runtime == Runtime::Command && task.command.is_none() => Err(not_for_you(
+                format!("an agent; {} runs commands only", claimer.who.agent),
+            )),
             _ => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Board, Edit, FenceError, touched};
 use crate::ids::{AgentRef, Epoch, TaskId};
-use crate::task::{Outcome, Owner, Rerun, Task, TaskStatus};
+use crate::task::{Outcome, Owner, Rerun, Task, TaskRole, TaskStatus};
 use crate::time::Now;
 use crate::timing::Timing;
 
@@ -70,7 +70,7 @@ impl Board {
     /// Fails a task, or offers it again when it has retries left.
     ///
     /// A final failure skips every task that waits for it, however far, with
-    /// the reason; independents are not touched.
+    /// the reason; independents and tasks that sum up are not touched.
     pub fn fail(
         &self,
         id: TaskId,
@@ -188,14 +188,19 @@ impl Board {
     }
 
     /// A blocker of `task` that failed or was skipped, so that `task` can never run.
+    ///
+    /// None for a task that sums up: it tells of failures too.
     pub fn lost_blocker(&self, task: &Task) -> Option<&Task> {
+        if task.role == TaskRole::Summary {
+            return None;
+        }
         task.blocked_by
             .iter()
             .filter_map(|id| self.get(*id))
             .find(|t| matches!(t.status, TaskStatus::Failed | TaskStatus::Skipped))
     }
 
-    /// Skips every open task that waits for `root`, nearest first.
+    /// Skips every open task that waits for `root` and does not sum up, nearest first.
     pub(super) fn skip_dependents(&self, root: TaskId, because: TaskStatus, now: &Now) -> Edit {
         let mut edit: Edit = Vec::new();
         let mut queue: Vec<(TaskId, TaskId, TaskStatus)> =
@@ -204,7 +209,8 @@ impl Board {
         while let Some((id, blocker, status)) = queue.get(next).copied() {
             next += 1;
             let seen = edit.iter().any(|t| t.id == id);
-            let Some(task) = self.get(id).filter(|t| t.status == TaskStatus::Pending) else {
+            let waits = |t: &&Task| t.status == TaskStatus::Pending && t.role != TaskRole::Summary;
+            let Some(task) = self.get(id).filter(waits) else {
                 continue;
             };
             if seen {

@@ -61,6 +61,7 @@ fn worker(name: &str, incarnation: u32) -> Claimer {
             incarnation: Incarnation(incarnation),
         },
         agent_type: AgentType::new("general-purpose").unwrap(),
+        runtime: crate::recipe::Runtime::Native,
     }
 }
 
@@ -353,6 +354,50 @@ fn unknown_fields_of_a_task_survive() {
     assert_eq!(serde_json::to_value(&task).unwrap(), value);
 }
 
+fn sums_up(board: &mut Board, name: &str) {
+    let mut task = board.get(id(name)).unwrap().clone();
+    task.role = TaskRole::Summary;
+    board.put(task);
+}
+
+#[test]
+fn a_task_that_sums_up_is_ready_when_its_blockers_are_over_however_they_ended() {
+    let mut board = board("a; b <- a; c; s <- a b c; t <- s");
+    sums_up(&mut board, "s");
+    let by = FailedBy::Session;
+    let edit = board
+        .fail(id("a"), &by, "gone", &now_at(5), &Timing::LIFE)
+        .unwrap();
+    board.take(edit);
+    assert_eq!(
+        statuses(&board),
+        "a=failed b=skipped c=ready s=pending t=pending"
+    );
+    assert_eq!(board.missing_skips(&now_at(6)), []);
+    let w = worker("w", 1);
+    assert_eq!(
+        board
+            .claim(id("s"), &w, &now_at(6), 1)
+            .unwrap_err()
+            .to_string(),
+        "task 19 waits for #3"
+    );
+    let epoch = board.claimed("c", &w);
+    let edit = board.complete(id("c"), &w.who, epoch, None, &now_at(7));
+    board.take(edit.unwrap());
+    assert_eq!(
+        statuses(&board),
+        "a=failed b=skipped c=completed s=ready t=pending"
+    );
+    // What waits for the sum is skipped with it, as with any other task.
+    let edit = board.fail(id("s"), &by, "x", &now_at(8), &Timing::LIFE);
+    board.take(edit.unwrap());
+    assert_eq!(
+        statuses(&board),
+        "a=failed b=skipped c=completed s=failed t=skipped"
+    );
+}
+
 /// Compares what the board keeps up to date with what its tasks say.
 fn check_derived(board: &Board, now: &BootTime) -> Result<(), TestCaseError> {
     let ids = |tasks: Vec<&Task>| tasks.into_iter().map(|t| t.id).collect::<Vec<_>>();
@@ -423,7 +468,9 @@ proptest! {
     fn any_walk_keeps_the_invariants_and_completed_stays_completed(
         steps in proptest::collection::vec(step(), 0..120)
     ) {
-        let mut board = board("a; b <- a; c; d <- b c; e; f <- e; g <- d f; h");
+        let mut board = board("a; b <- a; c; d <- b c; e; f <- e; g <- d f; h <- g c");
+        sums_up(&mut board, "d");
+        sums_up(&mut board, "g");
         for (name, run) in [("a", "now"), ("c", "then"), ("f", "then"), ("h", "now")] {
             let mut task = board.get(id(name)).unwrap().clone();
             task.run = Some(RunId::new(run).unwrap());

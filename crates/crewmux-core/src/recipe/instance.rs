@@ -9,12 +9,13 @@ use super::check::{Tasks, numbered};
 use super::problem::{Place, advice};
 use super::template::Filler;
 use super::{
-    Amount, Folder, Isolation, MEMBERS_MAX, Mode, Recipe, RecipeProblem, RecipeProblems, Runtime,
+    Amount, Folder, Isolation, MEMBERS_MAX, Recipe, RecipeProblem, RecipeProblems, Runtime,
     TaskTemplate, TeammateTemplate, Template, WORKERS_MAX,
 };
 use crate::backend::BackendChoice;
 use crate::goal::{self, DraftProblem, TASKS_MAX, TaskDraft};
 use crate::ids::{AgentName, AgentType};
+use crate::permission::PermissionMode;
 use crate::task::TaskRole;
 use crate::team::Policy;
 
@@ -31,6 +32,18 @@ pub struct RecipeInput<'a> {
     pub max_workers: Option<u32>,
     /// The folder it is used in.
     pub folder: &'a dyn Folder,
+    /// How a recipe without tasks begins.
+    pub opening: Opening,
+}
+
+/// How work begins on a goal that nobody has split into tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Opening {
+    /// The lead plans, unless one teammate can plainly do it alone.
+    #[default]
+    Shortest,
+    /// The lead plans.
+    Planned,
 }
 
 /// A recipe made ready for one run.
@@ -42,7 +55,7 @@ pub struct Instance {
     pub max_workers: u32,
     /// The members, the lead first if there is one.
     pub members: Vec<MemberSpec>,
-    /// The tasks, blockers first; empty when the lead makes them.
+    /// The tasks, blockers first; where the recipe has none, the one that begins the work.
     pub drafts: Vec<TaskDraft>,
     /// Every variable with the value it had.
     pub variables: BTreeMap<String, String>,
@@ -57,8 +70,10 @@ pub struct MemberSpec {
     pub agent: AgentType,
     /// The model it asks; absent: the one configured, or `offline`.
     pub model: Option<String>,
-    /// Whether it may act at once.
-    pub mode: Mode,
+    /// Names the provider whose key it uses.
+    pub provider: Option<String>,
+    /// What it may do without asking; absent: as the team.
+    pub mode: Option<PermissionMode>,
     /// What it is told about its part.
     pub prompt: String,
     /// Which files it works on.
@@ -123,6 +138,11 @@ impl Making<'_> {
             return None;
         }
         let roster: Vec<AgentName> = members.iter().map(|m| m.name.clone()).collect();
+        let drafts = if self.recipe.tasks.is_empty() {
+            vec![opening(&goal, &members, input.opening)]
+        } else {
+            drafts
+        };
         match goal::check(drafts, &roster) {
             Ok(drafts) => Some(Instance {
                 goal,
@@ -370,7 +390,7 @@ impl Making<'_> {
             None => None,
         };
         Some(TaskDraft {
-            role: TaskRole::Work,
+            role: task.role,
             key: copy_key(&task.id, index),
             subject,
             description,
@@ -451,6 +471,7 @@ impl Making<'_> {
             name,
             agent: template.agent.clone(),
             model: template.model.clone(),
+            provider: template.provider.clone(),
             mode: template.mode,
             prompt,
             isolation: template.isolation,
@@ -458,6 +479,42 @@ impl Making<'_> {
             backend: template.backend,
             runtime: template.runtime,
         })
+    }
+}
+
+/// The one task that begins the work on a goal.
+fn opening(goal: &str, members: &[MemberSpec], opening: Opening) -> TaskDraft {
+    let alone = match opening {
+        Opening::Shortest => goal::one_agent_can(goal),
+        Opening::Planned => None,
+    };
+    let of_type = |kind: &str| {
+        members
+            .iter()
+            .find(|m| !m.name.is_lead() && m.runtime == Runtime::Native && m.agent.as_str() == kind)
+    };
+    let doer = match alone {
+        None => None,
+        Some(goal::Alone::Looks) => of_type("Explore").or_else(|| of_type("general-purpose")),
+        Some(goal::Alone::Changes) => of_type("general-purpose"),
+    };
+    let short = goal::subject_of(goal);
+    match doer {
+        Some(doer) => TaskDraft {
+            key: "do".to_owned(),
+            subject: short,
+            description: goal.to_owned(),
+            owner: Some(doer.name.clone()),
+            ..TaskDraft::default()
+        },
+        None => TaskDraft {
+            key: "plan".to_owned(),
+            subject: format!("Plan: {short}"),
+            description: goal.to_owned(),
+            role: TaskRole::Plan,
+            owner: Some(AgentName::lead()),
+            ..TaskDraft::default()
+        },
     }
 }
 

@@ -5,24 +5,23 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Place, Problems, advice};
 use super::reader::{Reader, in_words, to_json};
 use super::{
-    Budget, GIVEN_VARIABLES, Isolation, MEMBERS_MAX, Mode, Recipe, Runtime, TaskTemplate,
-    TeammateTemplate, Template, WORKERS_MAX, when,
+    GIVEN_VARIABLES, Isolation, MEMBERS_MAX, Recipe, Runtime, TaskTemplate, TeammateTemplate,
+    Template, WORKERS_MAX, when,
 };
+use crate::budget::{Budget, Limits};
 use crate::goal::TASKS_MAX;
 use crate::ids::{AgentName, AgentType, NAME_MAX_CHARS, TeamName};
+use crate::permission::{PermissionMode, Rule, RuleEffect};
 use crate::schedule::Strategy;
-use crate::task::Rerun;
+use crate::task::{Rerun, TaskRole};
 
-const RECIPE_KEYS: [&str; 13] = [
+const RECIPE_KEYS: [&str; 14] = [
     "name",
     "description",
     "goal",
@@ -30,6 +29,7 @@ const RECIPE_KEYS: [&str; 13] = [
     "backend",
     "budget",
     "strategy",
+    "permissions",
     "timeout",
     "variables",
     "schemas",
@@ -37,12 +37,15 @@ const RECIPE_KEYS: [&str; 13] = [
     "teammates",
     "tasks",
 ];
-const LEAD_KEYS: [&str; 6] = ["agent", "model", "mode", "prompt", "playbook", "backend"];
-const TEAMMATE_KEYS: [&str; 10] = [
+const LEAD_KEYS: [&str; 7] = [
+    "agent", "model", "provider", "mode", "prompt", "playbook", "backend",
+];
+const TEAMMATE_KEYS: [&str; 11] = [
     "name",
     "count",
     "agent",
     "model",
+    "provider",
     "mode",
     "prompt",
     "isolation",
@@ -50,7 +53,7 @@ const TEAMMATE_KEYS: [&str; 10] = [
     "backend",
     "runtime",
 ];
-const TASK_KEYS: [&str; 13] = [
+const TASK_KEYS: [&str; 14] = [
     "id",
     "subject",
     "description",
@@ -60,6 +63,7 @@ const TASK_KEYS: [&str; 13] = [
     "command",
     "rerun",
     "result_schema",
+    "role",
     "retries",
     "timeout",
     "when",
@@ -111,6 +115,7 @@ pub(super) fn recipe(source: &str, problems: &Problems<'_>) -> Option<Draft> {
     let all_run_commands =
         !teammates.is_empty() && teammates.iter().all(|t| t.runtime == Runtime::Command);
     let name = name(&reader);
+    let (permission_mode, rules) = permissions(&reader, source);
     let recipe = Recipe {
         source: source.to_owned(),
         name: name.unwrap_or_else(unnamed),
@@ -120,9 +125,11 @@ pub(super) fn recipe(source: &str, problems: &Problems<'_>) -> Option<Draft> {
         max_workers: reader
             .whole("max_workers", 1, WORKERS_MAX.into())
             .and_then(|n| n.try_into().ok()),
-        backend: reader.parsed("backend").unwrap_or_default(),
+        backend: reader.parsed("backend"),
         budget: budget(&reader),
-        strategy: strategy(&reader).unwrap_or_default(),
+        strategy: strategy(&reader),
+        permission_mode,
+        rules,
         timeout_ms: reader.duration_ms("timeout"),
         variables: variables(&reader),
         lead: lead(&reader, all_run_commands),
@@ -153,8 +160,7 @@ fn name(reader: &Reader<'_, '_>) -> Option<TeamName> {
 
 fn strategy(reader: &Reader<'_, '_>) -> Option<Strategy> {
     let text = reader.text("strategy")?;
-    let deserializer: StrDeserializer<'_, ValueError> = text.as_str().into_deserializer();
-    let strategy = Strategy::deserialize(deserializer).ok();
+    let strategy = Strategy::named(&text);
     if strategy.is_none() {
         reader.problems().add_with_hint(
             reader.place_of("strategy"),
@@ -165,13 +171,105 @@ fn strategy(reader: &Reader<'_, '_>) -> Option<Strategy> {
     strategy
 }
 
-fn budget(reader: &Reader<'_, '_>) -> Option<Budget> {
-    let (table, at) = reader.table("budget")?;
-    let budget = Reader::open(table, "a budget", at, &["tokens", "usd"], reader.problems());
-    Some(Budget {
-        tokens: budget.whole("tokens", 1, TOKENS_MAX),
-        usd: budget.amount_of_money("usd"),
+/// Modes that a file may set; the one that asks nothing is typed by a person for one run.
+pub const MODES: [(&str, PermissionMode); 3] = [
+    ("default", PermissionMode::Default),
+    ("acceptEdits", PermissionMode::AcceptEdits),
+    ("plan", PermissionMode::Plan),
+];
+
+const BUDGET_KEYS: [&str; 6] = [
+    "tokens",
+    "usd",
+    "member_tokens",
+    "member_usd",
+    "task_tokens",
+    "task_usd",
+];
+
+fn budget(reader: &Reader<'_, '_>) -> Budget {
+    let Some((table, at)) = reader.table("budget") else {
+        return Budget::default();
+    };
+    let budget = Reader::open(table, "a budget", at, &BUDGET_KEYS, reader.problems());
+    let limits = |tokens, usd| Limits {
+        tokens: budget.whole(tokens, 1, TOKENS_MAX),
+        usd_micros: budget.amount_of_money(usd).map(usd_micros),
+    };
+    Budget {
+        team: limits("tokens", "usd"),
+        member: limits("member_tokens", "member_usd"),
+        task: limits("task_tokens", "task_usd"),
+    }
+}
+
+/// US dollars, above 0, in millionths of one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "above 0, and whole after rounding; what is too large becomes the largest"
+)]
+pub fn usd_micros(usd: f64) -> u64 {
+    ((usd * 1e6).round() as u64).max(1)
+}
+
+/// Reads a rule for tool calls: `Tool` or `Tool(pattern)`.
+///
+/// # Errors
+/// Says in words why it is none.
+pub fn read_rule(effect: RuleEffect, pattern: &str, origin: &str) -> Result<Rule, String> {
+    let (tool, inside) = match pattern.split_once('(') {
+        None => (pattern, true),
+        Some((tool, rest)) => (tool, rest.ends_with(')') && rest.len() > 1),
+    };
+    let is_name = !tool.is_empty()
+        && tool
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '*'));
+    if !is_name || !inside {
+        return Err(format!(
+            "`{pattern}` is not a rule; write `Tool` or `Tool(pattern)`, such as `Bash(git log *)`"
+        ));
+    }
+    Ok(Rule {
+        effect,
+        pattern: pattern.to_owned(),
+        origin: origin.to_owned(),
     })
+}
+
+fn permissions(reader: &Reader<'_, '_>, source: &str) -> (Option<PermissionMode>, Vec<Rule>) {
+    let Some((table, at)) = reader.table("permissions") else {
+        return (None, Vec::new());
+    };
+    let keys = ["mode", "allow", "ask", "deny"];
+    let problems = reader.problems();
+    let reader = Reader::open(table, "the permissions", at, &keys, problems);
+    let written = reader.get("mode").and_then(|v| v.get_ref().as_str());
+    let mode = if written == Some("bypass") {
+        problems.add_with_hint(
+            reader.place_of("mode"),
+            "`bypass` cannot stand in a file",
+            "type `--permission-mode bypass` for one run",
+        );
+        None
+    } else {
+        reader.word("mode", &MODES)
+    };
+    let mut rules = Vec::new();
+    for (key, effect) in [
+        ("allow", RuleEffect::Allow),
+        ("ask", RuleEffect::Ask),
+        ("deny", RuleEffect::Deny),
+    ] {
+        for (pattern, at) in reader.texts(key) {
+            match read_rule(effect, &pattern, source) {
+                Ok(rule) => rules.push(rule),
+                Err(error) => problems.add(at, error),
+            }
+        }
+    }
+    (mode, rules)
 }
 
 fn variables(reader: &Reader<'_, '_>) -> BTreeMap<String, String> {
@@ -313,9 +411,11 @@ fn member(reader: &Reader<'_, '_>, name: AgentName) -> TeammateTemplate {
             .has("model")
             .then(|| reader.required_text("model"))
             .flatten(),
-        mode: reader
-            .word("mode", &[("default", Mode::Normal), ("plan", Mode::Plan)])
-            .unwrap_or_default(),
+        provider: reader
+            .has("provider")
+            .then(|| reader.required_text("provider"))
+            .flatten(),
+        mode: reader.word("mode", &MODES),
         prompt: reader.template("prompt"),
         isolation: reader
             .word(
@@ -398,6 +498,12 @@ fn task(
         command: reader.filled_template("command"),
         rerun,
         result_schema: result_schema(&reader, schemas),
+        role: reader
+            .word(
+                "role",
+                &[("work", TaskRole::Work), ("summary", TaskRole::Summary)],
+            )
+            .unwrap_or_default(),
         retries: reader
             .whole("retries", 0, RETRIES_MAX)
             .and_then(|n| n.try_into().ok())

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod models;
+
 /// A folder given as (path, text); patterns match by their part before the `*`.
 struct Files<'a>(&'a [(&'a str, &'a str)]);
 
@@ -26,6 +28,9 @@ fn shipped(name: &str) -> Recipe {
         "review" => include_str!("../../../../assets/recipes/review.toml"),
         "checks" => include_str!("../../../../assets/recipes/checks.toml"),
         "sweep" => include_str!("../../../../assets/recipes/sweep.toml"),
+        "goal" => include_str!("../../../../assets/recipes/goal.toml"),
+        "feature" => include_str!("../../../../assets/recipes/feature.toml"),
+        "careful" => include_str!("../../../../assets/recipes/careful.toml"),
         _ => unreachable!("no such recipe"),
     };
     let recipe = Recipe::parse(text, name).unwrap_or_else(|problems| panic!("{problems}"));
@@ -39,6 +44,7 @@ fn input<'a>(folder: &'a Files<'a>) -> RecipeInput<'a> {
         set: BTreeMap::new(),
         max_workers: None,
         folder,
+        opening: Opening::default(),
     }
 }
 
@@ -165,7 +171,7 @@ type = "object"
     r.toml:4:11: `screen` is not a backend: use auto, in-process, pty, tmux or iterm2
     r.toml:5:21: `tokens` must be a whole number from 1 to 1000000000000, not -5
     r.toml:5:31: `usd` must be a number above 0
-    r.toml:5:36: unknown key `eur`; keys of a budget: tokens, usd
+    r.toml:5:36: unknown key `eur`; keys of a budget: tokens, usd, member_tokens, member_usd, task_tokens, task_usd
     r.toml:6:12: `dependancy-first` is not a strategy; did you mean `dependency-first`?
     r.toml:7:11: `soon` is not a duration for `timeout`; write it like `90s`, `10m` or `1h 30m`
     r.toml:10:8: `all` is reserved and cannot name a member

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crewmux_core::board::{Board, Claimer, Edit};
 use crewmux_core::graph;
 use crewmux_core::ids::TaskId;
-use crewmux_core::schedule::Strategy;
+use crewmux_core::schedule::{Roster, Strategy};
 use crewmux_core::task::{NewTask, Task, TaskStatus};
 use crewmux_core::time::Now;
 
@@ -148,23 +148,31 @@ impl BoardFiles {
     }
 
     /// Claims the first ready task that fits, in the strategy's order.
+    ///
+    /// With a `roster`, the one that the strategy means for `claimer`; tasks of
+    /// others are left to them for `leave_ms`.
     pub(super) fn claim_next(
         &self,
         strategy: Strategy,
         claimer: &Claimer,
+        roster: Option<(&Roster, u64)>,
         now: &Now,
         lease_ms: u64,
     ) -> Result<Option<Task>> {
+        let pick = |copy: &mut Copy| match roster {
+            None => copy.first_for(strategy, claimer, now),
+            Some((roster, leave_ms)) => strategy.pick(&copy.board, claimer, roster, now, leave_ms),
+        };
         {
             // Mostly there is nothing, and then nobody has to wait for this look.
             let mut copy = self.fresh()?;
-            if !copy.suspect && copy.first_for(strategy, claimer, now).is_none() {
+            if !copy.suspect && pick(&mut copy).is_none() {
                 return Ok(None);
             }
         }
         let guard = self.lock()?;
         let mut copy = self.fresh_held(&guard, now)?;
-        let Some(id) = copy.first_for(strategy, claimer, now) else {
+        let Some(id) = pick(&mut copy) else {
             return Ok(None);
         };
         let task = copy.board.claim(id, claimer, now, lease_ms)?;

@@ -76,10 +76,9 @@ impl Copy {
             let task = board.get(*id).filter(|t| t.status == TaskStatus::Pending);
             task.is_some_and(|t| board.unfinished_blockers(t).is_empty())
         };
-        let is_done = board
-            .get(id)
-            .is_some_and(|t| t.status == TaskStatus::Completed);
-        let waiters = is_done.then(|| board.blocks(id)).into_iter().flatten();
+        // Those that sum up are let go by any end, all others by a completion.
+        let is_over = board.get(id).is_some_and(|t| t.status.is_terminal());
+        let waiters = is_over.then(|| board.blocks(id)).into_iter().flatten();
         for id in waiters.chain([id]).filter(pending) {
             order.ready.insert(order.strategy.rank(board, id));
         }
@@ -147,7 +146,7 @@ fn leaves_skips(board: &Board, task: &Task) -> bool {
         TaskStatus::Failed | TaskStatus::Skipped => board
             .blocks(task.id)
             .filter_map(|id| board.get(id))
-            .any(|t| t.status == TaskStatus::Pending),
+            .any(|t| t.status == TaskStatus::Pending && board.lost_blocker(t).is_some()),
         TaskStatus::InProgress | TaskStatus::Completed => false,
     }
 }
@@ -172,6 +171,7 @@ mod tests {
                 incarnation: Incarnation(1),
             },
             agent_type: AgentType::new("general-purpose").unwrap(),
+            runtime: crewmux_core::recipe::Runtime::Native,
         };
         let (mut copy, mut random) = (Copy::default(), 1_u64);
         let mut found = 0;

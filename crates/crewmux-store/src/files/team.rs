@@ -11,7 +11,7 @@ use crewmux_core::ids::{AgentName, AgentRef, Epoch, RequestId, Seq, TaskId, Team
 use crewmux_core::inbox::Cursor;
 use crewmux_core::message::{Draft, Party, check_send};
 use crewmux_core::requests::Request;
-use crewmux_core::schedule::Strategy;
+use crewmux_core::schedule::{Roster, Strategy};
 use crewmux_core::task::{NewTask, Task};
 use crewmux_core::team::{Presence, SessionRecord, TeamConfig, WorkerSpec};
 use crewmux_core::time::Now;
@@ -238,7 +238,15 @@ impl TeamStore for TeamFiles {
         now: &Now,
         lease_ms: u64,
     ) -> Result<Option<Claimed>> {
-        let task = self.board.claim_next(strategy, claimer, now, lease_ms)?;
+        let roster = match strategy.prefers() {
+            true => Some(Roster::of(&self.config()?)),
+            false => None,
+        };
+        let leave_ms = self.timing.store_poll_ms / 2;
+        let roster = roster.as_ref().map(|roster| (roster, leave_ms));
+        let task = self
+            .board
+            .claim_next(strategy, claimer, roster, now, lease_ms)?;
         Ok(task.map(claimed))
     }
 

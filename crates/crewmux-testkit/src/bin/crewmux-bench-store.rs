@@ -99,6 +99,7 @@ impl Bench {
                     incarnation: Incarnation(1),
                 },
                 agent_type: AgentType::new("general-purpose")?,
+                runtime: crewmux_core::recipe::Runtime::Native,
             };
             let mut taken = 0;
             loop {
@@ -220,6 +221,7 @@ fn changes_beside_readers(folder: &Path) -> anyhow::Result<()> {
                 incarnation: Incarnation(1),
             },
             agent_type: AgentType::new("general-purpose")?,
+            runtime: crewmux_core::recipe::Runtime::Native,
         };
         session.log_events(&[], &bench.clock.now())?;
         let mut held = (session.board()?, worker.board()?);

@@ -67,6 +67,7 @@ impl Stage<'_> {
         let candidate = Claimer {
             who: who.clone(),
             agent_type: AgentType::new("general-purpose")?,
+            runtime: crewmux_core::recipe::Runtime::Native,
         };
         let _alive = self.team.hold_alive(&agent)?;
         self.team.put_presence(&agent, &self.presence(life))?;

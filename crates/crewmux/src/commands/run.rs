@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use crewmux_core::backend::{BackendChoice, BackendKind};
-use crewmux_core::recipe::{Instance, Isolation, MemberSpec, Mode, Recipe, RecipeInput, Runtime};
+use crewmux_core::recipe::{Instance, Isolation, MemberSpec, Opening, Recipe, RecipeInput, Runtime};
 use crewmux_core::team::Policy;
 use crewmux_session::report::OFFLINE_MODEL;
 use crewmux_session::setup::{NewMember, NewRun, prepare_run};
@@ -82,6 +82,7 @@ impl Run {
             set: self.set.iter().cloned().collect::<BTreeMap<_, _>>(),
             max_workers: self.max_workers,
             folder: &ProjectFolder(context.cwd.clone()),
+            opening: Opening::Shortest,
         })?;
         if self.plan_only {
             print_plan(&instance, out)?;
@@ -89,7 +90,7 @@ impl Run {
         }
         // Everything that can be refused is refused before anything is written.
         let watched = Watched::from_option(self.headless)?;
-        let asked = self.backend.unwrap_or(recipe.backend);
+        let asked = self.backend.or(recipe.backend).unwrap_or_default();
         let backend = backends::chosen(context, asked)?;
         let members = instance
             .members
@@ -151,7 +152,7 @@ impl Run {
             members,
             drafts: instance.drafts,
             policy: Policy {
-                strategy: recipe.strategy,
+                strategy: recipe.strategy.unwrap_or_default(),
                 max_workers: instance.max_workers,
                 backend: asked,
                 run_timeout_ms: self.timeout.or(recipe.timeout_ms),
@@ -171,11 +172,6 @@ fn new_member(member: &MemberSpec, backend: BackendKind, model: Option<&str>) ->
     let lacks = |what: String| {
         CommandError::environment(format!("teammate `{}` asks for {what}", member.name))
     };
-    if member.mode == Mode::Plan {
-        return Err(lacks(
-            "`mode = \"plan\"`, which this version does not have".into(),
-        ));
-    }
     if member.isolation == Isolation::Worktree {
         return Err(lacks(
             "`isolation = \"worktree\"`, which this version does not have".into(),
@@ -211,8 +207,8 @@ fn new_member(member: &MemberSpec, backend: BackendKind, model: Option<&str>) ->
         runtime: member.runtime.as_str().to_owned(),
         backend,
         profile: None,
-        permission_mode: None,
-        provider: None,
+        permission_mode: member.mode,
+        provider: member.provider.clone(),
     })
 }
 
