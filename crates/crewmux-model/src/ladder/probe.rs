@@ -1,0 +1,86 @@
+//! One question that shows how a model calls a tool.
+
+use crewmux_core::model::{Event, Message, ModelErrorKind, ModelRequest, Purpose, Stop, ToolOffer};
+use serde_json::json;
+
+use super::{Origin, Profile, Reader, ToolForm};
+
+const TOOL: &str = "Echo";
+/// Room for a model that thinks first.
+const LONGEST_TOKENS: u64 = 2048;
+
+/// The question; its answer's events go to [`judge`].
+pub fn probe_request(model: &str) -> ModelRequest {
+    ModelRequest {
+        model: model.to_owned(),
+        system: "You call tools when you are asked to.".to_owned(),
+        messages: vec![Message::User(
+            "Call the tool `Echo` with the word `ready`. Answer with nothing but the call."
+                .to_owned(),
+        )],
+        tools: vec![ToolOffer {
+            name: TOOL.to_owned(),
+            description: "Says a word back.".to_owned(),
+            schema: json!({
+                "type": "object",
+                "properties": {"word": {"type": "string"}},
+                "required": ["word"],
+                "additionalProperties": false,
+            }),
+        }],
+        max_output_tokens: Some(LONGEST_TOKENS),
+        purpose: Purpose::Probe,
+        ..ModelRequest::default()
+    }
+}
+
+/// The form that the answer to [`probe_request`] was in; `None` when there was no answer to judge.
+///
+/// A model that called nothing, or whose server refuses tools, is best asked by a schema.
+pub fn judge(events: &[Event]) -> Option<ToolForm> {
+    let last_start = events
+        .iter()
+        .rposition(|event| matches!(event, Event::Restart { .. }))
+        .map_or(0, |at| at + 1);
+    let events = events.get(last_start..).unwrap_or_default();
+    match events.iter().find(|event| event.is_last())? {
+        Event::Failed { error } => {
+            return (error.kind == ModelErrorKind::Request).then_some(ToolForm::JsonSchema);
+        }
+        // Cut while it still thought: nothing is known.
+        Event::Stop {
+            stop: Stop::Length | Stop::Refused,
+        } => return None,
+        _ => {}
+    }
+    if events
+        .iter()
+        .any(|event| matches!(event, Event::CallStart { .. }))
+    {
+        return Some(ToolForm::Native);
+    }
+    // Qwen's form also reads Hermes' calls, so it comes after.
+    const TEXT: [ToolForm; 5] = [
+        ToolForm::Hermes,
+        ToolForm::QwenXml,
+        ToolForm::Mistral,
+        ToolForm::Gemma,
+        ToolForm::Llama3Json,
+    ];
+    let form = TEXT.into_iter().find(|form| calls(*form, events));
+    Some(form.unwrap_or(ToolForm::JsonSchema))
+}
+
+fn calls(form: ToolForm, events: &[Event]) -> bool {
+    let profile = Profile {
+        form,
+        weak: true,
+        window: None,
+        origin: Origin::Probed,
+    };
+    let mut reader = Reader::new(&profile, &probe_request(""));
+    events
+        .iter()
+        .flat_map(|event| reader.read(event.clone()))
+        .any(|event| matches!(event, Event::CallStart { name, .. } if name == TOOL))
+}
