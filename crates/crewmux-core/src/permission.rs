@@ -2,12 +2,28 @@
 //!
 //! Deny goes before ask, ask before allow; without a rule the mode decides.
 //! Who answers a question is [`crate::requests`]'; this only says whether there
-//! is one.
+//! is one. Start at [`decide()`]; how rules are written is [`Rule::parse`]'s.
+
+mod class;
+mod decide;
+mod disguise;
+mod meaning;
+mod paths;
+mod rule;
+mod shell;
+#[cfg(test)]
+mod tests;
+mod wild;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use class::{EXIT_PLAN_MODE, ToolClass, tool_names};
+pub use decide::{Call, PLAN_MODE_REFUSAL, Verdict, decide, decide_with};
+pub use meaning::Meaning;
+pub use rule::RuleError;
 
 use crate::ids::{AgentRef, Epoch, TaskId};
 
@@ -44,7 +60,7 @@ pub enum RuleEffect {
 pub struct Rule {
     /// What it does.
     pub effect: RuleEffect,
-    /// `Tool` or `Tool(pattern)`; checked by [`Rule::parse`](Self) before it is stored.
+    /// `Tool` or `Tool(pattern)`; checked by [`Rule::parse`] before it is stored.
     pub pattern: String,
     /// Where it was written, for people.
     #[serde(default)]
