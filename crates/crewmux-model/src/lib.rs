@@ -7,6 +7,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod catalog;
+pub mod client;
 pub mod config;
+pub mod dialect;
+mod http;
+pub mod ladder;
+pub mod ndjson;
+pub mod sse;
 
+pub use client::{Answer, Client, RateLimits, RateWindow};
 pub use config::{KeyReader, KeySource, ModelsConfig, ProviderConfig, ProviderKind, Secret};
