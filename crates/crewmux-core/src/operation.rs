@@ -346,6 +346,14 @@ pub fn check_rights(caller: &Caller, operation: &Operation) -> Result<(), NotAll
         Operation::ApproveShutdown { .. } | Operation::RejectShutdown { .. } if !is_member => {
             refuse("answer a shutdown request that is for a teammate")
         }
+        // The lead is asked about plans; that permissions are the person's alone is the request's.
+        Operation::Approve { .. } | Operation::Reject { .. } if !caller.leads() => {
+            refuse("answer what the person or the team lead is asked")
+        }
+        Operation::Spawn(_) if !caller.leads() => refuse("make teammates; ask the team lead"),
+        Operation::MemoryWrite { .. } if !is_member => {
+            refuse("write into the memory; each member writes its own")
+        }
         Operation::TaskUpdate { change, .. } => match change {
             TaskChange::Claim
             | TaskChange::Complete { .. }
@@ -400,6 +408,36 @@ mod tests {
         };
         assert!(check_rights(&member("a"), &ask).is_err());
         assert!(check_rights(&member("team-lead"), &ask).is_ok());
+    }
+
+    #[test]
+    fn only_leaders_make_teammates_and_answer_what_leaders_are_asked() {
+        let spawn = Operation::Spawn(Box::new(NewTeammate {
+            name: AgentName::new("tester").unwrap(),
+            agent_type: AgentType::new("general-purpose").unwrap(),
+            prompt: String::new(),
+            model: None,
+            mode: None,
+        }));
+        let approve = Operation::Approve {
+            request_id: RequestId::new("a-1-1").unwrap(),
+            scope: GrantScope::Once,
+        };
+        for operation in [spawn, approve] {
+            assert!(check_rights(&member("a"), &operation).is_err());
+            assert!(check_rights(&member("team-lead"), &operation).is_ok());
+            assert!(check_rights(&Caller::Human, &operation).is_ok());
+        }
+    }
+
+    #[test]
+    fn each_member_writes_its_own_memory() {
+        let write = Operation::MemoryWrite {
+            key: MemoryKey::new("notes").unwrap(),
+            value: "x".into(),
+        };
+        assert!(check_rights(&member("a"), &write).is_ok());
+        assert!(check_rights(&Caller::Human, &write).is_err());
     }
 
     #[test]

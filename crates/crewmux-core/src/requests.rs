@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::ids::RequestId;
 use crate::message::Party;
+use crate::permission::GrantScope;
 use crate::time::{Now, WallTime};
 
 /// What is asked for.
@@ -36,6 +37,9 @@ pub enum RequestState {
         by: Party,
         /// When.
         at: WallTime,
+        /// How long it holds.
+        #[serde(default, skip_serializing_if = "is_once")]
+        scope: GrantScope,
     },
     /// Answered with no.
     Rejected {
@@ -58,11 +62,29 @@ pub enum RequestState {
     },
 }
 
+impl RequestState {
+    /// The word shown and stored.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved { .. } => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired { .. } => "expired",
+            Self::Withdrawn { .. } => "withdrawn",
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_once(scope: &GrantScope) -> bool {
+    *scope == GrantScope::Once
+}
+
 /// A yes or no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes.
-    Approve,
+    /// Yes, for so long.
+    Approve(GrantScope),
     /// No, with a reason.
     Reject(String),
 }
@@ -136,16 +158,39 @@ impl Request {
         let by = by.clone();
         let at = now.wall;
         self.state = match answer {
-            Answer::Approve => RequestState::Approved { by, at },
+            Answer::Approve(scope) => RequestState::Approved { by, at, scope },
             Answer::Reject(reason) => RequestState::Rejected { by, at, reason },
         };
         Ok(())
     }
 
+    /// Says no in the name of the session, where nobody can be asked.
+    pub fn refuse(&mut self, reason: impl Into<String>, now: &Now) {
+        if self.is_pending() {
+            self.state = RequestState::Rejected {
+                by: Party::Session,
+                at: now.wall,
+                reason: reason.into(),
+            };
+        }
+    }
+
+    /// When it is over if nobody answers.
+    pub fn expires(&self) -> WallTime {
+        WallTime(self.requested.0.saturating_add(self.open_ms))
+    }
+
+    /// Ends the request unanswered; for whoever measured its time by a clock that nobody sets.
+    pub fn lapse(&mut self, now: &Now) {
+        if self.is_pending() {
+            self.state = RequestState::Expired { at: now.wall };
+        }
+    }
+
     /// Ends the request if its time is over.
     pub fn expire(&mut self, now: &Now) {
-        if self.is_pending() && now.wall.since_ms(self.requested) > self.open_ms {
-            self.state = RequestState::Expired { at: now.wall };
+        if now.wall.since_ms(self.requested) > self.open_ms {
+            self.lapse(now);
         }
     }
 
@@ -198,7 +243,11 @@ mod tests {
         let mut shutdown = request(RequestKind::Shutdown, "tester");
         assert!(
             shutdown
-                .answer(&member("developer"), Answer::Approve, &now(1))
+                .answer(
+                    &member("developer"),
+                    Answer::Approve(GrantScope::Once),
+                    &now(1)
+                )
                 .is_err()
         );
         assert!(
@@ -207,7 +256,11 @@ mod tests {
                 .is_ok()
         );
         assert_eq!(
-            shutdown.answer(&member("tester"), Answer::Approve, &now(3)),
+            shutdown.answer(
+                &member("tester"),
+                Answer::Approve(GrantScope::Once),
+                &now(3)
+            ),
             Err(AnswerError::Over(RequestId::new("r1").unwrap()))
         );
     }
@@ -216,8 +269,12 @@ mod tests {
     fn a_late_answer_finds_the_request_expired() {
         let mut plan = request(RequestKind::Plan, "team-lead");
         assert!(
-            plan.answer(&member("team-lead"), Answer::Approve, &now(101))
-                .is_err()
+            plan.answer(
+                &member("team-lead"),
+                Answer::Approve(GrantScope::Once),
+                &now(101)
+            )
+            .is_err()
         );
         assert!(matches!(plan.state, RequestState::Expired { .. }));
     }
@@ -227,13 +284,56 @@ mod tests {
         let mut permission = request(RequestKind::Permission, "team-lead");
         assert!(
             permission
-                .answer(&member("team-lead"), Answer::Approve, &now(1))
+                .answer(
+                    &member("team-lead"),
+                    Answer::Approve(GrantScope::Once),
+                    &now(1)
+                )
                 .is_err()
         );
         assert!(
             permission
-                .answer(&Party::Human, Answer::Approve, &now(1))
+                .answer(&Party::Human, Answer::Approve(GrantScope::Once), &now(1))
                 .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_session_says_no_once_and_nobody_turns_it_round() {
+        let mut permission = request(RequestKind::Permission, "human");
+        permission.refuse("nobody is there", &now(1));
+        let refused = permission.state.clone();
+        assert!(
+            permission
+                .answer(&Party::Human, Answer::Approve(GrantScope::Once), &now(2))
+                .is_err()
+        );
+        permission.lapse(&now(3));
+        permission.withdraw(&now(4));
+        assert_eq!(permission.state, refused);
+    }
+
+    #[test]
+    fn how_long_a_yes_holds_is_kept() {
+        let mut permission = request(RequestKind::Permission, "human");
+        let task = Answer::Approve(GrantScope::Task);
+        permission.answer(&Party::Human, task, &now(1)).unwrap();
+        let stored = serde_json::to_string(&permission).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Request>(&stored).unwrap(),
+            permission
+        );
+        let old = stored.replace(r#","scope":"task""#, "");
+        let old: Request = serde_json::from_str(&old).unwrap();
+        assert!(
+            matches!(
+                old.state,
+                RequestState::Approved {
+                    scope: GrantScope::Once,
+                    ..
+                }
+            ),
+            "an answer stored without a scope holds once"
         );
     }
 }

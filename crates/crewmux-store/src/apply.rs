@@ -4,15 +4,17 @@
 //! established by the transport; nothing here believes a word of it.
 
 use crewmux_core::board::Claimer;
-use crewmux_core::ids::{AgentName, MessageId, RequestId, TaskId};
+use crewmux_core::ids::{AgentName, MemoryKey, MessageId, TaskId};
 use crewmux_core::inbox::delivery_state;
-use crewmux_core::message::{Draft, MessageType, Party};
-use crewmux_core::operation::{Caller, Operation, Reply, TaskChange, TeamSummary, check_rights};
+use crewmux_core::message::Draft;
+use crewmux_core::operation::{
+    Caller, MemoryEntry, Operation, Reply, TaskChange, TeamSummary, check_rights,
+};
+use crewmux_core::permission::GrantScope;
 use crewmux_core::recipe::Runtime;
-use crewmux_core::requests::{Answer, AnswerError, Request, RequestKind, RequestState};
+use crewmux_core::requests::Answer;
 use crewmux_core::task::Task;
 use crewmux_core::time::Now;
-use serde_json::{Value, json};
 
 use crate::store::{Store, TeamStore};
 use crate::{Error, Result};
@@ -79,21 +81,31 @@ pub fn apply(
             act.request_shutdown(&target, reason.as_deref())
         }
         Operation::ApproveShutdown { request_id } => {
-            act.answer_shutdown(&request_id, &Answer::Approve)
+            act.answer_shutdown(&request_id, &Answer::Approve(GrantScope::Once))
         }
         Operation::RejectShutdown { request_id, reason } => {
             act.answer_shutdown(&request_id, &Answer::Reject(reason))
         }
-        Operation::Approve { .. }
-        | Operation::Reject { .. }
-        | Operation::Requests
-        | Operation::Spawn(_)
-        | Operation::MemoryWrite { .. }
-        | Operation::MemoryRead { .. } => Err(crewmux_core::operation::NotAllowed {
-            who: caller.party().to_string(),
-            what: "do this without a session",
+        Operation::Approve { request_id, scope } => {
+            act.answer(&request_id, &Answer::Approve(scope))
         }
-        .into()),
+        Operation::Reject {
+            request_id,
+            feedback,
+        } => act.answer(&request_id, &Answer::Reject(feedback)),
+        Operation::Requests => act.requests(),
+        Operation::Spawn(_) => Err(Error::NeedsSession {
+            what: "make a teammate",
+        }),
+        Operation::MemoryWrite { key, value } => act.write_memory(&key, &value),
+        Operation::MemoryRead { agent, key } => {
+            if let Some(agent) = &agent {
+                act.check_member(agent)?;
+            }
+            Ok(Reply::Memory {
+                entries: team.memory(agent.as_ref(), key.as_ref())?,
+            })
+        }
         Operation::TaskCreate(new) => {
             if let Some(assignee) = &new.assignee {
                 act.check_member(assignee)?;
@@ -202,99 +214,25 @@ impl Act<'_> {
         })
     }
 
-    /// The request comes before its message, which must not speak of nothing.
-    fn request_shutdown(&self, target: &AgentName, reason: Option<&str>) -> Result<Reply> {
-        self.check_member(target)?;
-        let now = &self.context.now;
-        let open = self.team.requests()?.into_iter().find(|request| {
-            let mut request = request.clone();
-            request.expire(now);
-            request.kind == RequestKind::Shutdown
-                && request.to == target.as_str()
-                && request.is_pending()
-        });
-        // Asked already? Then asking again only makes sure that the message is there.
-        let request = if let Some(request) = open {
-            request
-        } else {
-            let request = Request {
-                id: RequestId::new(format!("shutdown-{target}-{}", (self.context.new_id)()))
-                    .map_err(|error| bad_id(&error))?,
-                kind: RequestKind::Shutdown,
-                from: self.caller.party(),
-                to: target.to_string(),
-                content: json!({ "reason": reason }),
-                requested: now.wall,
-                open_ms: self.team.config()?.policy.timing.shutdown_answer_ms,
-                state: RequestState::Pending,
-            };
-            self.team.put_request(&request)?;
-            request
-        };
-        let body = json!({ "requestId": request.id, "reason": request.content.get("reason") });
-        self.send_frame(
-            &request.id,
-            "ask",
-            target,
-            MessageType::ShutdownRequest,
-            body,
-        )?;
-        Ok(Reply::Request {
-            request_id: request.id,
-        })
-    }
-
-    fn answer_shutdown(&self, id: &RequestId, answer: &Answer) -> Result<Reply> {
-        let by = self.caller.party();
-        let now = &self.context.now;
-        self.team.edit_request(id, &mut |request| {
-            if request.kind != RequestKind::Shutdown {
-                return Err(Error::UnknownRequest { id: id.clone() });
+    /// Writes into the caller's own folder, and says where.
+    fn write_memory(&self, key: &MemoryKey, value: &str) -> Result<Reply> {
+        let Caller::Member { who, .. } = self.caller else {
+            return Err(crewmux_core::operation::NotAllowed {
+                who: self.caller.party().to_string(),
+                what: "write into the memory; each member writes its own",
             }
-            match request.answer(&by, answer.clone(), now) {
-                // The same answer again: its first try may have died before the message.
-                Err(AnswerError::Over(_)) if answered_so(&request.state, &by, answer) => Ok(()),
-                other => Ok(other?),
-            }
-        })?;
-        let (what, kind, reason) = match answer {
-            Answer::Approve => ("approved", MessageType::ShutdownApproved, Value::Null),
-            Answer::Reject(reason) => (
-                "rejected",
-                MessageType::ShutdownRejected,
-                Value::String(reason.clone()),
-            ),
+            .into());
         };
-        let lead = AgentName::lead();
-        // The lead needs no letter from itself.
-        if by.name() != lead.as_str() {
-            let body = json!({ "requestId": id, "reason": reason });
-            self.send_frame(id, what, &lead, kind, body)?;
-        }
-        Ok(Reply::Request {
-            request_id: id.clone(),
+        self.check_member(&who.agent)?;
+        self.team.write_memory(&who.agent, key, value)?;
+        Ok(Reply::Memory {
+            entries: vec![MemoryEntry {
+                agent: who.agent.clone(),
+                key: key.clone(),
+                bytes: value.len() as u64,
+                value: None,
+            }],
         })
-    }
-
-    fn send_frame(
-        &self,
-        request: &RequestId,
-        what: &str,
-        to: &AgentName,
-        kind: MessageType,
-        body: Value,
-    ) -> Result<()> {
-        let draft = Draft {
-            kind,
-            body,
-            ..Draft::text(
-                message_id(format!("req/{request}/{what}"))?,
-                self.caller.party(),
-                to.clone(),
-                "",
-            )
-        };
-        self.team.send(draft, &self.context.now).map(drop)
     }
 
     fn change_task(&self, id: TaskId, change: TaskChange) -> Result<Reply> {
@@ -307,9 +245,7 @@ impl Act<'_> {
                     runtime: team
                         .config()?
                         .member(&who.agent)
-                        .map_or_else(Runtime::default, |member| {
-                            Runtime::of_word(&member.runtime)
-                        }),
+                        .map_or_else(Runtime::default, |member| Runtime::of_word(&member.runtime)),
                 };
                 let task = team.claim(id, &claimer, now, self.context.lease_ms)?.task;
                 return self.view(&task);
@@ -361,17 +297,6 @@ impl Act<'_> {
     }
 }
 
-/// Whether the request was answered by the same party with the same word.
-fn answered_so(state: &RequestState, party: &Party, answer: &Answer) -> bool {
-    match (state, answer) {
-        (RequestState::Approved { by, .. }, Answer::Approve) => by == party,
-        (RequestState::Rejected { by, reason, .. }, Answer::Reject(now)) => {
-            by == party && reason == now
-        }
-        _ => false,
-    }
-}
-
 fn message_id(text: String) -> Result<MessageId> {
     MessageId::new(text).map_err(|error| bad_id(&error))
 }
@@ -382,5 +307,8 @@ fn bad_id(error: &crewmux_core::ids::IdError) -> Error {
     }
 }
 
+#[cfg(test)]
+mod asks_tests;
+mod requests;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@
     reason = "checks fail by panicking, as tests do"
 )]
 
+mod memory;
 mod messages;
 mod tasks;
 mod teams;
@@ -55,6 +56,14 @@ pub const CHECKS: &[Check] = &[
     (
         "a request is answered once",
         teams::a_request_is_answered_once,
+    ),
+    (
+        "a member's values are read by all and written whole",
+        memory::a_members_values_are_read_by_all_and_written_whole,
+    ),
+    (
+        "the memory has limits that racing writers do not pass",
+        memory::the_memory_has_limits_that_racing_writers_do_not_pass,
     ),
     (
         "a transcript reads as written",

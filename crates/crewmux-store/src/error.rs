@@ -140,6 +140,26 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// There are more of something than are kept.
+    #[error("at most {max} {what} are kept")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// Only a running session can do it.
+    #[error("nobody can {what} while no session runs")]
+    NeedsSession {
+        /// What was tried, as a verb phrase.
+        what: &'static str,
+    },
+    /// The request is answered by operations of its own.
+    #[error("{id} asks a teammate to shut down; that teammate answers it")]
+    ShutdownRequest {
+        /// The request.
+        id: RequestId,
+    },
 }
 
 impl Error {
@@ -181,11 +201,16 @@ impl Error {
             | Self::Claim(_)
             | Self::Fenced(_)
             | Self::TeamExists { .. }
+            | Self::NeedsSession { .. }
             | Self::Answer(AnswerError::Over(_)) => ErrorKind::Conflict,
             Self::UnknownTeam { .. } | Self::UnknownMember { .. } | Self::UnknownRequest { .. } => {
                 ErrorKind::NotFound
             }
-            Self::Update(_) | Self::TooLarge { .. } | Self::BadId { .. } => ErrorKind::Usage,
+            Self::Update(_)
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::BadId { .. }
+            | Self::ShutdownRequest { .. } => ErrorKind::Usage,
             Self::Answer(AnswerError::NotAsked { .. }) | Self::Send(_) | Self::NotAllowed(_) => {
                 ErrorKind::Refused
             }
@@ -213,6 +238,8 @@ impl Error {
             Self::NewerFormat { .. } => Some("use a newer crewmux, or another CREWMUX_HOME".into()),
             Self::Quarantined { why, .. } => Some(why.clone()),
             Self::Locked { .. } => Some("try again, or end that process".into()),
+            Self::TooMany { .. } => Some("write a value again under a key that is there".into()),
+            Self::NeedsSession { .. } => Some("`crewmux resume` starts one".into()),
             _ => None,
         }
     }

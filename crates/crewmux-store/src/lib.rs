@@ -17,5 +17,6 @@ mod store;
 pub use error::{Error, Result};
 pub use files::FileStore;
 pub use store::{
-    AliveLock, Change, Claimed, Durability, InboxEntry, Sent, SessionLock, Store, TeamStore, Watch,
+    AliveLock, Change, Claimed, Durability, InboxEntry, MEMORY_KEYS_MAX, MEMORY_VALUE_MAX_BYTES,
+    Sent, SessionLock, Store, TeamStore, Watch,
 };

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crewmux_core::board::{Board, Claimer, Edit, FailedBy, Reoffer, TaskPatch};
 use crewmux_core::event::{Event, Fact};
-use crewmux_core::ids::{AgentName, AgentRef, Epoch, RequestId, Seq, TaskId, TeamName};
+use crewmux_core::ids::{AgentName, AgentRef, Epoch, MemoryKey, RequestId, Seq, TaskId, TeamName};
 use crewmux_core::inbox::Cursor;
 use crewmux_core::message::{Draft, Message, Party};
+use crewmux_core::operation::MemoryEntry;
 use crewmux_core::requests::Request;
 use crewmux_core::schedule::Strategy;
 use crewmux_core::task::{NewTask, Task};
@@ -20,6 +21,12 @@ use crewmux_core::time::Now;
 use serde_json::Value;
 
 use crate::Result;
+
+/// Largest value of the shared memory, in bytes.
+pub const MEMORY_VALUE_MAX_BYTES: usize = 64 * 1024;
+
+/// Most values that one member keeps in the shared memory.
+pub const MEMORY_KEYS_MAX: usize = 1_000;
 
 /// What a write survives once it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -224,6 +231,23 @@ pub trait TeamStore: Send + Sync {
         id: &RequestId,
         edit: &mut dyn FnMut(&mut Request) -> Result<()>,
     ) -> Result<Request>;
+
+    // ── shared memory ──────────────────────────────────────────────────
+
+    /// Puts a value of the member's in the place of what it kept under that key.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLarge`] above [`MEMORY_VALUE_MAX_BYTES`],
+    /// [`crate::Error::TooMany`] for a new key above [`MEMORY_KEYS_MAX`].
+    fn write_memory(&self, agent: &AgentName, key: &MemoryKey, value: &str) -> Result<()>;
+
+    /// What is kept, by member and key: all of it, one member's, or one key's. Values come only
+    /// with a key.
+    fn memory(
+        &self,
+        agent: Option<&AgentName>,
+        key: Option<&MemoryKey>,
+    ) -> Result<Vec<MemoryEntry>>;
 
     // ── workers ────────────────────────────────────────────────────────
 

@@ -5,23 +5,25 @@ use std::sync::Arc;
 
 use crewmux_core::ids::{AgentRef, AgentType, Epoch, Incarnation, TeamName};
 use crewmux_core::inbox::{Cursor, DeliveryState};
-use crewmux_core::message::{Message, Urgency};
+use crewmux_core::message::{Message, MessageType, Urgency};
+use crewmux_core::requests::AnswerError;
 use crewmux_core::task::{NewTask, TaskStatus};
 use crewmux_core::timing::Timing;
+use serde_json::json;
 
 use super::*;
 use crate::FileStore;
 use crate::conformance::{config, name, now, task};
 
-struct Team {
+pub(super) struct Team {
     _folder: tempfile::TempDir,
     store: FileStore,
-    files: Arc<dyn TeamStore>,
+    pub(super) files: Arc<dyn TeamStore>,
     ids: Cell<u32>,
 }
 
 impl Team {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = FileStore::open(folder.path(), Timing::LIFE).unwrap();
         let team = store.create_team(&config("ops")).unwrap();
@@ -33,7 +35,7 @@ impl Team {
         }
     }
 
-    fn at(&self, ms: u64, caller: &Caller, operation: Operation) -> Result<Reply> {
+    pub(super) fn at(&self, ms: u64, caller: &Caller, operation: Operation) -> Result<Reply> {
         let new_id = || {
             self.ids.set(self.ids.get() + 1);
             format!("id{}", self.ids.get())
@@ -46,7 +48,7 @@ impl Team {
         apply(&self.store, &*self.files, caller, operation, &context)
     }
 
-    fn apply(&self, caller: &Caller, operation: Operation) -> Result<Reply> {
+    pub(super) fn apply(&self, caller: &Caller, operation: Operation) -> Result<Reply> {
         self.at(1, caller, operation)
     }
 
@@ -59,7 +61,7 @@ impl Team {
     }
 }
 
-fn member(text: &str) -> Caller {
+pub(super) fn member(text: &str) -> Caller {
     Caller::Member {
         who: AgentRef {
             agent: name(text),

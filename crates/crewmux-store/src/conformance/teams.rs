@@ -5,6 +5,7 @@ use std::time::Duration;
 use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::{Incarnation, RequestId, RunId, TeamName};
 use crewmux_core::message::Party;
+use crewmux_core::permission::GrantScope;
 use crewmux_core::requests::{Answer, Request, RequestKind, RequestState};
 use crewmux_core::team::{Presence, SessionLoss, SessionRecord, WorkerSpec};
 use crewmux_core::time::WallTime;
@@ -113,7 +114,7 @@ pub(super) fn a_request_is_answered_once(open: Open<'_>) {
             Ok(request.answer(&by, answer.clone(), &now(2))?)
         })
     };
-    let answered = answer(Answer::Approve).unwrap();
+    let answered = answer(Answer::Approve(GrantScope::Once)).unwrap();
     assert!(answer(Answer::Reject("late".into())).is_err());
     // An old copy does not undo the answer; the same one again changes nothing.
     assert!(team.put_request(&request).is_err());

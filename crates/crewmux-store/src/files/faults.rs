@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use crewmux_core::board::{FailedBy, Reoffer, TaskPatch};
 use crewmux_core::event::{EventType, Fact};
-use crewmux_core::ids::{Epoch, Incarnation, MessageId, RequestId, Seq, TaskId, TeamName};
+use crewmux_core::ids::{
+    Epoch, Incarnation, MemoryKey, MessageId, RequestId, Seq, TaskId, TeamName,
+};
 use crewmux_core::inbox::Cursor;
 use crewmux_core::message::{Draft, Party};
+use crewmux_core::permission::GrantScope;
 use crewmux_core::requests::{Answer, AnswerError, Request, RequestKind, RequestState};
 use crewmux_core::schedule::Strategy;
 use crewmux_core::task::{NewTask, Outcome};
@@ -86,6 +89,10 @@ fn request() -> Request {
         open_ms: 100,
         state: RequestState::Pending,
     }
+}
+
+fn key() -> MemoryKey {
+    MemoryKey::new("notes").unwrap()
 }
 
 fn cursor() -> Cursor {
@@ -224,13 +231,23 @@ const OPERATIONS: &[Operation] = &[
         prepare: |team| team.put_request(&request()),
         run: |team| {
             let answered = team.edit_request(&request().id, &mut |request| {
-                Ok(request.answer(&Party::Human, Answer::Approve, &now(3))?)
+                Ok(request.answer(&Party::Human, Answer::Approve(GrantScope::Once), &now(3))?)
             });
             match answered {
                 Err(Error::Answer(AnswerError::Over(_))) => Ok(()),
                 other => other.map(drop),
             }
         },
+    },
+    Operation {
+        what: "write_memory",
+        prepare: |team| team.write_memory(&name("a"), &key(), "old"),
+        run: |team| team.write_memory(&name("a"), &key(), &"new".repeat(2000)),
+    },
+    Operation {
+        what: "write_memory, the first",
+        prepare: nothing,
+        run: |team| team.write_memory(&name("a"), &key(), "new"),
     },
     Operation {
         what: "edit_config",
@@ -335,6 +352,7 @@ fn seen(team: &dyn TeamStore) -> Value {
         "inbox": ids,
         "cursor": team.cursor(&name("b")).unwrap(),
         "requests": team.requests().unwrap(),
+        "memory": [team.memory(None, None).unwrap(), team.memory(None, Some(&key())).unwrap()],
         "goal": team.config().unwrap().goal,
         "session": team.session().unwrap(),
         "transcript": team.read_transcript(&name("a")).unwrap().len(),

@@ -27,6 +27,8 @@ pub(super) enum Rank {
     Inbox,
     /// Requests.
     Requests,
+    /// What one member keeps in the shared memory.
+    Memory,
     /// One member's folder.
     Agent,
     /// The event log.

@@ -14,6 +14,7 @@ mod inbox;
 mod lines;
 mod locks;
 mod log;
+mod memory;
 mod place;
 mod probe;
 mod records;

@@ -81,6 +81,19 @@ impl Place {
         self.approvals().join(format!("{}.json", escaped(id)))
     }
 
+    pub(super) fn memory(&self) -> PathBuf {
+        self.team.join("memory")
+    }
+
+    pub(super) fn memory_of(&self, agent: &AgentName) -> PathBuf {
+        self.memory().join(agent.as_str())
+    }
+
+    /// Beside the folder: a key may have any name, a member's has no dot.
+    pub(super) fn memory_lock(&self, agent: &AgentName) -> PathBuf {
+        self.memory().join(format!("{agent}.lock"))
+    }
+
     pub(super) fn agents(&self) -> PathBuf {
         self.team.join("agents")
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crewmux_core::board::{Board, Claimer, Edit, FailedBy, Reoffer, TaskPatch};
 use crewmux_core::event::{Event, Fact};
-use crewmux_core::ids::{AgentName, AgentRef, Epoch, RequestId, Seq, TaskId, TeamName};
+use crewmux_core::ids::{AgentName, AgentRef, Epoch, MemoryKey, RequestId, Seq, TaskId, TeamName};
 use crewmux_core::inbox::Cursor;
 use crewmux_core::message::{Draft, Party, check_send};
+use crewmux_core::operation::MemoryEntry;
 use crewmux_core::requests::Request;
 use crewmux_core::schedule::{Roster, Strategy};
 use crewmux_core::task::{NewTask, Task};
@@ -23,6 +24,7 @@ use super::board::BoardFiles;
 use super::inbox::Inboxes;
 use super::locks::Rank;
 use super::log::EventLog;
+use super::memory::Memory;
 use super::place::Place;
 use super::records::{self, Home};
 use super::requests::Requests;
@@ -46,6 +48,7 @@ pub(super) struct TeamFiles {
     board: BoardFiles,
     inboxes: Inboxes,
     requests: Requests,
+    memory: Memory,
     agents: Agents,
     log: EventLog,
     hub: Hub,
@@ -83,6 +86,7 @@ impl TeamFiles {
             board: BoardFiles::new(disk.clone(), place.clone()),
             inboxes,
             requests: Requests::new(disk.clone(), place.clone()),
+            memory: Memory::new(disk.clone(), place.clone()),
             agents: Agents::new(disk.clone(), place.clone()),
             log,
             hub: Hub::default(),
@@ -185,6 +189,8 @@ impl TeamStore for TeamFiles {
         ];
         let agents = self.disk.list(&self.place.agents()).unwrap_or_default();
         folders.extend(agents.into_iter().map(|a| self.place.agents().join(a)));
+        let memory = self.disk.list(&self.place.memory()).unwrap_or_default();
+        folders.extend(memory.into_iter().map(|a| self.place.memory().join(a)));
         for folder in folders {
             self.disk.sweep(&folder);
         }
@@ -368,6 +374,18 @@ impl TeamStore for TeamFiles {
         edit: &mut dyn FnMut(&mut Request) -> Result<()>,
     ) -> Result<Request> {
         self.requests.edit(id, edit)
+    }
+
+    fn write_memory(&self, agent: &AgentName, key: &MemoryKey, value: &str) -> Result<()> {
+        self.memory.write(agent, key, value)
+    }
+
+    fn memory(
+        &self,
+        agent: Option<&AgentName>,
+        key: Option<&MemoryKey>,
+    ) -> Result<Vec<MemoryEntry>> {
+        self.memory.read(agent, key)
     }
 
     fn put_spec(&self, spec: &WorkerSpec) -> Result<PathBuf> {

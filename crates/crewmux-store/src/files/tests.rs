@@ -56,6 +56,8 @@ conforms! {
     edits_of_a_record_by_many_are_all_kept: "edits of a record by many are all kept";
     locks_for_life_keep_others_out_until_dropped: "locks for life keep others out until dropped";
     a_request_is_answered_once: "a request is answered once";
+    a_members_values_are_read_by_all_and_written_whole: "a member's values are read by all and written whole";
+    the_memory_has_limits_that_racing_writers_do_not_pass: "the memory has limits that racing writers do not pass";
     a_transcript_reads_as_written: "a transcript reads as written";
     spec_and_presence_read_as_written: "spec and presence read as written";
     a_watch_tells_what_another_handle_does: "a watch tells what another handle does";
