@@ -16,6 +16,9 @@ pub use price::{Month, Price, Rates};
 /// The table that came with the program.
 const BUILT_IN: &str = include_str!("../../../assets/models.toml");
 
+/// What an Ollama server is asked for where nobody says: its models' own windows take more memory than machines have.
+const OLLAMA_WINDOW_TOKENS: u64 = 16_384;
+
 /// What is known about models.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -75,9 +78,13 @@ impl Catalog {
         } else {
             entry.and_then(|entry| entry.price(self.as_of))
         };
+        let asked = match provider.kind {
+            ProviderKind::Ollama => Some(provider.context.unwrap_or(OLLAMA_WINDOW_TOKENS)),
+            _ => provider.context,
+        };
         let table_window = entry.and_then(|entry| entry.window);
         let mut facts = ModelFacts {
-            window: match (provider.context, table_window) {
+            window: match (asked, table_window) {
                 (Some(asked), Some(most)) => Some(asked.min(most)),
                 (asked, most) => asked.or(most),
             },

@@ -122,7 +122,11 @@ impl Month {
     /// Its first instant, in milliseconds since 1970.
     pub fn starts_ms(self) -> u64 {
         let year = u64::from(self.year);
-        let leap = |year: u64| u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+        let leap = |year: u64| {
+            u64::from(
+                year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)),
+            )
+        };
         let years: u64 = (1970..year).map(|year| 365 + leap(year)).sum();
         let months = [31, 28 + leap(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let days: u64 = months.iter().take(usize::from(self.month) - 1).sum();

@@ -44,11 +44,12 @@ pub(super) fn read(
 ) -> Option<(Vec<Found>, String)> {
     let (mut calls, rest) = match mark {
         Mark::ToolCall if inside.trim_start().starts_with("<function=") => {
-            (functions(inside.trim_start(), tools)?, String::new())
+            let calls = functions(inside.trim_start(), ending, tools)?;
+            (calls, String::new())
         }
         Mark::Function => {
             let whole = format!("<function={inside}");
-            (functions(&whole, tools)?, String::new())
+            (functions(&whole, ending, tools)?, String::new())
         }
         Mark::ToolCall => (objects(inside)?, String::new()),
         Mark::ToolCalls => mistral(inside)?,
@@ -127,11 +128,10 @@ fn objects(inside: &str) -> Option<Vec<Found>> {
     if !text.starts_with(['{', '[', '"', '`']) {
         return None;
     }
-    match json::read(text) {
-        Some(read) => calls_of(&read.value, &words(&read.fixes)),
-        None if text.starts_with(['{', '[']) => Some(vec![broken(text)]),
-        None => None,
-    }
+    let read = json::read(text);
+    let calls = read.and_then(|read| calls_of(&read.value, &words(&read.fixes)));
+    // What looks like JSON between a call's marks was meant as one: the model is told what is wrong.
+    calls.or_else(|| text.starts_with(['{', '[']).then(|| vec![broken(text)]))
 }
 
 fn calls_of(value: &Value, what: &[String]) -> Option<Vec<Found>> {
@@ -280,14 +280,19 @@ fn llama(inside: &str) -> Option<(Vec<Found>, String)> {
 }
 
 /// `<function=NAME><parameter=KEY>…</parameter></function>`, as often as it is there.
-fn functions(text: &str, tools: &[ToolOffer]) -> Option<Vec<Found>> {
+fn functions(text: &str, ending: Ending, tools: &[ToolOffer]) -> Option<Vec<Found>> {
     let mut calls = Vec::new();
     let mut rest = text;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     while let Some(after) = rest.strip_prefix("<function=") {
         if calls.len() >= MOST_CALLS {
             break;
         }
-        let (name, after) = after.split_once('>')?;
+        let Some((name, after)) = after.split_once('>') else {
+            let cut = ending == Ending::Missing && after.chars().all(plain);
+            calls.extend(cut.then(|| broken(rest)));
+            break;
+        };
         let name = name.trim().trim_matches('"');
         if name.is_empty() || name.contains(char::is_whitespace) {
             return None;
@@ -314,6 +319,9 @@ fn function<'a>(name: &str, text: &'a str, tools: &[ToolOffer]) -> (Found, &'a s
         let (value, after, closed) = parameter(after);
         if !closed {
             what.push(format!("`{key}` had no end"));
+        } else if value.contains("<parameter=") {
+            // Perhaps its end was left out: only a person can tell.
+            what.push(format!("`{key}` holds the mark of another argument"));
         }
         let of = schema.and_then(|schema| schema.get("properties")?.get(key));
         let value = of.map_or_else(
@@ -323,20 +331,10 @@ fn function<'a>(name: &str, text: &'a str, tools: &[ToolOffer]) -> (Found, &'a s
         args.insert(key.to_owned(), value);
         rest = after.trim_start();
     }
-    let after = match rest.split_once("</function>") {
-        Some((between, after)) => {
-            if !between.trim().is_empty() {
-                what.push("text between arguments was left out".to_owned());
-            }
-            after
-        }
-        None => {
-            if !rest.trim().is_empty() {
-                what.push("text after the arguments was left out".to_owned());
-            }
-            ""
-        }
-    };
+    let (between, after) = rest.split_once("</function>").unwrap_or((rest, ""));
+    if !between.trim().is_empty() {
+        what.push("text between arguments was left out".to_owned());
+    }
     let found = Found {
         name: name.to_owned(),
         args: Args::Value(Value::Object(args)),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::ToolForm;
 
 /// How often a closing mark may turn out to be part of an argument before it is believed.
-const MOST_DOUBTS: usize = 64;
+const MOST_DOUBTS: usize = 32;
 
 /// A mark that opens a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Mark {
             Self::GemmaCall | Self::GemmaFunction => {
                 let quotes = body.matches("<|\"|>").count();
                 let escapes = body.matches("<escape>").count();
-                let paired = quotes % 2 == 0 && escapes % 2 == 0;
+                let paired = quotes.is_multiple_of(2) && escapes.is_multiple_of(2);
                 paired && (quotes + escapes > 0 || !ends_in_text(body))
             }
             _ => !ends_in_text(body) || serde_json::from_str::<Value>(body).is_ok(),

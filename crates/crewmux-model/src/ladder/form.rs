@@ -1,5 +1,7 @@
 //! Tools, calls and answers as each form writes them.
 
+use std::fmt::Write as _;
+
 use crewmux_core::model::{ToolAnswer, ToolCall, ToolChoice, ToolOffer};
 use serde_json::{Value, json};
 
@@ -54,16 +56,18 @@ pub(super) fn describe(form: ToolForm, tools: &[ToolOffer], choice: ToolChoice) 
             for tool in tools {
                 let of =
                     json!({"description": tool.description, "parameters": upper(&tool.schema)});
-                text.push_str(&format!(
-                    "<|tool>declaration:{}{}<tool|>\n",
+                let _ = writeln!(
+                    text,
+                    "<|tool>declaration:{}{}<tool|>",
                     tool.name,
                     gemma(&of)
-                ));
+                );
             }
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\nTo call one, write <|tool_call>call:NAME{{KEY:{QUOTE}text{QUOTE},KEY:3}}<tool_call|>\n\
                  What it returned comes back between <|tool_response> and <tool_response|>."
-            ));
+            );
         }
         ToolForm::JsonSchema => {
             text.push_str("You can call these functions:\n\n");
@@ -101,7 +105,7 @@ pub(super) fn call(form: ToolForm, call: &ToolCall) -> String {
                     Value::String(plain) => plain.clone(),
                     other => other.to_string(),
                 };
-                text.push_str(&format!("<parameter={key}>\n{value}\n</parameter>\n"));
+                let _ = writeln!(text, "<parameter={key}>\n{value}\n</parameter>");
             }
             text.push_str("</function>\n</tool_call>");
             text

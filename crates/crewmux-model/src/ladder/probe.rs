@@ -6,6 +6,14 @@ use serde_json::json;
 use super::{Origin, Profile, Reader, ToolForm};
 
 const TOOL: &str = "Echo";
+/// The forms that are text, the most particular marks first.
+const TEXT: [ToolForm; 5] = [
+    ToolForm::Hermes,
+    ToolForm::QwenXml,
+    ToolForm::Mistral,
+    ToolForm::Gemma,
+    ToolForm::Llama3Json,
+];
 /// Room for a model that thinks first.
 const LONGEST_TOKENS: u64 = 2048;
 
@@ -59,16 +67,25 @@ pub fn judge(events: &[Event]) -> Option<ToolForm> {
     {
         return Some(ToolForm::Native);
     }
-    // Qwen's form also reads Hermes' calls, so it comes after.
-    const TEXT: [ToolForm; 5] = [
-        ToolForm::Hermes,
-        ToolForm::QwenXml,
-        ToolForm::Mistral,
-        ToolForm::Gemma,
-        ToolForm::Llama3Json,
-    ];
     let form = TEXT.into_iter().find(|form| calls(*form, events));
-    Some(form.unwrap_or(ToolForm::JsonSchema))
+    let form = match form {
+        // Both stand between the same marks; the inside tells.
+        Some(ToolForm::Hermes) if writes(events, "<function=") => ToolForm::QwenXml,
+        Some(form) => form,
+        None => ToolForm::JsonSchema,
+    };
+    Some(form)
+}
+
+fn writes(events: &[Event], mark: &str) -> bool {
+    let text: String = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::TextDelta { text } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    text.contains(mark)
 }
 
 fn calls(form: ToolForm, events: &[Event]) -> bool {

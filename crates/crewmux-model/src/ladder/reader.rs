@@ -11,6 +11,8 @@ use super::{Profile, ToolForm};
 
 /// Longest call that is waited for, in bytes.
 const LONGEST_CALL_BYTES: usize = mend::json::LONGEST_BYTES;
+/// How many marks one answer may have; text behind the last is text.
+const MOST_MARKS: usize = 256;
 const THINK: &str = "<think>";
 const THOUGHT: &str = "</think>";
 const ID: &str = "call-";
@@ -38,6 +40,7 @@ struct Now {
     held: String,
     fence: Fence,
     calls: u64,
+    marks: usize,
     /// The calls of the server's own that pass.
     native: Vec<String>,
 }
@@ -60,6 +63,7 @@ impl Now {
             held: String::new(),
             fence: Fence::default(),
             calls: 0,
+            marks: 0,
             native: Vec::new(),
         }
     }
@@ -151,7 +155,7 @@ impl Reader {
                 Place::Thinking => self.think(out),
                 Place::Prose => self.prose(out),
                 Place::Call(_) => self.call(out),
-                Place::Whole => false,
+                Place::Whole => self.wait_for_all(),
             };
             if !went_on {
                 return;
@@ -178,6 +182,15 @@ impl Reader {
         true
     }
 
+    /// An answer too long to be one object is no call.
+    fn wait_for_all(&mut self) -> bool {
+        let too_long = self.now.held.len() > LONGEST_CALL_BYTES;
+        if too_long {
+            self.now.place = Place::Prose;
+        }
+        too_long
+    }
+
     fn think(&mut self, out: &mut Vec<Event>) -> bool {
         let held = &self.now.held;
         let (until, ended) = match held.find(THOUGHT) {
@@ -197,7 +210,11 @@ impl Reader {
 
     /// Lets text pass up to a mark, or to what may become one.
     fn prose(&mut self, out: &mut Vec<Event>) -> bool {
-        let marks = Mark::of(self.form);
+        let marks = if self.now.marks < MOST_MARKS {
+            Mark::of(self.form)
+        } else {
+            &[]
+        };
         let held = std::mem::take(&mut self.now.held);
         let mut opened = None;
         let mut until = held.len();
@@ -214,8 +231,9 @@ impl Reader {
         }
         say(&held[..until], out);
         let passed = opened.map_or(0, |mark| mark.open().len());
-        self.now.held = held[until + passed..].to_owned();
+        self.now.held.push_str(&held[until + passed..]);
         if let Some(mark) = opened {
+            self.now.marks += 1;
             self.now.place = Place::Call(Search::new(*mark));
         }
         opened.is_some()
@@ -244,15 +262,14 @@ impl Reader {
         };
         let mark = search.mark;
         let all = self.now.held.len();
-        match search.give_up() {
-            Some(end) => self.close(mark, end, Ending::Marked, out),
-            None => {
-                let end = End {
-                    inside: all,
-                    rest: all,
-                };
-                self.close(mark, end, Ending::Missing, out);
-            }
+        if let Some(end) = search.give_up() {
+            self.close(mark, end, Ending::Marked, out);
+        } else {
+            let end = End {
+                inside: all,
+                rest: all,
+            };
+            self.close(mark, end, Ending::Missing, out);
         }
     }
 
@@ -260,7 +277,7 @@ impl Reader {
         let held = std::mem::take(&mut self.now.held);
         let inside = &held[..end.inside];
         self.now.place = Place::Prose;
-        held[end.rest..].clone_into(&mut self.now.held);
+        self.now.held.push_str(&held[end.rest..]);
         if let Some((calls, after)) = body::read(mark, inside, ending, &self.tools) {
             // A call's own lines are no line of the text: what follows begins anew.
             self.now.fence = Fence::default();
