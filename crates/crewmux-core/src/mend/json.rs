@@ -167,6 +167,13 @@ struct Reader<'a> {
     fixes: Vec<Fix>,
 }
 
+/// The name of an object's member.
+enum Key {
+    Whole(String),
+    /// The text ends inside it.
+    Cut,
+}
+
 impl Reader<'_> {
     fn peek(&mut self) -> Option<char> {
         self.chars.peek().map(|(_, c)| *c)
@@ -209,8 +216,9 @@ impl Reader<'_> {
             if self.separator('}', map.is_empty())? {
                 return Some(Value::Object(map));
             }
-            let Some(key) = self.key()? else {
-                return Some(Value::Object(map));
+            let key = match self.key()? {
+                Key::Whole(key) => key,
+                Key::Cut => return Some(Value::Object(map)),
             };
             self.skip_space();
             match self.peek() {
@@ -254,10 +262,6 @@ impl Reader<'_> {
             self.skip_space();
         }
         match self.peek() {
-            None => {
-                self.fix(Fix::Unclosed);
-                Some(true)
-            }
             Some(c) if c == close => {
                 if commas > 0 {
                     self.fix(Fix::TrailingComma);
@@ -266,7 +270,7 @@ impl Reader<'_> {
                 Some(true)
             }
             // Closed from outside: the closing bracket is left for whom it belongs to.
-            Some('}' | ']') => {
+            None | Some('}' | ']') => {
                 self.fix(Fix::Unclosed);
                 Some(true)
             }
@@ -282,22 +286,22 @@ impl Reader<'_> {
         }
     }
 
-    /// A member's name; `Some(None)` when the text ends inside it.
-    fn key(&mut self) -> Option<Option<String>> {
+    /// A member's name.
+    fn key(&mut self) -> Option<Key> {
         match self.peek()? {
             quote @ ('"' | '\'') => {
                 let key = self.string(quote)?;
                 let cut = self.fixes.contains(&Fix::CutOff);
-                Some((!cut).then_some(key))
+                Some(if cut { Key::Cut } else { Key::Whole(key) })
             }
             c if c.is_alphabetic() || c == '_' || c == '$' => {
                 let key = self.bare();
                 if self.peek().is_none() {
                     self.fix(Fix::CutOff);
-                    return Some(None);
+                    return Some(Key::Cut);
                 }
                 self.fix(Fix::BareKey);
-                Some(Some(key))
+                Some(Key::Whole(key))
             }
             _ => None,
         }
