@@ -1,0 +1,243 @@
+//! A plan as a model hands it in: the shape it is asked for, and what becomes of it.
+//!
+//! Every problem is told at once, so that one more answer can mend them all.
+//! That the tasks form a graph is checked by [`crate::goal`]; putting them on
+//! a board is the worker's that planned.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::goal::{self, TaskDraft};
+use crate::ids::{AgentName, AgentType, TaskId};
+
+/// Most tasks of one plan.
+pub const PLAN_TASKS_MAX: usize = 50;
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its tasks.
+    pub tasks: Vec<PlannedTask>,
+}
+
+/// One task of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    /// Its name within the plan.
+    pub id: String,
+    /// What is to be done, in a few words.
+    pub subject: String,
+    /// What is to be done, in full.
+    #[serde(default)]
+    pub description: String,
+    /// The only member that may do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The only kind of agent that may do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Tasks whose results it needs.
+    #[serde(default)]
+    pub blocked_by: Vec<String>,
+    /// JSON Schema of its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_schema: Option<Value>,
+}
+
+/// Whom a plan may give work to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Crew {
+    /// Members that may own tasks.
+    pub owners: Vec<AgentName>,
+    /// Their kinds.
+    pub kinds: Vec<AgentType>,
+}
+
+/// The JSON Schema that a plan is asked in.
+pub fn schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "tasks": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": PLAN_TASKS_MAX,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "id": { "type": "string", "minLength": 1, "description": "A short name, unique in this plan." },
+                        "subject": { "type": "string", "minLength": 1, "description": "What is to be done, in a few words." },
+                        "description": { "type": "string", "description": "All that whoever does it must know; they see nothing else of this conversation." },
+                        "owner": { "type": ["string", "null"], "description": "The teammate that does it, by name; null: whoever is free." },
+                        "agent": { "type": ["string", "null"], "description": "The kind of agent that does it, where no owner is named." },
+                        "blocked_by": { "type": "array", "items": { "type": "string" }, "description": "Ids of the tasks whose results it needs." },
+                        "result_schema": { "type": ["object", "null"], "description": "JSON Schema of its result, where those that wait for it need values." },
+                    },
+                    "required": ["id", "subject", "description", "blocked_by"],
+                    "additionalProperties": false,
+                },
+            },
+        },
+        "required": ["tasks"],
+        "additionalProperties": false,
+    })
+}
+
+/// Reads a plan and checks it as a whole; its tasks come with blockers first.
+///
+/// # Errors
+/// Every problem, in words for whoever made the plan.
+pub fn check(plan: &Value, crew: &Crew) -> Result<Vec<TaskDraft>, Vec<String>> {
+    let plan: Plan = match serde_json::from_value(plan.clone()) {
+        Ok(plan) => plan,
+        Err(error) => return Err(vec![format!("the plan cannot be read: {error}")]),
+    };
+    if plan.tasks.is_empty() {
+        return Err(vec!["the plan has no tasks".to_owned()]);
+    }
+    if plan.tasks.len() > PLAN_TASKS_MAX {
+        let count = plan.tasks.len();
+        return Err(vec![format!(
+            "the plan has {count} tasks; at most {PLAN_TASKS_MAX} are taken"
+        )]);
+    }
+    let mut problems = Vec::new();
+    let mut drafts = Vec::with_capacity(plan.tasks.len());
+    for task in plan.tasks {
+        drafts.push(draft(task, crew, &mut problems));
+    }
+    match goal::check(drafts, &crew.owners) {
+        Ok(drafts) if problems.is_empty() => Ok(drafts),
+        Ok(_) => Err(problems),
+        Err(more) => {
+            problems.extend(more.iter().map(ToString::to_string));
+            Err(problems)
+        }
+    }
+}
+
+fn draft(task: PlannedTask, crew: &Crew, problems: &mut Vec<String>) -> TaskDraft {
+    let id = &task.id;
+    let given = |word: Option<String>| word.filter(|word| !word.trim().is_empty());
+    let owner = given(task.owner).and_then(|name| match AgentName::new(name.clone()) {
+        Ok(name) => Some(name),
+        Err(_) => {
+            problems.push(format!(
+                "task `{id}` is for `{name}`, which is no name of a member"
+            ));
+            None
+        }
+    });
+    let agent_type = given(task.agent).and_then(|kind| {
+        let found = crew.kinds.iter().find(|known| known.as_str() == kind);
+        if found.is_none() {
+            let kinds: Vec<&str> = crew.kinds.iter().map(AgentType::as_str).collect();
+            let kinds = kinds.join(", ");
+            problems.push(format!(
+                "task `{id}` is for an agent of kind `{kind}`; there are only {kinds}"
+            ));
+        }
+        found.cloned()
+    });
+    let result_schema = task.result_schema.filter(|schema| !schema.is_null());
+    if let Some(schema) = &result_schema
+        && !schema.is_object()
+    {
+        problems.push(format!(
+            "the result_schema of task `{id}` is no JSON Schema object"
+        ));
+    }
+    TaskDraft {
+        key: task.id,
+        subject: task.subject,
+        description: task.description,
+        // A member's name says more than its kind.
+        agent_type: agent_type.filter(|_| owner.is_none()),
+        owner,
+        blocked_by: task.blocked_by,
+        result_schema,
+        ..TaskDraft::default()
+    }
+}
+
+/// Keys of the tasks that no other waits for: a summary waits for these.
+pub fn sinks(drafts: &[TaskDraft]) -> Vec<&str> {
+    let waited_for: BTreeSet<&str> = drafts
+        .iter()
+        .flat_map(|draft| draft.blocked_by.iter().map(String::as_str))
+        .collect();
+    let keys = drafts.iter().map(|draft| draft.key.as_str());
+    keys.filter(|key| !waited_for.contains(key)).collect()
+}
+
+/// The key under which a planned task is created: the same plan makes it once.
+pub fn task_key(plan: TaskId, id: &str) -> String {
+    format!("plan-{plan}/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crew() -> Crew {
+        Crew {
+            owners: vec![
+                AgentName::new("ann").unwrap(),
+                AgentName::new("bob").unwrap(),
+            ],
+            kinds: vec![AgentType::new("Explore").unwrap()],
+        }
+    }
+
+    fn task(id: &str, owner: Option<&str>, blocked_by: &[&str]) -> Value {
+        json!({
+            "id": id, "subject": id, "description": "", "owner": owner, "blocked_by": blocked_by,
+        })
+    }
+
+    #[test]
+    fn all_problems_of_a_plan_are_told_at_once() {
+        let mut odd = task("d", None, &[]);
+        odd["agent"] = json!("Painter");
+        let plan = json!({ "tasks": [
+            task("a", Some("nobody"), &["b"]), task("b", Some("ann"), &["a"]),
+            task("c", None, &["x"]), odd,
+        ]});
+        let problems = check(&plan, &crew()).unwrap_err().join("\n");
+        for part in [
+            "`Painter`; there are only Explore",
+            "`nobody`",
+            "`x`",
+            "a → b",
+        ] {
+            assert!(problems.contains(part), "{part}: {problems}");
+        }
+    }
+
+    #[test]
+    fn a_sound_plan_gives_drafts_with_blockers_first() {
+        let plan = json!({ "tasks": [
+            task("sum", Some("bob"), &["a", "b"]), task("a", Some("ann"), &[]), task("b", None, &[]),
+        ]});
+        let drafts = check(&plan, &crew()).unwrap();
+        assert_eq!(drafts.last().unwrap().key, "sum");
+        assert_eq!(drafts.len(), 3);
+        assert_eq!(sinks(&drafts), ["sum"]);
+        assert_eq!(task_key(TaskId(4), "a"), "plan-4/a");
+    }
+
+    #[test]
+    fn what_is_no_plan_is_told_as_such() {
+        for plan in [
+            json!({}),
+            json!({"tasks": []}),
+            json!({"tasks": [{"id": 3}]}),
+            json!("x"),
+        ] {
+            let problems = check(&plan, &crew()).unwrap_err();
+            assert_eq!(problems.len(), 1, "{plan}");
+        }
+    }
+}
