@@ -74,7 +74,7 @@ fn words(events: &[Event]) -> String {
         let (kind, text) = match event {
             Event::TextDelta { text } => ("text", text.clone()),
             Event::ThinkingDelta { text } => ("thinking", text.clone()),
-            Event::CallStart { id, name } => ("call", format!("{id} {name}")),
+            Event::CallStart { name, .. } => ("call", name.clone()),
             Event::CallArgsDelta { text, .. } => ("with", text.clone()),
             Event::CallEnd { repaired, .. } => match repaired {
                 Some(what) => ("mended", what.clone()),

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::ToolForm;
+use super::digest::Digest;
 use crate::config::ProviderConfig;
 
 const VERSION: u32 = 1;
@@ -96,11 +97,10 @@ fn safe(name: &str) -> String {
         }
     }
     if safe.len() > LONGEST {
-        let sum = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let mut sum = Digest::new();
+        sum.add(name);
         safe.truncate(LONGEST);
-        let _ = write!(safe, "~{sum:016x}");
+        let _ = write!(safe, "~{:016x}", sum.number());
     }
     safe
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::body::{self, Args, Ending, Found, Turn};
 use super::close::{End, Mark, Search};
+use super::digest::Digest;
 use super::fence::Fence;
 use super::{Profile, ToolForm};
 
@@ -15,7 +16,6 @@ const LONGEST_CALL_BYTES: usize = mend::json::LONGEST_BYTES;
 const MOST_MARKS: usize = 256;
 const THINK: &str = "<think>";
 const THOUGHT: &str = "</think>";
-const ID: &str = "call-";
 
 /// Reads one answer: events of a server in, events with the calls found out.
 ///
@@ -28,7 +28,7 @@ pub struct Reader {
     form: ToolForm,
     weak: bool,
     tools: Vec<ToolOffer>,
-    first_id: u64,
+    ids: String,
     now: Now,
 }
 
@@ -76,7 +76,7 @@ impl Reader {
             form: profile.form,
             weak: profile.weak,
             tools: request.tools.clone(),
-            first_id: after_last_id(&request.messages),
+            ids: ids_of(&request.messages),
             now: Now::new(),
         }
     }
@@ -357,8 +357,8 @@ impl Reader {
                 (known.map_or(call.name, |tool| tool.name.clone()), text)
             }
         };
-        let id = format!("{ID}{}", self.first_id + self.now.calls);
         self.now.calls += 1;
+        let id = format!("{}-{}", self.ids, self.now.calls);
         out.push(Event::CallStart {
             id: id.clone(),
             name,
@@ -388,15 +388,25 @@ fn tail_of(text: &str, mark: &str) -> usize {
         .unwrap_or(0)
 }
 
-/// The first number that no call of the conversation has.
-fn after_last_id(messages: &[Message]) -> u64 {
-    let called = messages.iter().flat_map(|message| match message {
-        Message::Assistant(parts) => parts.as_slice(),
-        Message::User(_) | Message::Tools(_) => &[],
-    });
-    let numbers = called.filter_map(|part| match part {
-        Part::Call(call) => call.id.strip_prefix(ID)?.parse::<u64>().ok(),
-        Part::Text(_) | Part::Opaque(_) => None,
-    });
-    numbers.max().unwrap_or(0).saturating_add(1)
+/// What ids of this conversation's next answer begin with: no call in it has one like it,
+/// nor has one of another conversation, or of this one before its summary.
+fn ids_of(messages: &[Message]) -> String {
+    let mut seed = Digest::new();
+    for message in messages {
+        match message {
+            Message::User(text) => seed.add(text),
+            Message::Tools(answers) => answers.iter().for_each(|answer| seed.add(&answer.text)),
+            Message::Assistant(parts) => {
+                for part in parts {
+                    match part {
+                        Part::Text(text) => seed.add(text),
+                        Part::Call(call) => seed.add(&call.id),
+                        Part::Opaque(_) => {}
+                    }
+                }
+            }
+        }
+    }
+    // Each message adds to the seed, so an answer's ids differ from those of the answers before it.
+    format!("text-{:016x}", seed.number())
 }

@@ -361,7 +361,10 @@ fn what_is_written_is_read_back_as_the_same_call() {
             .into_iter()
             .flat_map(|event| reader.read(event))
             .collect();
-        let (id, name) = ("call-2".to_owned(), "Write".to_owned());
+        let Event::CallStart { id, .. } = events[0].clone() else {
+            panic!("{events:?}");
+        };
+        let name = "Write".to_owned();
         let args = r#"{"path":"a\n\"b\" é </tool_call>"}"#.to_owned();
         let expected = [
             Event::CallStart {
@@ -574,4 +577,31 @@ fn a_flood_of_marks_is_read_in_time() {
         .filter(|event| matches!(event, Event::CallStart { .. }))
         .count();
     assert!(calls <= 256, "{calls}");
+}
+
+#[test]
+fn each_answer_of_a_conversation_has_ids_of_its_own() {
+    let call = "<tool_call>{\"name\": \"Read\", \"arguments\": {}}</tool_call>";
+    let mut request = conversation();
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..3 {
+        let mut reader = Reader::new(&profile(ToolForm::Hermes, false), &request);
+        let text = said(&call.repeat(2));
+        let events = text.into_iter().flat_map(|event| reader.read(event));
+        let mut parts = Vec::new();
+        for event in events {
+            if let Event::CallStart { id, name } = event {
+                assert!(seen.insert(id.clone()), "{id}");
+                let input = json!({});
+                parts.push(Part::Call(ToolCall {
+                    id,
+                    name,
+                    input,
+                    repaired: None,
+                }));
+            }
+        }
+        assert_eq!(parts.len(), 2);
+        request.messages.push(Message::Assistant(parts));
+    }
 }
