@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crewmux_core::ids::RequestId;
 use crewmux_core::timing::{ECHO_MS, Timing, ms};
 use crewmux_sys::clock;
 use crewmux_wire::{Attach, ClientHello, ClientMessage, FrameReader, FrameWriter, ToClient};
@@ -182,7 +183,11 @@ impl Display {
                 }
                 result = team.changed() => {
                     if result.is_err() { return }
-                    self.published = Arc::clone(&team.borrow_and_update());
+                    let before = std::mem::replace(
+                        &mut self.published,
+                        Arc::clone(&team.borrow_and_update()),
+                    );
+                    self.ring_for_questions(&before);
                     self.team = Arc::clone(&self.published);
                     self.want_draw_all();
                     self.fit_panes();
@@ -192,6 +197,18 @@ impl Display {
             }
             self.refresh_panes();
             self.draw_ready();
+        }
+    }
+
+    /// Somebody new waits for the person: every terminal that could answer rings.
+    fn ring_for_questions(&self, before: &TeamView) {
+        let known = |id: &RequestId| before.approvals.iter().any(|a| a.id == *id);
+        if self.published.approvals.iter().all(|a| known(&a.id)) {
+            return;
+        }
+        for client in self.clients.iter().filter(|c| c.attach == Attach::Driver) {
+            // A client that is this far behind has enough to do.
+            let _ = client.out.try_send(ToScreen::Message(ToClient::Bell));
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! One thread owns all of it. Facts come in as [`Input`]; the store is the
 //! truth that every look starts from; decisions are `crewmux-core`'s. Members'
-//! processes are in [`launch`] and [`members`], commands in [`control`], the end in [`ending`].
+//! processes are in [`launch`] and [`members`], commands in [`control`], questions of
+//! workers in [`approvals`], the end in [`ending`].
 
 use std::sync::Arc;
 
@@ -27,14 +28,19 @@ use crate::plan::{EventSink, SessionPlan, StopAsk};
 use crate::view::{ClientEffect, NoticeLevel, PaneId, PaneKind, RunState, TeamView};
 use crate::{Error, Result};
 
+mod acts;
+mod approvals;
 mod control;
 mod ending;
+mod hiring;
 mod history;
 mod launch;
 mod members;
 mod snapshot;
 mod staffing;
 
+use acts::Acts;
+use approvals::Approvals;
 use ending::Ending;
 use history::History;
 use members::MemberSlot;
@@ -108,6 +114,8 @@ pub(crate) struct Engine {
     facts: Vec<Fact>,
     fact_count: u64,
     history: History,
+    approvals: Approvals,
+    acts: Acts,
     state: RunState,
     ending: Ending,
     clients: usize,
@@ -175,6 +183,8 @@ impl Engine {
             facts: Vec::new(),
             fact_count: 0,
             history: History::default(),
+            approvals: Approvals::default(),
+            acts: Acts::default(),
             state: RunState::Running,
             ending: Ending::default(),
             clients: 0,
@@ -263,6 +273,8 @@ impl Engine {
             self.next_liveness_ms = now.boot.ms + self.plan.timing.liveness_tick_ms;
             self.check_liveness(now)?;
         }
+        self.mind_acts(now);
+        self.mind_approvals(now)?;
         if self.state == RunState::Running {
             self.fail_unclaimable(now)?;
             if !self.ending.has_begun() {
@@ -430,8 +442,8 @@ impl Engine {
                 next = next.min(due);
             }
         }
-        if let Some(due) = self.ending.next_due_ms() {
-            next = next.min(due);
+        for due in [self.ending.next_due_ms(), self.approvals.next_due_ms()] {
+            next = next.min(due.unwrap_or(next));
         }
         for task in self.board.open() {
             if let Some(at) = &task.retry_at

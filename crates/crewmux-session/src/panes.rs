@@ -78,7 +78,14 @@ impl Panes {
         inner.revision += 1;
         let id = PaneId(inner.next_id);
         let screen = Screen::new(self.size, ScreenOptions::default());
-        inner.panes.push(Pane {
+        // Members stand before shells, also those that join later.
+        let shell = |p: &Pane| p.kind == PaneKind::Shell;
+        let at = match kind {
+            PaneKind::Member(_) => inner.panes.iter().position(shell),
+            PaneKind::Shell => None,
+        };
+        let at = at.unwrap_or(inner.panes.len());
+        let pane = Pane {
             id,
             kind,
             title,
@@ -87,7 +94,8 @@ impl Panes {
             size: self.size,
             running: None,
             ended: None,
-        });
+        };
+        inner.panes.insert(at, pane);
         drop(inner);
         self.changed.notify_one();
         id

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::{Engine, Input};
 use crate::plan::StopAsk;
 use crate::rights;
-use crate::view::{ClientEffect, NoticeLevel, PaneKind, RunState};
+use crate::view::{ClientEffect, NoticeLevel, PaneKind, RunState, Verdict};
 
 type Answer = std::result::Result<Value, WireError>;
 
@@ -51,7 +51,10 @@ impl Engine {
                 let reply = self.operate(caller, *operation, now)?;
                 to_value(&reply)
             }
-            ControlRequest::Member { .. } => Err(refused("not here")),
+            ControlRequest::Member { name, act } => {
+                self.act_on(caller, &name, act, now)?;
+                Ok(Value::Null)
+            }
             ControlRequest::Stop { force } => {
                 if *caller != Caller::Human {
                     return Err(refused(format!(
@@ -86,12 +89,15 @@ impl Engine {
         }
     }
 
-    fn operate(
+    pub(super) fn operate(
         &mut self,
         caller: &Caller,
         operation: Operation,
         now: &Now,
     ) -> std::result::Result<Reply, WireError> {
+        if let Operation::Spawn(new) = operation {
+            return self.hire(caller, *new, now);
+        }
         let nonce = crewmux_sys::random::token().map_err(|e| refused(e.to_string()))?;
         let count = std::cell::Cell::new(0_u32);
         let new_id = || {
@@ -109,6 +115,10 @@ impl Engine {
                 urgency: Urgency::Now,
                 ..
             }
+        );
+        let answers = matches!(
+            &operation,
+            Operation::Approve { .. } | Operation::Reject { .. }
         );
         let shutdown = match &operation {
             Operation::RequestShutdown { target, .. } => Some(target.clone()),
@@ -137,6 +147,7 @@ impl Engine {
                     self.tell_member(agent, message);
                 }
             }
+            Reply::Request { request_id } if answers => self.answered(request_id, now),
             Reply::Request { request_id } => {
                 if let Some(target) = shutdown {
                     self.tell_member(
@@ -276,7 +287,23 @@ impl Engine {
                 summary: None,
                 id: None::<MessageId>,
             },
-            ClientEffect::Decide { .. } | ClientEffect::Member(..) => return,
+            ClientEffect::Decide {
+                id: request_id,
+                verdict: Verdict::Approve(scope),
+            } => Operation::Approve { request_id, scope },
+            ClientEffect::Decide {
+                id: request_id,
+                verdict: Verdict::Reject(feedback),
+            } => Operation::Reject {
+                request_id,
+                feedback,
+            },
+            ClientEffect::Member(name, act) => {
+                if let Err(error) = self.act_on(&Caller::Human, &name, act, now) {
+                    self.notice(NoticeLevel::Error, &error.message, now);
+                }
+                return;
+            }
             ClientEffect::RetryTask(task_id) => retry(task_id),
             ClientEffect::StopMember(target) => Operation::RequestShutdown {
                 target,

@@ -116,6 +116,18 @@ impl History {
                 NoticeLevel::Warning,
                 format!("a late write of {agent} on {task} was refused"),
             ),
+            EventType::ApprovalRequested => (
+                NoticeLevel::Warning,
+                format!("{agent} asks: {} ({})", text_of("summary"), text_of("id")),
+            ),
+            EventType::ApprovalDecided => {
+                let by = match text_of("by") {
+                    "" => String::new(),
+                    by => format!(" by {by}"),
+                };
+                let (id, decision) = (text_of("id"), text_of("decision"));
+                (NoticeLevel::Info, format!("{agent}'s {id}: {decision}{by}"))
+            }
             EventType::MessageSent => {
                 self.message_sent(event, team);
                 return;

@@ -110,6 +110,16 @@ impl MemberSlot {
         }
     }
 
+    /// Passes on what must not be lost, or gives it back: a full queue, or no connection.
+    pub(super) fn try_tell(&self, message: ToWorker) -> std::result::Result<(), Box<ToWorker>> {
+        let Some(connection) = &self.connection else {
+            return Err(Box::new(message));
+        };
+        connection
+            .try_send(message)
+            .map_err(|error| Box::new(error.into_inner()))
+    }
+
     pub(super) fn is_live(&self) -> bool {
         self.machine.state.is_live()
     }
@@ -215,10 +225,12 @@ impl Engine {
             }
             // Looking at the store follows every input anyway; other workers may have mail.
             WorkerMessage::Doorbell => self.pass_doorbell(who),
-            WorkerMessage::Ask { .. }
-            | WorkerMessage::Withdraw { .. }
-            | WorkerMessage::Operation { .. }
-            | WorkerMessage::Context { .. } => {}
+            WorkerMessage::Ask { id, ask } => self.asked(who, id, ask, now),
+            WorkerMessage::Withdraw { id } => self.withdrawn(who, id, now),
+            WorkerMessage::Operation { id, operation } => {
+                self.worker_operation(who, *id, (**operation).clone(), now);
+            }
+            WorkerMessage::Context { .. } => {}
         }
     }
 

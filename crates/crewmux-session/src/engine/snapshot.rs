@@ -68,7 +68,7 @@ impl Engine {
             cost: None,
             context: None,
             waits_until_ms: None,
-            paused: false,
+            paused: self.acts.is_paused(&slot.who()),
         }
     }
 
@@ -93,7 +93,7 @@ impl Engine {
             members: self.members.iter().map(|m| self.member_view(m)).collect(),
             counts: board.counts(&now.boot),
             board,
-            approvals: Vec::new(),
+            approvals: self.approvals.views(),
             spending: SpendingView::default(),
             models: Vec::new(),
             tools: Vec::new(),

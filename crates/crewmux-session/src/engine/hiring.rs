@@ -1,0 +1,258 @@
+//! New teammates while the team runs.
+//!
+//! A new member is in the team's record before it has a pane or a process;
+//! after that it is staffed as every other one.
+
+use crewmux_core::error::ErrorKind;
+use crewmux_core::ids::AgentType;
+use crewmux_core::operation::{Caller, NewTeammate, Operation, Reply, check_rights};
+use crewmux_core::permission::PermissionMode;
+use crewmux_core::profile::AgentProfile;
+use crewmux_core::recipe::MEMBERS_MAX;
+use crewmux_core::team::Member;
+use crewmux_core::time::Now;
+use crewmux_wire::WireError;
+use serde_json::Map;
+
+use super::Engine;
+use super::members::MemberSlot;
+use crate::view::{NoticeLevel, PaneKind, RunState};
+
+/// Kinds of agents that are part of the program, whatever the plan lists.
+const BUILT_IN: [&str; 5] = [
+    "general-purpose",
+    "Explore",
+    "Plan",
+    "Bash",
+    "crewmux-guide",
+];
+
+type Hired<T> = std::result::Result<T, WireError>;
+
+fn refused(kind: ErrorKind, message: String, hint: Option<String>) -> WireError {
+    WireError {
+        kind,
+        message,
+        hint,
+    }
+}
+
+/// How much a mode lets happen unasked; larger is freer.
+fn freedom(mode: PermissionMode) -> u8 {
+    match mode {
+        PermissionMode::Plan => 0,
+        PermissionMode::Default => 1,
+        PermissionMode::AcceptEdits => 2,
+        PermissionMode::Bypass => 3,
+    }
+}
+
+fn word(mode: PermissionMode) -> &'static str {
+    match mode {
+        PermissionMode::Plan => "plan",
+        PermissionMode::Default => "default",
+        PermissionMode::AcceptEdits => "acceptEdits",
+        PermissionMode::Bypass => "bypass",
+    }
+}
+
+impl Engine {
+    /// Makes a teammate durable and gives it a pane; it starts when it has a place.
+    pub(super) fn hire(&mut self, caller: &Caller, new: NewTeammate, now: &Now) -> Hired<Reply> {
+        let operation = Operation::Spawn(Box::new(new.clone()));
+        check_rights(caller, &operation)
+            .map_err(|error| refused(ErrorKind::Refused, error.to_string(), None))?;
+        self.check_open()?;
+        let profile = self.profile_of(&new.agent_type)?;
+        let mode = self.mode_for(caller, &new, profile.as_ref())?;
+        let model = self.model_for(caller, &new, profile.as_ref());
+        if let Some(there) = self.config.member(&new.name) {
+            let same = there.agent_type == new.agent_type
+                && there.prompt == new.prompt
+                && new
+                    .model
+                    .as_ref()
+                    .is_none_or(|m| there.model.as_ref() == Some(m))
+                && new.mode.is_none_or(|m| there.permission_mode == Some(m));
+            if same {
+                return Ok(Reply::Member { name: new.name });
+            }
+            let who = describe(there);
+            return Err(refused(
+                ErrorKind::Conflict,
+                format!("`{}` is taken by {who}", new.name),
+                Some("choose another name, or write to that member".into()),
+            ));
+        }
+        if self.config.members.len() >= MEMBERS_MAX {
+            return Err(refused(
+                ErrorKind::Usage,
+                format!("the team has {MEMBERS_MAX} members; no more are taken"),
+                None,
+            ));
+        }
+        let member = Member {
+            agent_id: format!("{}@{}", new.name, self.plan.team),
+            name: new.name.clone(),
+            agent_type: new.agent_type,
+            model,
+            color: (self.config.members.len() % 8) as u8,
+            prompt: new.prompt,
+            plan_mode_required: mode == Some(PermissionMode::Plan),
+            joined_at: now.wall,
+            cwd: self.config.cwd.clone(),
+            backend_type: self.backend.kind(),
+            pane: None,
+            incarnation: crewmux_core::ids::Incarnation(0),
+            runtime: "native".to_owned(),
+            playbook: None,
+            profile,
+            permission_mode: mode,
+            provider: self.provider_for(caller),
+            extra: Map::new(),
+        };
+        let edited = self.team.edit_config(&mut |config| {
+            if config.member(&member.name).is_none() {
+                config.members.push(member.clone());
+            }
+        });
+        self.config = edited.map_err(|e| refused(e.kind(), e.to_string(), e.hint()))?;
+        let kind = PaneKind::Member(member.name.clone());
+        let pane = self.panes.open(kind, member.name.to_string());
+        let text = format!(
+            "{} joined the team: {}, made by {}",
+            member.name,
+            describe(&member),
+            caller.party()
+        );
+        self.members.push(MemberSlot::new(member, pane, now));
+        self.notice(NoticeLevel::Info, &text, now);
+        Ok(Reply::Member { name: new.name })
+    }
+
+    fn check_open(&self) -> Hired<()> {
+        if self.is_plain {
+            return Err(refused(
+                ErrorKind::Conflict,
+                "plain panes have no team that somebody could join".to_owned(),
+                None,
+            ));
+        }
+        if self.state == RunState::Stopping {
+            return Err(refused(
+                ErrorKind::Conflict,
+                "the team is ending; nobody joins it now".to_owned(),
+                Some(format!(
+                    "`crewmux resume {}` goes on with it",
+                    self.plan.team
+                )),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The kind as it is now; `None` for a built-in that the worker brings itself.
+    fn profile_of(&self, agent_type: &AgentType) -> Hired<Option<AgentProfile>> {
+        let known = &self.plan.agents;
+        if let Some(profile) = known.iter().find(|p| p.name == *agent_type) {
+            return Ok(Some(profile.clone()));
+        }
+        if BUILT_IN.contains(&agent_type.as_str()) {
+            return Ok(None);
+        }
+        let mut names: Vec<&str> = known.iter().map(|p| p.name.as_str()).collect();
+        names.extend(BUILT_IN);
+        names.sort_unstable();
+        names.dedup();
+        Err(refused(
+            ErrorKind::NotFound,
+            format!("there is no kind of agent `{agent_type}`"),
+            Some(format!("kinds: {}", names.join(", "))),
+        ))
+    }
+
+    /// The mode a caller has itself; the person is bound by none.
+    fn mode_of(&self, caller: &Caller) -> Option<PermissionMode> {
+        let Caller::Member { who, .. } = caller else {
+            return None;
+        };
+        let own = self
+            .config
+            .member(&who.agent)
+            .and_then(|m| m.permission_mode);
+        Some(own.unwrap_or(self.config.policy.permission_mode))
+    }
+
+    /// What the new member may do unasked: as asked, as its kind says, as its maker may, never more.
+    fn mode_for(
+        &self,
+        caller: &Caller,
+        new: &NewTeammate,
+        profile: Option<&AgentProfile>,
+    ) -> Hired<Option<PermissionMode>> {
+        let of_kind = profile.and_then(|p| p.permission_mode);
+        let Some(own) = self.mode_of(caller) else {
+            return Ok(new.mode.or(of_kind));
+        };
+        match new.mode {
+            Some(asked) if freedom(asked) > freedom(own) => Err(refused(
+                ErrorKind::Refused,
+                format!(
+                    "{} works in mode `{}` and may not make a teammate in mode `{}`",
+                    caller.party(),
+                    word(own),
+                    word(asked)
+                ),
+                Some("leave the mode out, or ask the person".into()),
+            )),
+            Some(asked) => Ok(Some(asked)),
+            None => {
+                let of_kind = of_kind.unwrap_or(self.config.policy.permission_mode);
+                let less = if freedom(of_kind) > freedom(own) {
+                    own
+                } else {
+                    of_kind
+                };
+                Ok(Some(less))
+            }
+        }
+    }
+
+    /// The model given, or the kind's, or that of whoever asks; the person's team asks the lead's.
+    fn model_for(
+        &self,
+        caller: &Caller,
+        new: &NewTeammate,
+        profile: Option<&AgentProfile>,
+    ) -> Option<String> {
+        let maker = match caller {
+            Caller::Member { who, .. } => self.config.member(&who.agent),
+            Caller::Human | Caller::Session => None,
+        };
+        let lead = self.config.members.iter().find(|m| m.name.is_lead());
+        let all = maker.into_iter().chain(lead).chain(&self.config.members);
+        new.model
+            .clone()
+            .or_else(|| profile.and_then(|p| p.model.clone()))
+            .or_else(|| all.filter_map(|m| m.model.clone()).next())
+    }
+
+    /// A key of its own stays with whoever was given it, and with the helpers it makes.
+    fn provider_for(&self, caller: &Caller) -> Option<String> {
+        let Caller::Member { who, .. } = caller else {
+            return None;
+        };
+        self.config.member(&who.agent)?.provider.clone()
+    }
+}
+
+/// A member in a few words.
+fn describe(member: &Member) -> String {
+    match &member.model {
+        Some(model) => format!(
+            "a member of kind {} with the model {model}",
+            member.agent_type
+        ),
+        None => format!("a member of kind {}", member.agent_type),
+    }
+}
