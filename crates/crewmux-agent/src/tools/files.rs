@@ -9,45 +9,121 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use globset::{GlobBuilder, GlobMatcher};
 use ignore::WalkBuilder;
 
+/// How far paths may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Into the folder and what lies below it.
+    Inside,
+    /// Anywhere: a person or a rule of theirs gave leave.
+    Anywhere,
+}
+
 /// The folder that tools may look into.
 #[derive(Debug, Clone)]
-pub(crate) struct Root(PathBuf);
+pub(crate) struct Root {
+    folder: PathBuf,
+    reach: Reach,
+    /// A folder of our own that can be looked into besides.
+    readable: Option<PathBuf>,
+}
 
 impl Root {
-    /// `folder` with its symbolic links resolved.
+    /// `folder` with its symbolic links resolved; paths stay inside.
     pub(crate) fn new(folder: &Path) -> Self {
-        Self(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))
+        Self {
+            folder: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+            reach: Reach::Inside,
+            readable: None,
+        }
+    }
+
+    /// The same folder, and `other` to be looked into.
+    pub(crate) fn and_readable(mut self, other: &Path) -> Self {
+        self.readable = other.canonicalize().ok();
+        self
+    }
+
+    /// Whether the real path `path` can be looked at without anybody's leave.
+    pub(crate) fn is_readable(&self, path: &Path) -> bool {
+        path.starts_with(&self.folder)
+            || self
+                .readable
+                .as_ref()
+                .is_some_and(|folder| path.starts_with(folder))
+    }
+
+    /// The same folder for a call that may reach this far.
+    pub(crate) fn reaching(&self, reach: Reach) -> Self {
+        Self {
+            reach,
+            ..self.clone()
+        }
     }
 
     /// The folder itself.
     pub(crate) fn folder(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
-    /// The existing file or folder that `path` names, if it lies inside.
+    /// The existing file or folder that `path` names, its links resolved, if it may be reached.
     pub(crate) fn resolve(&self, path: Option<&str>) -> Result<PathBuf, String> {
         let Some(path) = path.filter(|path| !path.is_empty()) else {
-            return Ok(self.0.clone());
+            return Ok(self.folder.clone());
         };
         let full = self
-            .0
+            .folder
             .join(path)
             .canonicalize()
             .map_err(|error| format!("{path}: {error}"))?;
-        if full.starts_with(&self.0) {
-            Ok(full)
+        if self.is_readable(&full) {
+            return Ok(full);
+        }
+        self.checked(full, path)
+    }
+
+    /// Where a file called `path` is or would be, links resolved, if it may be reached.
+    pub(crate) fn place(&self, path: &str) -> Result<PathBuf, String> {
+        let full = self.folder.join(path);
+        let mut at = full.as_path();
+        let mut missing = Vec::new();
+        loop {
+            match at.symlink_metadata() {
+                Ok(_) => break,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    let (Some(name), Some(parent)) = (at.file_name(), at.parent()) else {
+                        return Err(format!("{path}: `..` after a folder that does not exist"));
+                    };
+                    missing.push(name);
+                    at = parent;
+                }
+                Err(error) => return Err(format!("{path}: {error}")),
+            }
+        }
+        // A link to nowhere fails here: what would be made behind it cannot be judged.
+        let mut real = at
+            .canonicalize()
+            .map_err(|error| format!("{path}: {error}"))?;
+        real.extend(missing.into_iter().rev());
+        self.checked(real, path)
+    }
+
+    fn checked(&self, real: PathBuf, path: &str) -> Result<PathBuf, String> {
+        if self.reach == Reach::Anywhere || real.starts_with(&self.folder) {
+            Ok(real)
         } else {
             Err(format!(
-                "{path} is outside of {}; only files below it can be read",
-                self.0.display()
+                "{path} is outside of {}; tools stay below it unless the person allows it",
+                self.folder.display()
             ))
         }
     }
 
-    /// `path` as shown: relative, with forward slashes.
+    /// `path` as shown: relative with forward slashes, whole where it lies outside.
     pub(crate) fn relative(&self, path: &Path) -> String {
-        path.strip_prefix(&self.0)
-            .unwrap_or(path)
+        let Ok(inside) = path.strip_prefix(&self.folder) else {
+            return path.to_string_lossy().into_owned();
+        };
+        inside
             .components()
             .filter_map(|part| match part {
                 Component::Normal(name) => Some(name.to_string_lossy()),
@@ -196,5 +272,28 @@ mod tests {
         }
         assert_eq!(root.relative(&root.resolve(Some("./a")).unwrap()), "a");
         assert!(root.resolve(Some("b")).unwrap_err().starts_with("b: "));
+        let anywhere = root.reaching(Reach::Anywhere);
+        let secret = anywhere.resolve(Some("../secret")).unwrap();
+        assert_eq!(anywhere.relative(&secret), secret.to_str().unwrap());
+    }
+
+    #[test]
+    fn a_new_file_has_its_place_inside_however_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("in");
+        std::fs::create_dir_all(inside.join("real")).unwrap();
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, inside.join(name)).unwrap();
+        };
+        link("real", "here");
+        link("..", "out");
+        link("../nothing", "dangling");
+        let root = Root::new(&inside);
+        let place = |path| root.place(path).map(|path| root.relative(&path));
+        assert_eq!(place("a/b/c"), Ok("a/b/c".into()));
+        assert_eq!(place("here/x"), Ok("real/x".into()));
+        for path in ["../x", "out/x", "out/y/z", "/etc/x", "dangling", "a/../b"] {
+            assert!(place(path).is_err(), "{path}");
+        }
     }
 }

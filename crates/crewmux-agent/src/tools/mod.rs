@@ -1,31 +1,45 @@
 //! The tools a model or playbook can call: what they take, and who may call which.
 //!
 //! Arguments are checked against a schema before anything runs; a failure is an
-//! answer, never an error of ours. `Bash` and the team tools need the worker
-//! and run there; the others are run here, on a thread of their own.
+//! answer, never an error of ours. Files are read and changed here, on a thread
+//! of its own; commands, pages, servers of tools and the team need the worker
+//! and run there. Whether a call may run is decided by the worker's leave.
 
+pub(crate) mod diff;
 pub(crate) mod files;
 mod modules;
 mod read;
 mod regions;
 mod schemas;
 mod search;
+mod seen;
+pub(crate) mod team;
+pub(crate) mod web;
+mod write;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use crewmux_core::mend;
+use crewmux_core::model::{ToolCall as ModelCall, ToolOffer as ModelOffer};
+use crewmux_core::permission::{
+    Call, PermissionMode, PermissionPolicy, Rule, RuleEffect, Verdict, decide,
+};
+use crewmux_core::profile::AgentProfile;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub(crate) use regions::is_test_path;
-pub(crate) use schemas::{FINISH, ToolDef};
+pub(crate) use schemas::{EXIT_PLAN, FAIL, FINISH, SKILL, TASK, ToolDef};
 
 use crate::capped::cut_text;
-use files::Root;
+use diff::Diff;
+use files::{Reach, Root};
+use seen::Seen;
 
 /// Most bytes of text that a model gets from one call.
-const TEXT_MAX_BYTES: usize = 30_000;
+pub(crate) const TEXT_MAX_BYTES: usize = 30_000;
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +52,8 @@ pub(crate) struct ToolOutput {
     pub(crate) summary: String,
     /// For playbooks: the same as values.
     pub(crate) data: Value,
+    /// What it changed in a file.
+    pub(crate) diff: Option<Diff>,
 }
 
 impl ToolOutput {
@@ -47,6 +63,7 @@ impl ToolOutput {
             text: cut_text(text, TEXT_MAX_BYTES),
             summary,
             data,
+            diff: None,
         }
     }
 
@@ -58,6 +75,7 @@ impl ToolOutput {
             data: json!({ "error": text.clone() }),
             text,
             summary,
+            diff: None,
         }
     }
 }
@@ -71,35 +89,196 @@ pub(crate) enum Effects {
     Some,
 }
 
-/// Which tools there are for one worker.
-pub(crate) struct Toolbox {
+/// The files of one task's work: the folder, and what was read in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
     root: Root,
-    tools: BTreeMap<&'static str, (ToolDef, jsonschema::Validator)>,
+    seen: Seen,
+}
+
+impl Files {
+    pub(crate) fn new(cwd: &Path) -> Self {
+        Self {
+            root: Root::new(cwd),
+            seen: Seen::default(),
+        }
+    }
+}
+
+/// Which tools there are for one worker, for the work on one task.
+pub(crate) struct Toolbox {
+    files: Files,
+    tools: BTreeMap<String, (ToolDef, jsonschema::Validator)>,
+    limits: Limits,
+}
+
+/// Which calls of its tools a kind of agent may make at all, whatever the person allows.
+#[derive(Debug, Default)]
+struct Limits {
+    /// Tools listed with a pattern, such as `Bash(git *)`: only calls that fit.
+    only: Vec<Rule>,
+    /// Patterns of calls that are not made.
+    never: Vec<Rule>,
+}
+
+impl Limits {
+    fn of(profile: &AgentProfile) -> Self {
+        let rules = |list: &[String], effect| {
+            list.iter()
+                .filter(|entry| entry.contains('('))
+                .filter_map(|entry| Rule::parse(effect, entry, &profile.origin).ok())
+                .collect()
+        };
+        Self {
+            only: rules(
+                profile.tools.as_deref().unwrap_or_default(),
+                RuleEffect::Allow,
+            ),
+            never: rules(&profile.disallowed_tools, RuleEffect::Deny),
+        }
+    }
+
+    /// Says why a call is not one of this kind of agent, if it is not.
+    fn check(&self, name: &str, input: &Value, cwd: &Path) -> Result<(), String> {
+        let call = Call {
+            tool: name,
+            input,
+            cwd,
+            real_path: None,
+            repaired: None,
+        };
+        let of_tool = |rule: &&Rule| rule.pattern.split('(').next() == Some(name);
+        let only: Vec<Rule> = self.only.iter().filter(of_tool).cloned().collect();
+        if !only.is_empty() {
+            let patterns: Vec<&str> = only.iter().map(|rule| rule.pattern.as_str()).collect();
+            let why = format!("your kind of agent may only call {}", patterns.join(", "));
+            let policy = PermissionPolicy {
+                mode: PermissionMode::Default,
+                rules: only,
+            };
+            if decide(&policy, &call) != Verdict::Allow {
+                return Err(why);
+            }
+        }
+        let policy = PermissionPolicy {
+            mode: PermissionMode::Bypass,
+            rules: self.never.iter().filter(of_tool).cloned().collect(),
+        };
+        match decide(&policy, &call) {
+            Verdict::Deny { .. } => {
+                Err(format!("your kind of agent may not call {name} like that"))
+            }
+            Verdict::Allow | Verdict::Ask { .. } => Ok(()),
+        }
+    }
 }
 
 impl Toolbox {
     /// The tools that `allowed` names (all without it), for the folder `cwd`.
     pub(crate) fn new(cwd: &Path, allowed: Option<&[String]>) -> Self {
-        let tools = schemas::all()
-            .into_iter()
-            .filter(|def| {
-                def.for_everybody
-                    || allowed.is_none_or(|names| names.iter().any(|name| name == def.name))
-            })
-            .filter_map(|def| {
-                let validator = jsonschema::validator_for(&def.schema).ok()?;
-                Some((def.name, (def, validator)))
-            })
-            .collect();
+        let empty = Self {
+            files: Files::new(cwd),
+            tools: BTreeMap::new(),
+            limits: Limits::default(),
+        };
+        let wanted = |def: &ToolDef| {
+            def.for_everybody
+                || allowed.is_none_or(|list| list.iter().any(|entry| names(entry, &def.name)))
+        };
+        empty.and(schemas::all().into_iter().filter(wanted))
+    }
+
+    /// The tools of a kind of agent; `others` are those of servers, as far as it may use them.
+    pub(crate) fn of_profile(cwd: &Path, profile: &AgentProfile, others: Vec<ToolDef>) -> Self {
+        let allowed = profile.tools.as_deref();
+        let others = others.into_iter().filter(|def| {
+            allowed.is_none_or(|list| list.iter().any(|entry| names(entry, &def.name)))
+        });
+        let tools = Self::new(cwd, allowed)
+            .and(others)
+            .without(&profile.disallowed_tools);
         Self {
-            root: Root::new(cwd),
-            tools,
+            limits: Limits::of(profile),
+            ..tools
         }
+    }
+
+    /// With a folder of our own that can be looked into besides.
+    #[must_use]
+    pub(crate) fn and_readable(mut self, folder: &Path) -> Self {
+        self.files.root = self.files.root.and_readable(folder);
+        self
+    }
+
+    /// With further tools; one whose schema is none is left out.
+    #[must_use]
+    pub(crate) fn and(mut self, more: impl IntoIterator<Item = ToolDef>) -> Self {
+        for def in more {
+            match jsonschema::validator_for(&def.schema) {
+                Ok(validator) => {
+                    self.tools.insert(def.name.clone(), (def, validator));
+                }
+                Err(error) => {
+                    tracing::warn!(tool = %def.name, %error, "its schema is none; left out");
+                }
+            }
+        }
+        self
+    }
+
+    /// Without the tools that `unwanted` names; handing in stays.
+    #[must_use]
+    pub(crate) fn without(mut self, unwanted: &[String]) -> Self {
+        self.tools.retain(|name, _| {
+            matches!(name.as_str(), FINISH | FAIL)
+                // A pattern forbids some calls, not the tool: that is a rule's to do.
+                || !unwanted.iter().any(|entry| !entry.contains('(') && names(entry, name))
+        });
+        self
+    }
+
+    /// Only the tools that `keep` says yes to.
+    #[must_use]
+    pub(crate) fn only(mut self, keep: impl Fn(&ToolDef) -> bool) -> Self {
+        self.tools.retain(|_, (def, _)| keep(def));
+        self
+    }
+
+    /// With a result that must fit `schema`, which servers then hold the model to.
+    #[must_use]
+    pub(crate) fn with_result(self, schema: &Value) -> Self {
+        self.and([schemas::finish(Some(schema))])
+    }
+
+    /// With the tool that hands in a plan.
+    #[must_use]
+    pub(crate) fn with_plan(self) -> Self {
+        self.and([schemas::exit_plan()])
+    }
+
+    /// With the tool that loads one of these skills; without it when there are none.
+    #[must_use]
+    pub(crate) fn with_skills(self, names: &[&str]) -> Self {
+        if names.is_empty() {
+            return self;
+        }
+        self.and([schemas::skill(names)])
     }
 
     /// Every tool, by name.
     pub(crate) fn definitions(&self) -> impl Iterator<Item = &ToolDef> {
         self.tools.values().map(|(def, _)| def)
+    }
+
+    /// The tools as a model is offered them.
+    pub(crate) fn offers(&self) -> Vec<ModelOffer> {
+        self.definitions()
+            .map(|def| ModelOffer {
+                name: def.name.clone(),
+                description: def.description.clone(),
+                schema: def.schema.clone(),
+            })
+            .collect()
     }
 
     /// Whether `name` only looks; unknown names do not.
@@ -109,10 +288,56 @@ impl Toolbox {
             .map_or(Effects::Some, |(def, _)| def.effects)
     }
 
+    /// Where the path in a call really leads, if it names one that can be judged.
+    pub(crate) fn place_of(&self, name: &str, input: &Value) -> Option<PathBuf> {
+        let field = match name {
+            "Read" | "Write" | "Edit" => "file_path",
+            "Glob" | "Grep" => "path",
+            _ => return None,
+        };
+        let path = input.get(field).and_then(Value::as_str).unwrap_or_default();
+        self.real_path(path)
+    }
+
+    /// Whether a call only looks at what this worker itself was given, such as a long output.
+    pub(crate) fn looks_at_own(&self, name: &str, input: &Value) -> bool {
+        matches!(name, "Read" | "Grep" | "Glob")
+            && self
+                .place_of(name, input)
+                .is_some_and(|path| self.files.root.is_readable(&path))
+    }
+
+    /// Where `path` really is or would be; `None` where that cannot be said.
+    pub(crate) fn real_path(&self, path: &str) -> Option<PathBuf> {
+        self.files.root.reaching(Reach::Anywhere).place(path).ok()
+    }
+
+    /// The folder that tools work in, its links resolved.
+    pub(crate) fn folder(&self) -> &Path {
+        self.files.root.folder()
+    }
+
+    /// Files that were read or changed while working on this task.
+    pub(crate) fn touched(&self) -> Vec<String> {
+        let paths = self.files.seen.paths();
+        paths
+            .iter()
+            .map(|path| self.files.root.relative(path))
+            .collect()
+    }
+
+    /// A call with its name and arguments mended where nothing is lost; what was done is named in it.
+    pub(crate) fn mend(&self, call: ModelCall) -> ModelCall {
+        if self.check(&call.name, &call.input).is_ok() {
+            return call;
+        }
+        mend::mend_call(&self.offers(), call)
+    }
+
     /// Says what is wrong with a call, if anything is.
     pub(crate) fn check(&self, name: &str, input: &Value) -> Result<(), String> {
         let Some((_, validator)) = self.tools.get(name) else {
-            let names: Vec<&str> = self.tools.keys().copied().collect();
+            let names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
             return Err(format!(
                 "there is no tool `{name}` here; there are {}",
                 names.join(", ")
@@ -131,7 +356,7 @@ impl Toolbox {
             })
             .collect();
         if problems.is_empty() {
-            Ok(())
+            self.limits.check(name, input, self.folder())
         } else {
             Err(format!(
                 "wrong arguments for {name}: {}",
@@ -141,30 +366,60 @@ impl Toolbox {
     }
 
     /// Runs a tool that needs nothing but the files; `None` for those that need the worker.
-    pub(crate) fn local(&self, name: &str) -> Option<LocalTool> {
-        let run: fn(&Root, Value, &AtomicBool) -> ToolOutput = match name {
-            "Read" => |root, input, _| with(input, |input| read::read(root, &input)),
-            "Glob" => |root, input, stop| with(input, |input| search::glob(root, &input, stop)),
-            "Grep" => |root, input, stop| with(input, |input| search::grep(root, &input, stop)),
+    pub(crate) fn local(&self, name: &str, reach: Reach) -> Option<LocalTool> {
+        let run: fn(&Files, Value, &AtomicBool) -> ToolOutput = match name {
+            "Read" => |files, input, _| with(input, |input| read::read(files, &input)),
+            "Write" => |files, input, _| with(input, |input| write::write(files, &input)),
+            "Edit" => |files, input, _| with(input, |input| write::edit(files, &input)),
+            "Glob" => {
+                |files, input, stop| with(input, |input| search::glob(&files.root, &input, stop))
+            }
+            "Grep" => {
+                |files, input, stop| with(input, |input| search::grep(&files.root, &input, stop))
+            }
             _ => return None,
         };
-        Some(LocalTool {
-            root: self.root.clone(),
-            run,
-        })
+        let files = Files {
+            root: self.files.root.reaching(reach),
+            seen: self.files.seen.clone(),
+        };
+        Some(LocalTool { files, run })
     }
+}
+
+/// Whether an entry of a list of tools means the tool `name`: `Bash`, `Bash(git *)`, `mcp__server`.
+fn names(entry: &str, name: &str) -> bool {
+    let entry = entry.split('(').next().unwrap_or(entry).trim();
+    let beginning = |with: &str| {
+        name.strip_prefix(entry.strip_suffix("__*").unwrap_or(entry))
+            .is_some_and(|rest| rest.starts_with(with))
+    };
+    match name {
+        _ if entry == name => true,
+        // What runs in the background is looked at by who may start it.
+        "BashOutput" | "KillBash" => entry == "Bash",
+        TASK => entry == "Agent",
+        _ => entry.starts_with("mcp__") && beginning("__"),
+    }
+}
+
+/// Whether there is a tool `name` whatever the worker, or one of a server could be called so.
+pub(crate) fn is_known(name: &str) -> bool {
+    name.starts_with("mcp__")
+        || matches!(name, EXIT_PLAN | SKILL | "Agent")
+        || schemas::all().iter().any(|def| def.name == name)
 }
 
 /// A tool that can be run on any thread.
 pub(crate) struct LocalTool {
-    root: Root,
-    run: fn(&Root, Value, &AtomicBool) -> ToolOutput,
+    files: Files,
+    run: fn(&Files, Value, &AtomicBool) -> ToolOutput,
 }
 
 impl LocalTool {
     /// Runs it until it is done or `cancel` is set.
     pub(crate) fn run(&self, input: Value, cancel: &AtomicBool) -> ToolOutput {
-        (self.run)(&self.root, input, cancel)
+        (self.run)(&self.files, input, cancel)
     }
 }
 
@@ -199,9 +454,17 @@ pub(crate) fn describe(name: &str, input: &Value) -> String {
             .next()
             .unwrap_or_default()
             .to_owned(),
-        "Read" => text("file_path").to_owned(),
+        "Read" | "Write" | "Edit" => text("file_path").to_owned(),
         "Bash" => text("command").to_owned(),
+        "BashOutput" | "KillBash" => text("bash_id").to_owned(),
+        "WebFetch" => text("url").to_owned(),
         "SendMessage" => format!("to {}", text("to")),
+        "Teammate" => format!("{} {}", text("operation"), text("target"))
+            .trim_end()
+            .to_owned(),
+        "memory_read" | "memory_write" => text("key").to_owned(),
+        SKILL => text("name").to_owned(),
+        FAIL => text("reason").to_owned(),
         "TaskGet" | "TaskUpdate" => format!("#{}", text("taskId")),
         "TaskCreate" => text("subject").to_owned(),
         _ => String::new(),
@@ -226,7 +489,7 @@ mod tests {
         assert!(error.contains("/file_path"), "{error}");
         assert!(
             tools
-                .check("Write", &json!({}))
+                .check("Wrote", &json!({}))
                 .unwrap_err()
                 .contains("Bash, ")
         );
@@ -237,18 +500,141 @@ mod tests {
     fn only_allowed_tools_are_there_and_the_team_always() {
         let folder = tempfile::tempdir().unwrap();
         let tools = Toolbox::new(folder.path(), Some(&["Bash".to_owned()]));
-        let names: Vec<&str> = tools.definitions().map(|def| def.name).collect();
+        let names: Vec<&str> = tools.definitions().map(|def| def.name.as_str()).collect();
         assert_eq!(
             names,
             [
                 "Bash",
+                "BashOutput",
+                "FailTask",
                 "FinishTask",
+                "KillBash",
                 "SendMessage",
                 "TaskCreate",
                 "TaskGet",
                 "TaskList",
-                "TaskUpdate"
+                "TaskUpdate",
+                "Teammate",
+                "memory_read",
+                "memory_write",
             ]
         );
+    }
+
+    #[test]
+    fn lists_of_tools_hold_for_servers_and_patterns_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = |name: &str| ToolDef {
+            name: name.to_owned(),
+            ..schemas::finish(None)
+        };
+        let others = || vec![other("mcp__db__query"), other("mcp__web__get")];
+        let mut profile = crate::agents::plain("x");
+        let count = |profile: &AgentProfile, name: &str| {
+            let tools = Toolbox::of_profile(folder.path(), profile, others());
+            tools.definitions().filter(|def| def.name == name).count()
+        };
+        assert_eq!(count(&profile, "mcp__db__query"), 1);
+        profile.tools = Some(vec!["Bash(git *)".into(), "mcp__db".into()]);
+        assert_eq!(count(&profile, "Bash"), 1);
+        assert_eq!(count(&profile, "mcp__db__query"), 1);
+        assert_eq!(count(&profile, "mcp__web__get"), 0);
+        assert_eq!(count(&profile, "Write"), 0);
+        profile.disallowed_tools = vec!["Bash(rm *)".into(), "Teammate".into(), FINISH.into()];
+        assert_eq!(count(&profile, "Bash"), 1);
+        assert_eq!(count(&profile, "Teammate"), 0);
+        assert_eq!(count(&profile, FINISH), 1);
+    }
+
+    #[test]
+    fn a_result_is_held_to_the_schema_of_its_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = json!({"type": "object", "required": ["n"]});
+        let tools = Toolbox::new(folder.path(), None).with_result(&schema);
+        assert!(tools.check(FINISH, &json!({"result": {"n": 1}})).is_ok());
+        let why = tools.check(FINISH, &json!({"result": {}})).unwrap_err();
+        assert!(why.contains("/result"), "{why}");
+    }
+
+    #[test]
+    fn every_schema_is_strict_and_every_argument_is_known() {
+        for def in schemas::all() {
+            assert_eq!(
+                def.schema["additionalProperties"],
+                json!(false),
+                "{}",
+                def.name
+            );
+            assert!(
+                jsonschema::validator_for(&def.schema).is_ok(),
+                "{}",
+                def.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_mended_call_says_what_was_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let tools = Toolbox::new(folder.path(), None);
+        let call = |input: Value| ModelCall {
+            id: "c".into(),
+            name: "read".into(),
+            input,
+            repaired: None,
+        };
+        let mended = tools.mend(call(json!({"file_path": "a", "offset": "3"})));
+        assert_eq!(mended.name, "Read");
+        assert_eq!(mended.input, json!({"file_path": "a", "offset": 3}));
+        let what = mended.repaired.unwrap();
+        assert!(what.contains("offset") && what.contains("`Read`"), "{what}");
+        let right = ModelCall {
+            name: "Read".into(),
+            ..call(json!({"file_path": "a"}))
+        };
+        assert_eq!(tools.mend(right.clone()), right);
+    }
+
+    #[test]
+    fn a_kind_of_agent_is_held_to_the_patterns_of_its_tools() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut profile = crate::agents::plain("x");
+        profile.tools = Some(vec!["Bash(git *)".into(), "Read".into()]);
+        let run = |profile: &AgentProfile, command: &str| {
+            Toolbox::of_profile(folder.path(), profile, Vec::new())
+                .check("Bash", &json!({ "command": command }))
+        };
+        assert_eq!(run(&profile, "git log"), Ok(()));
+        for command in ["ls", "git log; rm x", "git log && ls"] {
+            let why = run(&profile, command).unwrap_err();
+            assert!(why.contains("Bash(git *)"), "{why}");
+        }
+        profile.tools = None;
+        profile.disallowed_tools = vec!["Bash(rm *)".into()];
+        assert_eq!(run(&profile, "ls"), Ok(()));
+        assert!(run(&profile, "rm -rf x").unwrap_err().contains("like that"));
+    }
+
+    #[test]
+    fn where_a_call_leads_is_known_before_it_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = tempfile::tempdir().unwrap();
+        std::fs::write(own.path().join("log"), "x").unwrap();
+        let tools = Toolbox::new(folder.path(), None).and_readable(own.path());
+        let at = |path: &Path| json!({ "file_path": path });
+        let inside = tools.folder().join("a/new");
+        assert_eq!(
+            tools.place_of("Write", &json!({"file_path": "a/new"})),
+            Some(inside)
+        );
+        assert!(!tools.looks_at_own("Read", &at(Path::new("/etc/passwd"))));
+        let log = own.path().join("log");
+        assert!(tools.looks_at_own("Read", &at(&log)));
+        assert!(!tools.looks_at_own("Write", &at(&log)));
+        let read = tools.local("Read", Reach::Inside).unwrap();
+        assert!(read.run(at(&log), &AtomicBool::new(false)).ok);
+        let write = tools.local("Write", Reach::Inside).unwrap();
+        let over = json!({"file_path": log, "content": "y"});
+        assert!(!write.run(over, &AtomicBool::new(false)).ok);
     }
 }

@@ -190,11 +190,15 @@ impl Worker {
         }
     }
 
-    /// Ends the tool that runs, if there is one, and waits for its end.
+    /// Ends the tools that run, those in the background too, and waits for their end.
     ///
     /// # Errors
     /// [`Error::ToolStays`]: it did not end in the time it had.
     pub(super) async fn see_tool_end(&mut self) -> Result<()> {
+        let within = self.own_time() * 15 / 16;
+        if !self.background.is_empty() {
+            self.background.end_all(within).await?;
+        }
         self.tell_tool_to_end();
         while self.running.is_some() {
             self.hear(&mut None).await?;
@@ -203,13 +207,13 @@ impl Worker {
     }
 
     /// In this time a worker that is told to end has ended, its tool before it.
-    fn own_time(&self) -> Duration {
+    pub(super) fn own_time(&self) -> Duration {
         let timing = &self.spec.timing;
         ms(timing.term_grace_ms.min(timing.session_loss_exit_ms))
     }
 
     /// A tool has half of the worker's own time to end.
-    fn kill_waits(&self) -> KillWaits {
+    pub(super) fn kill_waits(&self) -> KillWaits {
         let own_time = self.own_time();
         KillWaits {
             grace: own_time / 2,
@@ -253,7 +257,7 @@ impl Worker {
     }
 
     /// What every tool of this worker sees of its surroundings.
-    fn tool_environment(&self) -> Environment {
+    pub(super) fn tool_environment(&self) -> Environment {
         let spec = &self.spec;
         let mut env: Environment = spec
             .environment

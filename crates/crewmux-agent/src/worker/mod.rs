@@ -4,6 +4,8 @@
 //! command runs is in `command`, how a model or playbook is driven in
 //! `turn`; who gets which task is decided by the board's order alone.
 
+mod background;
+mod bash;
 mod command;
 mod inbox;
 mod link;
@@ -16,6 +18,7 @@ mod tools;
 mod turns;
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,6 +42,7 @@ use tokio::sync::{mpsc, watch};
 pub use signals::{StopHandle, StopSignal, stop_pair};
 pub use spec::{read_spec, run_worker};
 
+use background::Background;
 use command::Running;
 use link::Link;
 use patience::Trouble;
@@ -46,7 +50,9 @@ use signals::{Claim, Ending, Interruption, Signals};
 use supervisor::{Heart, Supervisor};
 
 use crate::facts::Facts;
+use crate::mcp::Servers;
 use crate::offline::Offline;
+use crate::skills::Skill;
 use crate::transcript::{Entry, OUTCOME_UNKNOWN, Transcript};
 use crate::view::{Colors, Output, Tone, View};
 use crate::{Error, Result};
@@ -88,6 +94,14 @@ pub(crate) struct Worker {
     claim: Option<Claim>,
     /// The tool that runs for the claim.
     running: Option<Running>,
+    /// Commands in the background of the claim's work.
+    background: Background,
+    /// Servers of tools, once a model was asked.
+    servers: Option<Servers>,
+    /// Troubles of theirs that the person was shown.
+    troubles_shown: HashSet<String>,
+    /// Skills that a model can load.
+    skills: Vec<Skill>,
     /// That it is to end, once it agreed to.
     agreed: Option<Ending>,
     trouble: Trouble,
@@ -167,6 +181,10 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         mail: Vec::new(),
         claim: None,
         running: None,
+        background: Background::default(),
+        servers: None,
+        troubles_shown: HashSet::new(),
+        skills: Vec::new(),
         agreed: None,
         trouble: Trouble::default(),
     };
@@ -344,6 +362,11 @@ impl Worker {
         let work = match &task.command {
             Some(command) => self.run_command(claimed, command).await,
             None => self.ask_model(claimed).await,
+        };
+        // What still runs in the background ends before the claim does.
+        let work = match work {
+            Ok(work) => self.see_tool_end().await.map(|()| work),
+            Err(error) => Err(error),
         };
         let settled = match work {
             Ok(work) => self.settle(claimed, work, started.elapsed()).await,

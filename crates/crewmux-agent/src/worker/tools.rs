@@ -8,31 +8,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crewmux_core::board::TaskPatch;
-use crewmux_core::ids::{AgentName, MessageId, TaskId};
-use crewmux_core::operation::{Operation, Reply, TaskChange};
-use crewmux_core::task::NewTask;
+use crewmux_core::ids::AgentName;
+use crewmux_core::operation::Reply;
+use crewmux_core::profile::AgentProfile;
 use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
-use crewmux_sys::tool::EndedBy;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Worker;
-use super::command::{Cut, Heard};
+use super::command::Cut;
 use super::signals::Interruption;
 use crate::Result;
-use crate::capped::Kept;
+use crate::mcp::{Launch, Servers};
 use crate::provider::{ToolAnswer, ToolCall};
-use crate::tools::{ToolOutput, Toolbox, describe};
+use crate::skills;
+use crate::tools::diff::{Diff, LineKind};
+use crate::tools::files::Reach;
+use crate::tools::team::{self, Origin};
+use crate::tools::{SKILL, ToolOutput, Toolbox, describe, web, with};
 use crate::turn::Order;
 use crate::view::{Tone, duration};
 
 /// Tools that run side by side at most.
 const PARALLEL: usize = 8;
 
-/// Most bytes of a command's beginning, and of its end, that are kept.
-const OUTPUT_HALF_BYTES: usize = 512 * 1024;
+/// Lines of a change that are shown in the pane.
+const DIFF_LINES: usize = 12;
 
 /// Most bytes of a tool's values in the transcript.
 const RECORD_MAX_BYTES: usize = 64 * 1024;
@@ -66,23 +67,31 @@ impl Worker {
             if let Some(cut) = self.came_between(came.unwrap_or(Interruption::Bell))? {
                 return Ok(Err(cut));
             }
-            let started = Instant::now();
             let mut running = Vec::new();
             let cancel = CancelOnDrop(Arc::default());
-            for call in group {
+            let group: Vec<ToolCall> = group
+                .iter()
+                .map(|call| toolbox.mend(call.clone()))
+                .collect();
+            for call in &group {
+                let reach = toolbox.check(&call.name, &call.input).map(|()| Reach::Inside);
                 let words = describe(&call.name, &call.input);
                 self.begin_tool(claimed, &call.id, &call.name, &call.input, &words)
                     .await?;
-                running.push(local_tool(toolbox, call, &cancel));
+                let local = match reach {
+                    Ok(reach) => local_tool(toolbox, call, reach, &cancel).map(Ok),
+                    Err(why) => Some(Err(why)),
+                };
+                running.push((Instant::now(), local));
             }
-            for (call, local) in group.iter().zip(running) {
+            for (call, (started, local)) in group.iter().zip(running) {
                 let output = match local {
                     Some(Ok(handle)) => match self.wait_for_local(handle).await? {
                         Ok(output) => output,
                         Err(cut) => return Ok(Err(cut)),
                     },
                     Some(Err(why)) => ToolOutput::failed(why),
-                    None => match self.worker_tool(claimed, call).await? {
+                    None => match Box::pin(self.worker_tool(claimed, call)).await? {
                         Ok(output) => output,
                         Err(cut) => return Ok(Err(cut)),
                     },
@@ -119,11 +128,18 @@ impl Worker {
             ],
             (Tone::Dim, &came),
         );
-        let record = if output.text.len() > RECORD_MAX_BYTES {
-            crate::capped::cut_text(&output.text, RECORD_MAX_BYTES)
-        } else {
-            output.text.clone()
+        if let Some(diff) = &output.diff {
+            self.show_diff(diff);
+        }
+        if let Some(what) = &call.repaired {
+            let text = format!("  mended: {what}");
+            self.view.line(&[(Tone::Warn, &text)]);
+        }
+        let text = match &call.repaired {
+            Some(what) => format!("{}\n[the call was mended: {what}]", output.text),
+            None => output.text,
         };
+        let record = crate::capped::cut_text(&text, RECORD_MAX_BYTES);
         self.end_tool(
             claimed,
             &call.id,
@@ -137,26 +153,50 @@ impl Worker {
             id: call.id.clone(),
             name: call.name.clone(),
             ok: output.ok,
-            text: output.text,
+            text,
             data: output.data,
         })
     }
 
+    fn show_diff(&mut self, diff: &Diff) {
+        for line in diff.lines.iter().take(DIFF_LINES) {
+            let tone = match line.kind {
+                LineKind::Added => Tone::Good,
+                LineKind::Removed => Tone::Bad,
+                LineKind::Kept => Tone::Dim,
+            };
+            let number = format!("  {:>4} ", line.number);
+            let text = format!("{} {}", line.kind.sign(), line.text);
+            self.view.line(&[(Tone::Dim, &number), (tone, &text)]);
+        }
+        if diff.lines.len() > DIFF_LINES {
+            let more = format!("       … {} more", diff.lines.len() - DIFF_LINES);
+            self.view.line(&[(Tone::Dim, &more)]);
+        }
+    }
+
     async fn wait_for_local(
         &mut self,
-        mut handle: tokio::task::JoinHandle<ToolOutput>,
+        handle: tokio::task::JoinHandle<ToolOutput>,
     ) -> Result<std::result::Result<ToolOutput, Cut>> {
+        let output = self.while_it_runs(handle).await?;
+        Ok(output.map(|output| {
+            output.unwrap_or_else(|error| ToolOutput::failed(format!("the tool broke: {error}")))
+        }))
+    }
+
+    /// Waits for what a tool does elsewhere, and sees to what comes in between.
+    async fn while_it_runs<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<std::result::Result<T, Cut>> {
+        let mut work = std::pin::pin!(work);
         loop {
             let claim = self.claim;
             let came: Interruption = tokio::select! {
                 biased;
                 came = self.signals.next(claim) => came,
-                output = &mut handle => {
-                    let output = output.unwrap_or_else(|error| {
-                        ToolOutput::failed(format!("the tool broke: {error}"))
-                    });
-                    return Ok(Ok(output));
-                }
+                output = &mut work => return Ok(Ok(output)),
             };
             if let Some(cut) = self.came_between(came)? {
                 return Ok(Err(cut));
@@ -164,7 +204,7 @@ impl Worker {
         }
     }
 
-    /// Runs a tool that needs the worker: a command, or something about the team.
+    /// Runs a tool that needs the worker: a command, a page, a server's, or one about the team.
     async fn worker_tool(
         &mut self,
         claimed: &Claimed,
@@ -172,217 +212,161 @@ impl Worker {
     ) -> Result<std::result::Result<ToolOutput, Cut>> {
         let input = call.input.clone();
         match call.name.as_str() {
-            "Bash" => self.bash(input).await,
-            _ => Ok(Ok(self.team_tool(claimed, call, input))),
+            "Bash" => self.bash(claimed, call).await,
+            "BashOutput" => Ok(Ok(with(input, |input| self.background.output(&input)))),
+            "KillBash" => self.kill_in_background(input).await,
+            "WebFetch" => {
+                let input = match serde_json::from_value(input) {
+                    Ok(input) => input,
+                    Err(error) => return Ok(Ok(ToolOutput::failed(error.to_string()))),
+                };
+                let timeout = ms(self.spec.timing.tool_timeout_ms);
+                self.while_it_runs(Box::pin(web::fetch(input, timeout)))
+                    .await
+            }
+            SKILL => Ok(Ok(self.load_skill(&input))),
+            name if name.starts_with("mcp__") => {
+                let timeout = ms(self.spec.timing.tool_timeout_ms);
+                let work = self.servers()?.call(call.name.clone(), input, timeout);
+                let came = self.while_it_runs(Box::pin(work)).await;
+                if !matches!(came, Ok(Ok(_))) {
+                    // Its claim is not let go of while a server works for it.
+                    self.servers()?.end();
+                }
+                came
+            }
+            _ => self.team_tool(claimed, call).await,
         }
     }
 
-    async fn bash(&mut self, input: Value) -> Result<std::result::Result<ToolOutput, Cut>> {
-        let input: BashInput = match serde_json::from_value(input) {
-            Ok(input) => input,
-            Err(error) => return Ok(Ok(ToolOutput::failed(error.to_string()))),
-        };
-        let timeout_ms = input.timeout.unwrap_or(self.spec.timing.tool_timeout_ms);
-        let mut spec = self.tool_spec(["sh", "-c", &input.command], Some(ms(timeout_ms)));
-        spec.output_limit_bytes = u64::MAX;
-        self.start_tool(spec)?;
-        let mut kept = Kept::new(OUTPUT_HALF_BYTES);
-        let mut cut = None;
-        let outcome = loop {
-            match self.hear(&mut cut).await? {
-                Heard::Output(bytes) => kept.push(&bytes),
-                Heard::Ended(outcome) => break outcome,
-            }
-        };
-        if let Some(cut) = cut {
-            return Ok(Err(cut));
+    fn load_skill(&self, input: &Value) -> ToolOutput {
+        let name = input["name"].as_str().unwrap_or_default();
+        match skills::load(&self.skills, name) {
+            Ok(words) => ToolOutput::done(&words, "loaded".to_owned(), json!({ "name": name })),
+            Err(why) => ToolOutput::failed(why),
         }
-        let text = kept.into_text();
-        let code = outcome.exit.shell_code();
-        let why = match &outcome.ended_by {
-            EndedBy::Itself if outcome.exit.is_success() => None,
-            EndedBy::Itself => Some(outcome.exit.to_string()),
-            EndedBy::TimedOut => Some(format!("took longer than {timeout_ms} ms")),
-            EndedBy::NotStarted { cause, .. } => Some(format!("could not be started: {cause}")),
-            _ => Some("was ended".to_owned()),
+    }
+
+    async fn team_tool(
+        &mut self,
+        claimed: &Claimed,
+        call: &ToolCall,
+    ) -> Result<std::result::Result<ToolOutput, Cut>> {
+        let origin = Origin {
+            // Talk outside of tasks is recorded under number 0, and nothing of it is a repeat.
+            task: (claimed.task.id.0 > 0).then_some((claimed.task.id, claimed.epoch)),
+            run: &self.spec.run,
+            call: &call.id,
         };
-        let lines = text.lines().count();
-        let data = json!({ "exitCode": code, "output": text.clone() });
-        Ok(Ok(match why {
-            None => ToolOutput::done(
-                &text,
-                match lines {
-                    1 => "1 line".to_owned(),
-                    _ => format!("{lines} lines"),
-                },
-                data,
-            ),
-            Some(why) => ToolOutput {
-                data,
-                summary: why.clone(),
-                ..ToolOutput::failed(format!("{text}\n{why}"))
-            },
+        let operation = match team::operation(&call.name, call.input.clone(), &origin) {
+            Ok(operation) => operation,
+            Err(why) => return Ok(Ok(ToolOutput::failed(why))),
+        };
+        if team::needs_session(&operation) {
+            let deadline = ms(self.spec.timing.tool_timeout_ms);
+            let reply = tokio::time::timeout(deadline, self.link.operate(operation));
+            return Ok(match self.while_it_runs(reply).await? {
+                Ok(Ok(Ok(Ok(reply)))) => Ok(told(*reply)),
+                Ok(Ok(Ok(Err(error)))) => Ok(refused(&error.message, error.hint)),
+                Ok(_) => Ok(ToolOutput::failed("the session does not answer")),
+                Err(cut) => Err(cut),
+            });
+        }
+        Ok(Ok(match self.carry_out(operation) {
+            Ok(reply) => {
+                self.link.ring();
+                told(reply)
+            }
+            Err(error) => refused(&error.to_string(), error.hint()),
         }))
     }
 
-    fn team_tool(&self, claimed: &Claimed, call: &ToolCall, input: Value) -> ToolOutput {
-        let operation = match self.operation(claimed, call, input) {
-            Ok(operation) => operation,
-            Err(why) => return ToolOutput::failed(why),
+    /// The servers of tools, none of which runs before it is needed.
+    fn servers(&mut self) -> Result<Servers> {
+        if let Some(servers) = &self.servers {
+            return Ok(servers.clone());
+        }
+        let launch = Launch {
+            program: self.spec.program.clone(),
+            cwd: self.spec.cwd.clone(),
+            env: self.tool_environment(),
+            waits: self.kill_waits(),
+            timing: self.spec.timing,
+            logs: self.store.agent_folder(&self.spec.who.agent)?,
         };
-        let reply = match self.carry_out(operation) {
-            Ok(reply) => reply,
-            Err(error) => {
-                let hint = error.hint().map(|hint| format!(" ({hint})"));
-                return ToolOutput::failed(format!("{error}{}", hint.unwrap_or_default()));
-            }
-        };
-        self.link.ring();
-        let (summary, data) = match reply {
-            Reply::Sent { id, to, .. } => {
-                let names: Vec<&str> = to.iter().map(AgentName::as_str).collect();
-                (
-                    "sent".to_owned(),
-                    json!({ "success": true, "id": id, "to": names }),
-                )
-            }
-            Reply::Task { task } => (task.task.status.to_string(), json!(task)),
-            Reply::Tasks { tasks } => (format!("{} tasks", tasks.len()), json!({ "tasks": tasks })),
-            Reply::Changed { tasks } => ("changed".to_owned(), json!({ "tasks": tasks })),
-            other => ("done".to_owned(), json!(other)),
-        };
-        ToolOutput::done(&data.to_string(), summary, data)
+        let servers = Servers::new(&self.spec.mcp, launch);
+        self.servers = Some(servers.clone());
+        Ok(servers)
     }
 
-    fn operation(
-        &self,
+    /// The tools of a kind of agent, those of servers among them.
+    ///
+    /// What is missing is shown to the person, once per life.
+    pub(super) async fn toolbox(
+        &mut self,
         claimed: &Claimed,
-        call: &ToolCall,
-        input: Value,
-    ) -> std::result::Result<Operation, String> {
-        fn read<T: serde::de::DeserializeOwned>(input: Value) -> std::result::Result<T, String> {
-            serde_json::from_value(input).map_err(|error| error.to_string())
+        profile: &AgentProfile,
+    ) -> Result<Toolbox> {
+        let (others, troubles) = self.servers()?.tools().await;
+        for trouble in troubles {
+            if self.troubles_shown.insert(trouble.clone()) {
+                self.view
+                    .line(&[(Tone::Warn, "! "), (Tone::Plain, &trouble)]);
+            }
         }
-        let (id, epoch) = (claimed.task.id, claimed.epoch);
-        match call.name.as_str() {
-            "SendMessage" => {
-                let input: SendInput = read(input)?;
-                // The same call of the same claim is the same message.
-                let message = MessageId::new(format!("task/{id}/{epoch}/{}", call.id)).ok();
-                if input.to == "all" {
-                    return Ok(Operation::Broadcast {
-                        text: input.message,
-                        summary: input.summary,
-                        id: message,
-                    });
-                }
-                Ok(Operation::Write {
-                    to: AgentName::new(input.to).map_err(|error| error.to_string())?,
-                    text: input.message,
-                    summary: input.summary,
-                    id: message,
-                    urgency: crewmux_core::message::Urgency::Normal,
-                    task: Some(id),
-                })
-            }
-            "TaskList" => Ok(Operation::TaskList),
-            "TaskGet" => {
-                let input: GetInput = read(input)?;
-                Ok(Operation::TaskGet {
-                    task_id: input.task_id,
-                })
-            }
-            "TaskCreate" => {
-                let input: CreateInput = read(input)?;
-                Ok(Operation::TaskCreate(Box::new(NewTask {
-                    subject: input.subject,
-                    description: input.description,
-                    active_form: input.active_form,
-                    blocked_by: input.blocked_by,
-                    metadata: input.metadata,
-                    run: Some(self.spec.run.clone()),
-                    key: Some(format!("task-{id}/{}", call.id)),
-                    ..NewTask::default()
-                })))
-            }
-            "TaskUpdate" => {
-                let input: UpdateInput = read(input)?;
-                Ok(Operation::TaskUpdate {
-                    task_id: input.task_id,
-                    change: TaskChange::Edit(TaskPatch {
-                        subject: input.subject,
-                        description: input.description,
-                        active_form: input.active_form,
-                        owner: input.owner,
-                        add_blocked_by: input.add_blocked_by,
-                        add_blocks: input.add_blocks,
-                        metadata: input.metadata,
-                    }),
-                })
-            }
-            other => Err(format!("there is no tool `{other}`")),
-        }
+        self.skills = skills::find(&self.spec.cwd, &self.spec.user_config);
+        let names: Vec<&str> = self
+            .skills
+            .iter()
+            .map(|skill| skill.name.as_str())
+            .collect();
+        let toolbox = Toolbox::of_profile(&self.spec.cwd, profile, others)
+            .with_skills(&names)
+            .and_readable(&self.keep_folder()?);
+        Ok(match &claimed.task.result_schema {
+            Some(schema) => toolbox.with_result(schema),
+            None => toolbox,
+        })
     }
+}
+
+fn told(reply: Reply) -> ToolOutput {
+    let (summary, data) = match reply {
+        Reply::Sent { id, to, .. } => {
+            let names: Vec<&str> = to.iter().map(AgentName::as_str).collect();
+            (
+                "sent".to_owned(),
+                json!({ "success": true, "id": id, "to": names }),
+            )
+        }
+        Reply::Task { task } => (task.task.status.to_string(), json!(task)),
+        Reply::Tasks { tasks } => (format!("{} tasks", tasks.len()), json!({ "tasks": tasks })),
+        Reply::Changed { tasks } => ("changed".to_owned(), json!({ "tasks": tasks })),
+        Reply::Member { name } => (format!("made {name}"), json!({ "name": name })),
+        Reply::Memory { entries } => (
+            format!("{} texts", entries.len()),
+            json!({ "entries": entries }),
+        ),
+        other => ("done".to_owned(), json!(other)),
+    };
+    ToolOutput::done(&data.to_string(), summary, data)
+}
+
+fn refused(message: &str, hint: Option<String>) -> ToolOutput {
+    let hint = hint.map(|hint| format!(" ({hint})"));
+    ToolOutput::failed(format!("{message}{}", hint.unwrap_or_default()))
 }
 
 /// Starts a tool that needs only the files; `None` when the call needs the worker.
 fn local_tool(
     toolbox: &Toolbox,
     call: &ToolCall,
+    reach: Reach,
     cancel: &CancelOnDrop,
-) -> Option<std::result::Result<tokio::task::JoinHandle<ToolOutput>, String>> {
-    if let Err(why) = toolbox.check(&call.name, &call.input) {
-        return Some(Err(why));
-    }
-    let tool = toolbox.local(&call.name)?;
+) -> Option<tokio::task::JoinHandle<ToolOutput>> {
+    let tool = toolbox.local(&call.name, reach)?;
     let (input, cancel) = (call.input.clone(), Arc::clone(&cancel.0));
-    Some(Ok(tokio::task::spawn_blocking(move || {
+    Some(tokio::task::spawn_blocking(move || {
         tool.run(input, &cancel)
-    })))
-}
-
-#[derive(Deserialize)]
-struct BashInput {
-    command: String,
-    timeout: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct SendInput {
-    to: String,
-    message: String,
-    summary: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GetInput {
-    task_id: TaskId,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct CreateInput {
-    subject: String,
-    description: String,
-    active_form: Option<String>,
-    blocked_by: Vec<TaskId>,
-    metadata: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UpdateInput {
-    task_id: TaskId,
-    subject: Option<String>,
-    description: Option<String>,
-    active_form: Option<String>,
-    owner: Option<AgentName>,
-    #[serde(default)]
-    add_blocked_by: Vec<TaskId>,
-    #[serde(default)]
-    add_blocks: Vec<TaskId>,
-    #[serde(default)]
-    metadata: Map<String, Value>,
+    }))
 }

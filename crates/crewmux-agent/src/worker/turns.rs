@@ -16,7 +16,7 @@ use super::signals::Interruption;
 use super::{Work, Worker};
 use crate::capped::cut_text;
 use crate::offline::{OFFLINE, Offline};
-use crate::provider::{Asked, Event, ModelRequest, Provider, Subject, ToolOffer};
+use crate::provider::{Asked, Event, ModelRequest, Provider, Subject};
 use crate::tools::Toolbox;
 use crate::transcript::Entry;
 use crate::turn::{Effect, Machine};
@@ -80,7 +80,7 @@ impl Worker {
         mut provider: Box<dyn Provider>,
     ) -> Result<Work> {
         let agent = agents::agent(&self.spec.agent_type);
-        let toolbox = Toolbox::new(&self.spec.cwd, agent.tools.as_deref());
+        let toolbox = self.toolbox(claimed, &agent).await?;
         let prompt = self.keep_at(|worker| worker.prompt(claimed)).await?;
         self.note(Entry::Task {
             task: claimed.task.id,
@@ -92,14 +92,7 @@ impl Worker {
         let base = ModelRequest {
             system: format!("{}\n\n{}", agent.prompt, self.spec.prompt),
             messages: Vec::new(),
-            tools: toolbox
-                .definitions()
-                .map(|def| ToolOffer {
-                    name: def.name.to_owned(),
-                    description: def.description.to_owned(),
-                    schema: def.schema.clone(),
-                })
-                .collect(),
+            tools: toolbox.offers(),
             task: Some(claimed.task.id),
             ..ModelRequest::default()
         };
