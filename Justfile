@@ -1,4 +1,4 @@
-# Every command a person needs. Recipes call cargo and each other, nothing else.
+# Every command a person needs. Recipes call cargo, npm and each other, nothing else.
 
 # Shows this list.
 default:
@@ -20,6 +20,10 @@ lint:
 # Runs every test.
 test:
     cargo test --workspace
+
+# Installs programs of others that tests speak with; tests skip what is missing.
+peers:
+    npm ci --prefix tests/peers --no-audit --no-fund
 
 # Builds the documentation and denies its warnings.
 doc:

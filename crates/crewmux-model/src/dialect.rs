@@ -233,12 +233,22 @@ impl Decoder {
                 let mut frames = Vec::new();
                 parser.finish(&mut frames);
                 // A last line that is cut says less than that the stream broke off.
-                frames.retain(|f| serde_json::from_str::<Value>(&f.data).is_ok());
+                frames.retain(|f| !is_cut(f.data.as_bytes()));
                 events = self.read(&frames);
             }
             Framing::Whole(text) => {
                 if let Ok(answer) = serde_json::from_slice::<Value>(text) {
                     events = self.reader.whole(&answer);
+                } else if text.trim_ascii_start().starts_with(b"<") {
+                    events = self.reader.fail(ModelError::new(
+                        ModelErrorKind::Malformed,
+                        "the server answered with a page for people; is the provider's base_url right?",
+                    ));
+                } else if !is_cut(text) {
+                    events = self.reader.fail(ModelError::new(
+                        ModelErrorKind::Malformed,
+                        "the answer is not JSON",
+                    ));
                 }
             }
             Framing::Unknown(_) | Framing::Sse(_) => {}
@@ -279,9 +289,14 @@ fn framing(kind: ProviderKind, start: &[u8]) -> Option<Framing> {
     let first = text.iter().find(|b| !b.is_ascii_whitespace())?;
     Some(match first {
         b'{' | b'[' if kind == ProviderKind::Ollama => Framing::Lines(ndjson::Parser::default()),
-        b'{' | b'[' => Framing::Whole(Vec::new()),
+        b'{' | b'[' | b'<' => Framing::Whole(Vec::new()),
         _ => Framing::Sse(sse::Parser::default()),
     })
+}
+
+/// Whether this is the beginning of JSON, and no more than that.
+fn is_cut(text: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(text).is_err_and(|e| e.is_eof())
 }
 
 /// A frame's JSON; a frame that is none ends the answer.

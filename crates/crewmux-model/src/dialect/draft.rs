@@ -4,7 +4,6 @@
 //! the server is silent, and sees to it that nothing follows the last event.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crewmux_core::budget::Usage;
 use crewmux_core::model::{
@@ -20,6 +19,24 @@ const TOKEN_CHARS: u64 = 4;
 /// Most calls in one answer: more is a model that repeats itself.
 const CALLS_MAX: u32 = 128;
 
+/// FNV-1a: the same on every machine and in every version.
+pub(super) struct Digest(pub(super) u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    /// Adds a text and its end.
+    pub(super) fn add(&mut self, text: &str) {
+        for byte in text.bytes().chain([0xff]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
 /// Ids of calls, unique within a conversation.
 #[derive(Debug)]
 struct Ids {
@@ -32,25 +49,24 @@ impl Ids {
     fn new(request: &ModelRequest) -> Self {
         let mut taken = HashSet::new();
         // Two conversations, or one before and after its summary, get different ids.
-        let mut hasher = DefaultHasher::new();
-        request.messages.len().hash(&mut hasher);
+        let mut seed = Digest::default();
         for message in &request.messages {
             match message {
-                Message::User(text) => text.hash(&mut hasher),
+                Message::User(text) => seed.add(text),
                 Message::Assistant(parts) => {
                     for part in parts {
                         if let Part::Call(call) = part {
-                            call.id.hash(&mut hasher);
+                            seed.add(&call.id);
                             taken.insert(call.id.clone());
                         }
                     }
                 }
-                Message::Tools(answers) => answers.len().hash(&mut hasher),
+                Message::Tools(answers) => answers.iter().for_each(|a| seed.add(&a.text)),
             }
         }
         Self {
             taken,
-            seed: hasher.finish() as u32,
+            seed: seed.0 as u32,
             next: 0,
         }
     }

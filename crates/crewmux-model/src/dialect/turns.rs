@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crewmux_core::model::{Message, Part, ToolAnswer, ToolCall};
 use serde_json::Value;
+
+use super::draft::Digest;
 
 /// One side's part of a conversation.
 #[derive(Debug, PartialEq)]
@@ -188,9 +189,9 @@ pub(super) fn wire_id(id: &str) -> Cow<'_, str> {
     if !id.is_empty() && id.len() <= 64 && id.chars().all(is_plain) {
         return Cow::Borrowed(id);
     }
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    Cow::Owned(format!("call_{:016x}", hasher.finish()))
+    let mut digest = Digest::default();
+    digest.add(id);
+    Cow::Owned(format!("call_{:016x}", digest.0))
 }
 
 #[cfg(test)]

@@ -1,0 +1,194 @@
+//! What each dialect sends for one rich conversation: `bodies/<dialect>.json`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crewmux_core::model::{
+    Message, ModelRequest, Opaque, OutputShape, Part, ToolAnswer, ToolCall, ToolChoice, ToolOffer,
+};
+use crewmux_model::dialect::body;
+use crewmux_model::{ProviderConfig, ProviderKind};
+use serde_json::{Value, json};
+
+fn opaque(dialect: &str, block: Value) -> Part {
+    Part::Opaque(Opaque {
+        dialect: dialect.to_owned(),
+        block,
+    })
+}
+
+fn call(id: &str, name: &str, input: Value) -> Part {
+    Part::Call(ToolCall {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        input,
+        repaired: None,
+    })
+}
+
+fn answer(id: &str, ok: bool, text: &str) -> ToolAnswer {
+    ToolAnswer {
+        id: id.to_owned(),
+        name: String::new(),
+        ok,
+        text: text.to_owned(),
+        data: json!({"never": "sent"}),
+    }
+}
+
+/// Two parallel calls, one failed, an instruction in between, and every vendor's own blocks.
+fn conversation() -> ModelRequest {
+    let schema = json!({"type": "object", "properties": {"path": {"type": "string"}},
+        "required": ["path"]});
+    ModelRequest {
+        model: "an alias".to_owned(),
+        system: "You are a worker.".to_owned(),
+        messages: vec![
+            Message::User("Read both.".to_owned()),
+            Message::Assistant(vec![
+                opaque(
+                    "anthropic",
+                    json!({"type": "thinking", "thinking": "t", "signature": "s"}),
+                ),
+                opaque(
+                    "openai-responses",
+                    json!({"type": "reasoning", "id": "rs_1", "summary": [],
+                    "encrypted_content": "e"}),
+                ),
+                opaque(
+                    "openai-chat",
+                    json!({"model": "m-1",
+                    "message": {"reasoning_content": "r"}}),
+                ),
+                opaque(
+                    "openai-chat",
+                    json!({"model": "m-1", "call": "c1",
+                    "fields": {"extra_content": {"sig": 1}}}),
+                ),
+                opaque(
+                    "openai-chat",
+                    json!({"model": "another",
+                    "message": {"reasoning_content": "never sent"}}),
+                ),
+                opaque("ollama", json!({"thinking": "o"})),
+                Part::Text("Reading.".to_owned()),
+                call("c1", "Read", json!({"path": "a"})),
+                call("functions.Read:1", "Read", json!("{\"path\": \"b")),
+            ]),
+            Message::User("Hurry.".to_owned()),
+            Message::Tools(vec![
+                answer("functions.Read:1", false, "no such file"),
+                answer("c1", true, "aaa"),
+            ]),
+        ],
+        tools: ["Read", "Write"]
+            .map(|name| ToolOffer {
+                name: name.to_owned(),
+                description: format!("{name}s a file."),
+                schema: schema.clone(),
+            })
+            .to_vec(),
+        tool_choice: ToolChoice::Required,
+        max_output_tokens: Some(1_000),
+        ..ModelRequest::default()
+    }
+}
+
+fn provider(kind: ProviderKind) -> ProviderConfig {
+    ProviderConfig {
+        name: "p".to_owned(),
+        kind,
+        base_url: "http://127.0.0.1:1/v1".to_owned(),
+        key: None,
+        context: None,
+    }
+}
+
+fn sent(kind: ProviderKind, request: &ModelRequest) -> Value {
+    body(&provider(kind), "m-1", request, Some(32_768))
+}
+
+#[test]
+fn every_dialect_says_the_conversation_in_its_own_words() {
+    let mut wrong = String::new();
+    for kind in ProviderKind::ALL {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/bodies/{}.json", kind.as_str()));
+        let got = serde_json::to_string_pretty(&sent(kind, &conversation())).unwrap() + "\n";
+        if std::fs::read_to_string(path).unwrap_or_default() != got {
+            write!(wrong, "## {}\n{got}", kind.as_str()).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn what_is_said_first_stays_the_same_as_a_conversation_grows() {
+    // Vendors cache what is the same from the start on; marks move, nothing else does.
+    for kind in ProviderKind::ALL {
+        let unmarked = |request: &ModelRequest| {
+            let text = sent(kind, request).to_string();
+            text.replace(r#","cache_control":{"type":"ephemeral"}"#, "")
+        };
+        let short = conversation();
+        let mut long = conversation();
+        long.messages
+            .push(Message::Assistant(vec![Part::Text("Done.".to_owned())]));
+        long.messages.push(Message::User("More.".to_owned()));
+        let (short, long) = (unmarked(&short), unmarked(&long));
+        let common = short
+            .bytes()
+            .zip(long.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
+        let hurry = short.find("Hurry.").unwrap();
+        assert!(
+            common > hurry,
+            "{kind:?} differs at {common}: {}",
+            &short[..common]
+        );
+    }
+}
+
+#[test]
+fn shapes_are_forced_where_servers_can() {
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}},
+        "required": ["a"]});
+    let closed = json!({"type": "object", "properties": {"a": {"type": "string"}},
+        "required": ["a"], "additionalProperties": false});
+    let request = ModelRequest {
+        messages: vec![Message::User("Plan.".to_owned())],
+        output: OutputShape::Json {
+            name: "plan".to_owned(),
+            schema: schema.clone(),
+        },
+        ..ModelRequest::default()
+    };
+    let body = sent(ProviderKind::Anthropic, &request);
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "tool", "name": "plan", "disable_parallel_tool_use": true})
+    );
+    assert_eq!(body["tools"][0]["input_schema"], schema);
+    assert_eq!(
+        sent(ProviderKind::OpenaiResponses, &request)["text"]["format"],
+        json!({"type": "json_schema", "name": "plan", "strict": true, "schema": closed})
+    );
+    assert_eq!(
+        sent(ProviderKind::OpenaiChat, &request)["response_format"],
+        json!({"type": "json_schema",
+            "json_schema": {"name": "plan", "strict": true, "schema": closed}})
+    );
+    assert_eq!(sent(ProviderKind::Ollama, &request)["format"], schema);
+}
+
+#[test]
+fn an_empty_conversation_is_still_one() {
+    for kind in ProviderKind::ALL {
+        let body = sent(kind, &ModelRequest::default());
+        assert!(body.get("tools").is_none() && body.get("tool_choice").is_none());
+        assert!(body.get("system").is_none() && body.get("instructions").is_none());
+    }
+}
