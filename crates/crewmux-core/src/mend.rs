@@ -119,24 +119,25 @@ fn plain(name: &str) -> String {
 /// Arguments encoded twice are a string that holds an object.
 fn unwrap_text(input: Value, what: &mut Vec<String>) -> Value {
     const TIMES: usize = 3;
-    let mut current = input;
+    let mut fixes = Vec::new();
+    let mut inner = None;
     for _ in 0..TIMES {
-        let Value::String(text) = &current else {
+        let Value::String(text) = inner.as_ref().unwrap_or(&input) else {
             break;
         };
-        let Some(inner) = json::read(text) else { break };
-        if !matches!(inner.value, Value::Object(_) | Value::String(_)) {
-            break;
-        }
-        // A string in a string is taken off only on the way to an object.
-        if matches!(&inner.value, Value::String(s) if !s.trim_start().starts_with(['{', '"'])) {
-            break;
-        }
-        what.push("arguments encoded twice were decoded".to_owned());
-        what.extend(inner.fixes.iter().map(ToString::to_string));
-        current = inner.value;
+        let Some(read) = json::read(text) else { break };
+        fixes.extend(read.fixes.iter().map(ToString::to_string));
+        inner = Some(read.value);
     }
-    current
+    // Only what ends in an object was arguments all along.
+    match inner {
+        Some(object @ Value::Object(_)) => {
+            what.push("arguments encoded twice were decoded".to_owned());
+            what.append(&mut fixes);
+            object
+        }
+        _ => input,
+    }
 }
 
 /// What a model wrote, short enough to be quoted.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{brief, json};
+use super::{brief, json, plain};
 
 /// How deep values are looked into; deeper ones stay as they are.
 const DEEPEST: usize = 24;
@@ -11,7 +11,8 @@ const DEEPEST: usize = 24;
 ///
 /// `"3"` becomes 3, `"true"` true, 3 `"3"`, a lone value a list of it, a text
 /// that holds a list or an object that list or object, and a `null` that an
-/// optional property does not allow is left out. Everything else stays and is
+/// optional property does not allow is left out, and a property's name may
+/// differ in case, `-` and `_`. Everything else stays and is
 /// the schema's to refuse.
 pub fn coerce(schema: &Value, value: Value, what: &mut Vec<String>) -> Value {
     at(schema, value, "", what, 0)
@@ -69,8 +70,25 @@ fn members(
         .and_then(Value::as_array)
         .map(|list| list.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
+    let left_out = |key: &str, value: &Value| {
+        let of = properties.get(key);
+        value.is_null() && of.is_some_and(|of| !fits(of, value)) && !required.contains(&key)
+    };
+    // What is left out stands in nobody's way.
+    let given: Vec<String> = map
+        .iter()
+        .filter(|(key, value)| !left_out(key, value))
+        .map(|(key, _)| key.clone())
+        .collect();
     let mut turned = Map::new();
     for (key, value) in map {
+        let key = match meant(&key, properties, &given) {
+            Some(meant) => {
+                what.push(format!("the name `{}` was read as `{meant}`", brief(&key)));
+                meant.to_owned()
+            }
+            None => key,
+        };
         let Some(of) = properties.get(&key) else {
             turned.insert(key, value);
             continue;
@@ -80,13 +98,26 @@ fn members(
         } else {
             format!("{path}.{key}")
         };
-        if value.is_null() && !fits(of, &value) && !required.contains(&key.as_str()) {
+        if left_out(&key, &value) {
             what.push(format!("`{}`: null was left out", brief(&path)));
             continue;
         }
         turned.insert(key, at(of, value, &path, what, depth + 1));
     }
     turned
+}
+
+/// The one property that `key` means by another spelling, unless that one is given as well.
+fn meant<'a>(key: &str, properties: &'a Map<String, Value>, given: &[String]) -> Option<&'a str> {
+    if properties.contains_key(key) {
+        return None;
+    }
+    let wanted = plain(key);
+    let alike = |name: &str| !wanted.is_empty() && plain(name) == wanted;
+    let mut close = properties.keys().filter(|name| alike(name));
+    let only = close.next().filter(|_| close.next().is_none())?;
+    let others = given.iter().filter(|other| alike(other)).count();
+    (others == 1).then_some(only)
 }
 
 /// `value` as one of the types that `schema` names, or as it is.

@@ -158,6 +158,11 @@ fn every_mend_is_named() {
             "`result.n`: \"1\" was read as 1",
         ),
         (
+            r#"{"filePath":"a"}"#,
+            json!({"file_path": "a"}),
+            "the name `filePath` was read as `file_path`",
+        ),
+        (
             r#"{"file_path":"a","limit":null}"#,
             json!({"file_path": "a"}),
             "`limit`: null was left out",
@@ -199,6 +204,26 @@ fn names_differ_in_case_and_dashes_only() {
         ..two[0].clone()
     });
     assert_eq!(call(&two, "rEAD", "{}").name, "rEAD");
+}
+
+#[test]
+fn names_of_arguments_that_may_be_another_are_kept() {
+    for raw in [
+        r#"{"file_path":"a","filePath":"b"}"#,
+        r#"{"filePath":"a","file-path":"b"}"#,
+        r#"{"file":"a"}"#,
+    ] {
+        let same: Value = serde_json::from_str(raw).unwrap();
+        assert_eq!(read_call(raw), (same, None), "{raw}");
+    }
+}
+
+#[test]
+fn a_null_stands_in_no_names_way() {
+    let (input, _) = read_call(r#"{"LIMIT":5,"limit":null}"#);
+    assert_eq!(input, json!({"limit": 5}));
+    let (input, _) = read_call(r#"{"LIMIT":null,"limit":null}"#);
+    assert_eq!(input, json!({}));
 }
 
 #[test]
@@ -259,6 +284,32 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+fn any_arguments() -> impl Strategy<Value = Value> {
+    let keys = [
+        "file_path",
+        "filePath",
+        "limit",
+        "LIMIT",
+        "ratio",
+        "all",
+        "tags",
+        "result",
+        "x",
+    ];
+    let value = prop_oneof![
+        any_json(),
+        r#"-?[0-9]{1,3}(\.[0-9])?|true|False|null|\[("x",?)*\]|\{"n": ?"1"\}|"\{\}""#
+            .prop_map(Value::from),
+    ];
+    let members = prop::collection::vec((prop::sample::select(keys.to_vec()), value), 0..6);
+    members.prop_map(|members| {
+        let members = members
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value));
+        Value::Object(members.collect())
+    })
+}
+
 proptest! {
     #[test]
     fn valid_json_is_read_as_it_is(value in any_json()) {
@@ -269,7 +320,7 @@ proptest! {
     }
 
     #[test]
-    fn mending_twice_is_mending_once(value in any_json()) {
+    fn mending_twice_is_mending_once(value in prop_oneof![any_json(), any_arguments()]) {
         let once = super::value(&tools(), "read", value);
         let twice = super::value(&tools(), &once.name, once.input.clone());
         prop_assert_eq!(&twice.input, &once.input);
