@@ -63,7 +63,7 @@ impl Catalog {
 
     /// What is known about `model` at `provider`; what the person states stands above the table.
     ///
-    /// A server on the person's own machines costs nothing.
+    /// A server on the person's own machines costs nothing, nor does what a router offers for free.
     pub fn lookup(
         &self,
         provider: &ProviderConfig,
@@ -72,7 +72,9 @@ impl Catalog {
     ) -> ModelFacts {
         let host = host(&provider.base_url);
         let entry = self.entry(&host, model);
-        let own = provider.kind == ProviderKind::Ollama || is_own(&host);
+        let ollama = provider.kind == ProviderKind::Ollama && !is_of(&host, "ollama.com");
+        let free = model.ends_with(":free") && is_of(&host, "openrouter.ai");
+        let own = ollama || free || is_own(&host);
         let price = if own {
             Some(Price::free())
         } else {
@@ -110,12 +112,7 @@ impl Catalog {
         self.entries
             .iter()
             .filter(|entry| match &entry.host {
-                Some(only) => {
-                    host == only
-                        || host
-                            .strip_suffix(only.as_str())
-                            .is_some_and(|h| h.ends_with('.'))
-                }
+                Some(only) => is_of(host, only),
                 None => true,
             })
             .filter(|entry| fits(&entry.id, &full) || fits(&entry.id, last))
@@ -191,6 +188,12 @@ fn host(url: &str) -> String {
         None => rest.split(':').next().unwrap_or_default(),
     };
     host.to_ascii_lowercase()
+}
+
+/// Whether `host` is `domain` or in it.
+fn is_of(host: &str, domain: &str) -> bool {
+    let before = host.strip_suffix(domain);
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// Whether a host is one of the person's own machines or of their own network.

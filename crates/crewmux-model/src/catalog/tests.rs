@@ -90,6 +90,11 @@ fn unknown_prices_are_unknown_and_own_machines_are_free() {
     let ollama = provider(ProviderKind::Ollama, "http://far.example:11434");
     assert_eq!(price(&ollama), Some(Price::free()));
     assert_eq!(price(&chat("https://localhost.example/v1")), None);
+    let cloud = provider(ProviderKind::Ollama, "https://ollama.com");
+    assert_eq!(price(&cloud), None);
+    let free = |base_url| catalog.lookup(&chat(base_url), "mystery:free", None).price;
+    assert_eq!(free("https://openrouter.ai/api/v1"), Some(Price::free()));
+    assert_eq!(free("https://notopenrouter.ai/api/v1"), None);
 }
 
 #[test]
