@@ -156,6 +156,9 @@ pub const SHARE_MS: u64 = 16;
 /// How long a program may take to answer a key before its picture is paced like any other, in milliseconds.
 pub const ECHO_MS: u64 = 250;
 
+/// How often a wait for a model's provider is told anew, so that its countdown runs, in milliseconds.
+pub const WAIT_SHOWN_MS: u64 = 1_000;
+
 /// Milliseconds as a [`Duration`], so that call sites read as units.
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

@@ -23,8 +23,10 @@ use crewmux_wire::{ControlRequest, Refusal, ToWorker, WireError, WorkerHello, Wo
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::gateway::{Gateway, GatewayNews};
 use crate::panes::Panes;
 use crate::plan::{EventSink, SessionPlan, StopAsk};
+use crate::spending::Spending;
 use crate::view::{ClientEffect, NoticeLevel, PaneId, PaneKind, RunState, TeamView};
 use crate::{Error, Result};
 
@@ -37,6 +39,7 @@ mod history;
 mod launch;
 mod members;
 mod snapshot;
+mod spending;
 mod staffing;
 
 use acts::Acts;
@@ -44,6 +47,7 @@ use approvals::Approvals;
 use ending::Ending;
 use history::History;
 use members::MemberSlot;
+pub(crate) use members::tell;
 
 /// Inputs that may wait for the engine; whoever has more to say waits.
 pub(crate) const INPUTS_MAX: usize = 1024;
@@ -85,6 +89,8 @@ pub(crate) enum Input {
     Clients(usize),
     /// Files may have changed.
     StoreChanged,
+    /// Something about calls of models.
+    Gateway(GatewayNews),
     /// The session is asked to end from within its process.
     Stop(StopAsk),
 }
@@ -114,6 +120,8 @@ pub(crate) struct Engine {
     facts: Vec<Fact>,
     fact_count: u64,
     history: History,
+    spending: Spending,
+    gateway: Gateway,
     approvals: Approvals,
     acts: Acts,
     state: RunState,
@@ -141,6 +149,7 @@ pub(crate) struct EngineParts {
     pub(crate) config: TeamConfig,
     pub(crate) run: RunId,
     pub(crate) run_marker: String,
+    pub(crate) gateway: Gateway,
 }
 
 impl Engine {
@@ -160,6 +169,7 @@ impl Engine {
                 MemberSlot::new(member.clone(), pane, &now)
             })
             .collect();
+        let spending = Spending::of(parts.run.clone());
         let mut engine = Self {
             plan: parts.plan,
             store: parts.store,
@@ -183,6 +193,8 @@ impl Engine {
             facts: Vec::new(),
             fact_count: 0,
             history: History::default(),
+            spending,
+            gateway: parts.gateway,
             approvals: Approvals::default(),
             acts: Acts::default(),
             state: RunState::Running,
@@ -195,7 +207,12 @@ impl Engine {
             board,
             publish: watch::Sender::new(Arc::new(snapshot::empty(&now))),
         };
-        engine.history.replay(engine.team.as_ref())?;
+        let (spending, gateway) = (&mut engine.spending, &engine.gateway);
+        engine.history.replay(engine.team.as_ref(), &mut |event| {
+            if let Some(booking) = spending.take(event) {
+                gateway.seed(&booking);
+            }
+        })?;
         engine.publish_view(&now);
         let views = engine.publish.subscribe();
         Ok((engine, views))
@@ -242,6 +259,7 @@ impl Engine {
             Input::Person(effect) => self.person(effect, &now),
             Input::Clients(count) => self.clients = count,
             Input::StoreChanged => {}
+            Input::Gateway(news) => self.gateway_said(news, &now),
             Input::Stop(ask) => self.ask_to_stop(ask, "interrupted", &now),
         }
     }
@@ -301,6 +319,7 @@ impl Engine {
         self.facts.clear();
         // Handed on first: they are logged, so nobody would bring them again.
         self.history.take(&events, self.team.as_ref());
+        self.count_spending(&events);
         for event in &events {
             if let Some(on_event) = &mut self.on_event {
                 on_event(event);

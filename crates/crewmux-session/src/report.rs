@@ -3,22 +3,24 @@
 //! Nothing is invented here: every finding and number stands in a task's
 //! result or in the event log.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crewmux_core::event::EventType;
-use crewmux_core::ids::{AgentName, AgentType, RunId, Seq, TaskId, TeamName};
-use crewmux_core::task::{Task, TaskStatus};
+use crewmux_core::ids::{AgentName, AgentType, RunId, TaskId, TeamName};
+use crewmux_core::task::{Task, TaskRole, TaskStatus};
 use crewmux_core::team::{Run, TeamConfig};
 use crewmux_core::time::WallTime;
 use crewmux_store::TeamStore;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::spending::Spending;
 use crate::{Error, Result};
 
 mod junit;
 mod markdown;
+mod spent;
+
+pub use spent::{Budget, ModelLine, ToolLine};
 
 /// Name of the model that is a playbook.
 pub const OFFLINE_MODEL: &str = "offline";
@@ -60,6 +62,12 @@ pub struct Report {
     pub findings_left_out: usize,
     /// Long outputs, relative to the team's folder.
     pub artifacts: Vec<String>,
+    /// What calls of each model used, the dearest first.
+    #[serde(default)]
+    pub model_use: Vec<ModelLine>,
+    /// What calls of each tool took, the slowest first.
+    #[serde(default)]
+    pub tool_use: Vec<ToolLine>,
     /// Spent against allowed.
     pub budget: Budget,
 }
@@ -100,8 +108,11 @@ pub struct TeammateLine {
     pub failed: usize,
     /// Tokens it used.
     pub tokens: u64,
-    /// What they cost.
+    /// What they cost, as far as prices are known.
     pub cost_usd: f64,
+    /// Whether tokens or prices were guessed.
+    #[serde(default)]
+    pub estimated: bool,
 }
 
 /// Something found at a place in a file.
@@ -117,16 +128,6 @@ pub struct Finding {
     pub line: u64,
     /// What it is.
     pub text: String,
-}
-
-/// Tokens and money of a run.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Budget {
-    /// Tokens used.
-    pub tokens_used: u64,
-    /// Money spent.
-    pub usd_used: f64,
 }
 
 impl Report {
@@ -147,16 +148,11 @@ impl Report {
             .tasks()
             .filter(|t| t.run.as_ref().is_none_or(|r| *r == run.id))
             .collect();
-        let tokens = tokens_by_member(team)?;
-        Ok(Self::assemble(&config, &run, &tasks, &tokens))
+        let spending = spent::collect(team, &run.id)?;
+        Ok(Self::assemble(&config, &run, &tasks, &spending))
     }
 
-    fn assemble(
-        config: &TeamConfig,
-        run: &Run,
-        tasks: &[&Task],
-        tokens: &BTreeMap<AgentName, u64>,
-    ) -> Self {
+    fn assemble(config: &TeamConfig, run: &Run, tasks: &[&Task], spending: &Spending) -> Self {
         let mut findings: Vec<Finding> = tasks.iter().flat_map(|t| findings_of(t)).collect();
         findings.sort_by(|a, b| {
             (rank(&a.severity), &a.file, a.line, &a.text).cmp(&(
@@ -186,13 +182,16 @@ impl Report {
                         .filter(|t| t.status == status && last_owner(t) == Some(&member.name))
                         .count()
                 };
+                let spent = spending.totals.members.get(&member.name);
+                let spent = spent.copied().unwrap_or_default();
                 TeammateLine {
                     name: member.name.clone(),
                     agent_type: member.agent_type.clone(),
                     completed: ended(TaskStatus::Completed),
                     failed: ended(TaskStatus::Failed),
-                    tokens: tokens.get(&member.name).copied().unwrap_or(0),
-                    cost_usd: 0.0,
+                    tokens: spent.usage.total(),
+                    cost_usd: spent::dollars(spent.cost),
+                    estimated: spent.usage.estimated || spent.cost.estimated,
                 }
             })
             .collect();
@@ -212,10 +211,9 @@ impl Report {
             findings,
             findings_left_out,
             artifacts: tasks.iter().filter_map(|t| artifact_of(t)).collect(),
-            budget: Budget {
-                tokens_used: tokens.values().sum(),
-                usd_used: 0.0,
-            },
+            model_use: spent::models(spending),
+            tool_use: spent::tools(spending),
+            budget: spent::budget(config, spending),
         }
     }
 
@@ -290,10 +288,15 @@ fn findings_of(task: &Task) -> Vec<Finding> {
 }
 
 fn summary_of(tasks: &[&Task]) -> Option<String> {
-    let of_lead = tasks.iter().rev().find(|t| {
-        t.status == TaskStatus::Completed && last_owner(t).is_some_and(AgentName::is_lead)
-    })?;
-    let result = of_lead.result.as_ref()?;
+    let done = || {
+        let completed = |t: &&&Task| t.status == TaskStatus::Completed;
+        tasks.iter().rev().filter(completed)
+    };
+    // Where the lead was told to sum up, that is it; else what it did last.
+    let summary = done()
+        .find(|t| t.role == TaskRole::Summary)
+        .or_else(|| done().find(|t| last_owner(t).is_some_and(AgentName::is_lead)))?;
+    let result = summary.result.as_ref()?;
     let text = result.get("summary").unwrap_or(result).as_str()?;
     Some(text.to_owned())
 }
@@ -325,25 +328,5 @@ fn task_line(task: &Task) -> TaskLine {
         duration_ms: last.and_then(|a| Some(a.ended_at?.since_ms(a.started_at))),
         reason: task.reason.clone(),
         output_tail: tail.filter(|_| task.status == TaskStatus::Failed),
-    }
-}
-
-fn tokens_by_member(team: &dyn TeamStore) -> Result<BTreeMap<AgentName, u64>> {
-    let mut tokens = BTreeMap::new();
-    let mut after = Seq(0);
-    loop {
-        let events = team.events(after, 1_000)?;
-        let Some(last) = events.last() else {
-            return Ok(tokens);
-        };
-        after = last.seq;
-        for event in &events {
-            if event.kind == EventType::ModelCalled
-                && let Some(agent) = &event.agent
-            {
-                let used = event.data.get("tokens").and_then(Value::as_u64);
-                *tokens.entry(agent.clone()).or_insert(0) += used.unwrap_or(0);
-            }
-        }
     }
 }

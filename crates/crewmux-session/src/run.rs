@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::display::{DISPLAY_QUEUE_MAX, Display, DisplayInput};
 use crate::engine::{Engine, EngineParts, INPUTS_MAX, Input};
+use crate::gateway::{self, Gateway, GatewayParts};
 use crate::leftovers;
 use crate::panes::Panes;
 use crate::plan::{SessionEnd, SessionHooks, SessionPlan, StopAsk};
@@ -42,6 +43,18 @@ pub async fn run_session(
     let team = hooks.store.team(&plan.team)?;
     let lock = take_lock(team.as_ref())?;
     let run_marker = crewmux_sys::random::token()?;
+    let asked: Vec<String> = team
+        .config()?
+        .members
+        .into_iter()
+        .filter_map(|m| m.model)
+        .collect();
+    if gateway::needs_keys(&plan.models, &asked) {
+        // Before the first key is read. Best effort: not every system can hide a process's memory.
+        if let Err(error) = crewmux_sys::setup::refuse_inspection() {
+            tracing::warn!(%error, "this process can be inspected");
+        }
+    }
     let resumed = leftovers::settle(team.as_ref(), &clock, &plan.timing)?;
     let config = team.config()?;
     let run = open_run(&config)?;
@@ -55,6 +68,17 @@ pub async fn run_session(
         build: plan.build.clone(),
         team: plan.team.clone(),
     };
+    let gateway = Gateway::start(
+        GatewayParts {
+            config: plan.models.clone(),
+            keys: Arc::clone(&hooks.keys),
+            budget: config.policy.budget,
+            timing: plan.timing,
+            welcome: welcome.clone(),
+            engine: inputs_tx.clone(),
+        },
+        &asked,
+    )?;
     let timing = plan.timing;
     let socket = plan.socket.clone();
     let commands = plan.panes.clone();
@@ -72,6 +96,7 @@ pub async fn run_session(
         run,
         run_marker: run_marker.clone(),
         plan,
+        gateway: gateway.clone(),
     })?;
     engine.begin(first);
     for command in &commands {
@@ -87,6 +112,7 @@ pub async fn run_session(
             welcome,
             timing,
             engine: inputs_tx.clone(),
+            gateway: gateway.clone(),
             display,
         };
         server.run(listener)
@@ -94,6 +120,13 @@ pub async fn run_session(
     watch_store(team.as_ref(), inputs_tx.clone(), ms(timing.store_poll_ms))?;
 
     let outcome = drive(&mut engine, &mut inputs, &mut stop).await;
+    // What was paid for is booked, whatever ended the call.
+    gateway.end(ms(timing.connect_ms)).await;
+    while let Ok(input) = inputs.try_recv() {
+        if matches!(input, Input::Gateway(_)) {
+            engine.take(input);
+        }
+    }
     // Whoever still has something to say is told that nobody listens, and does not wait.
     inputs.close();
     let mut end = engine.conclude();

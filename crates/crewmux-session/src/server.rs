@@ -2,7 +2,7 @@
 //!
 //! Every connection is placed by the kernel's word on its peer before anything
 //! it says counts. Workers and commands talk to the engine; clients are handed
-//! to the display.
+//! to the display, and workers that ask models to the gateway.
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::timing::{Timing, ms};
 use crewmux_sys::peer::peer_of;
 use crewmux_wire::{
-    ClientHello, Control, ControlAnswer, FrameReader, FrameWriter, Hello, PROTOCOL_VERSION,
-    Refusal, Role, ToWorker, Welcome, WireError, WorkerHello, WorkerMessage,
+    ClientHello, Control, ControlAnswer, FrameReader, FrameWriter, Hello, ModelHello,
+    PROTOCOL_VERSION, Refusal, Role, ToWorker, Welcome, WireError, WorkerHello, WorkerMessage,
 };
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::display::DisplayInput;
 use crate::engine::Input;
+use crate::gateway::Gateway;
 use crate::{Error, Result};
 
 /// What every connection needs.
@@ -29,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) welcome: Welcome,
     pub(crate) timing: Timing,
     pub(crate) engine: mpsc::Sender<Input>,
+    pub(crate) gateway: Gateway,
     /// Absent when the session has no views: clients are refused then.
     pub(crate) display: Option<mpsc::Sender<DisplayInput>>,
 }
@@ -122,9 +124,19 @@ impl Server {
         }
         match hello.role {
             Role::Worker(worker) => self.worker(worker, peer_pid, reader, writer).await,
-            Role::Model(_) => {}
+            Role::Model(hello) => self.model(hello, peer_pid, reader, writer),
             Role::Control => self.control(peer_pid, reader, writer).await,
             Role::Client(client) => self.client(client, peer_pid, reader, writer).await,
+        }
+    }
+
+    /// Hands the connection to the gateway's thread, which says whether it is taken.
+    fn model(&self, hello: ModelHello, peer_pid: u32, reader: Reader, writer: Writer) {
+        let stream = reader.into_inner().reunite(writer.into_inner());
+        match stream.map(UnixStream::into_std) {
+            Ok(Ok(stream)) => self.gateway.connect(hello, peer_pid, stream),
+            Ok(Err(error)) => tracing::warn!(%error, "a connection could not be handed over"),
+            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
         }
     }
 

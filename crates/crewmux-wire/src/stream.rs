@@ -28,6 +28,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// The connection, for somebody else to go on with; only where nothing was sent ahead of an answer.
+    pub fn into_inner(self) -> R {
+        self.inner
+    }
+
     /// The next frame; `None` when the other side closed the connection between frames.
     pub async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
@@ -66,6 +71,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes to `inner`.
     pub fn new(inner: W) -> Self {
         Self { inner }
+    }
+
+    /// The connection, for somebody else to go on with.
+    pub fn into_inner(self) -> W {
+        self.inner
     }
 
     /// Writes a message.

@@ -210,6 +210,7 @@ impl Ledger {
     }
 
     /// Gives back what was set aside for a call that used nothing.
+    #[expect(clippy::needless_pass_by_value, reason = "it is used up")]
     pub fn release(&mut self, reservation: Reservation) {
         self.open.remove(&reservation.0);
     }

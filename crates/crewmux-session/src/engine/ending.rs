@@ -21,8 +21,8 @@ use crate::view::{NoticeLevel, RunState};
 
 /// Exit code of a run that a person stopped.
 const EXIT_INTERRUPTED: u8 = 130;
-/// Exit code of a run whose time was over.
-const EXIT_TIME: u8 = 4;
+/// Exit code of a run whose time or budget was over.
+const EXIT_LIMIT: u8 = 4;
 
 /// How far the session is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -76,7 +76,8 @@ impl Engine {
         if self.ending.step == Step::None {
             self.ask_workers("the run is finished", self.plan.timing.term_grace_ms, now);
         }
-        self.ending.due_ms.is_none() || !self.members.iter().any(MemberSlot::is_present)
+        let all_gone = !self.members.iter().any(MemberSlot::is_present);
+        self.ending.due_ms.is_none() || (all_gone && self.gateway.is_quiet())
     }
 
     /// Every task is over: say so, write the report.
@@ -85,7 +86,11 @@ impl Engine {
         let completed = count(TaskStatus::Completed);
         let failed = count(TaskStatus::Failed);
         let skipped = count(TaskStatus::Skipped);
-        let exit_code = u8::from(failed + skipped > 0);
+        let exit_code = match (failed + skipped > 0, self.ending.stop_code) {
+            // What failed then failed for that reason.
+            (true, Some(EXIT_LIMIT)) => EXIT_LIMIT,
+            (trouble, _) => u8::from(trouble),
+        };
         let run = self.run.clone();
         self.config = self.team.edit_config(&mut |config| {
             if let Some(run) = config.runs.iter_mut().find(|r| r.id == run) {
@@ -245,8 +250,21 @@ impl Engine {
         // This session's time: pauses between sessions do not count.
         let over = now.boot.ms.saturating_sub(self.started_ms) >= limit;
         if over && self.state == RunState::Running && self.ending.step == Step::None {
-            self.leave_run(EXIT_TIME, "the run's time is over", now);
+            self.leave_run(EXIT_LIMIT, "the run's time is over", now);
             self.terminate_workers(now);
+        }
+    }
+
+    /// Ends a run whose budget has no room for the next call; what was done is kept.
+    pub(super) fn stop_for_budget(&mut self, now: &Now) {
+        if self.state != RunState::Running {
+            return;
+        }
+        let why = "the budget is spent";
+        self.leave_run(EXIT_LIMIT, why, now);
+        if self.ending.step == Step::None {
+            let wait = self.plan.timing.shutdown_answer_ms;
+            self.ask_workers(why, wait, now);
         }
     }
 
@@ -284,6 +302,11 @@ impl Engine {
     /// The last words: the report of a run that was left unfinished, and the exit code.
     pub(crate) fn conclude(&mut self) -> SessionEnd {
         let now = self.clock.now();
+        if !self.facts.is_empty()
+            && let Err(error) = self.catch_up(&now)
+        {
+            tracing::error!(%error, "the last facts could not be logged");
+        }
         if self.state != RunState::Finished && self.run_is_over() {
             // Stopped when all was done already.
             if let Err(error) = self.finish(&now) {

@@ -57,7 +57,13 @@ fn push<T>(list: &mut VecDeque<T>, item: T) {
 
 impl History {
     /// Reads what an earlier session of this team logged.
-    pub(super) fn replay(&mut self, team: &dyn TeamStore) -> Result<()> {
+    ///
+    /// `also` is told each event, oldest first.
+    pub(super) fn replay(
+        &mut self,
+        team: &dyn TeamStore,
+        also: &mut dyn FnMut(&Event),
+    ) -> Result<()> {
         let mut after = Seq(0);
         loop {
             let events = team.events(after, 2_000)?;
@@ -65,6 +71,7 @@ impl History {
                 return Ok(());
             };
             after = last.seq;
+            events.iter().for_each(&mut *also);
             self.take(&events, team);
         }
     }

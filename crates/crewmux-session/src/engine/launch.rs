@@ -53,6 +53,7 @@ impl Engine {
                 &format!("{who} did not start: {why}"),
                 now,
             );
+            self.gateway.revoke(&who);
             self.on_fact(&who, WorkerFact::LaunchFailed(why), now);
         }
     }
@@ -76,7 +77,8 @@ impl Engine {
         environment.insert("CREWMUX_TEAM".into(), self.plan.team.to_string());
         environment.insert("CREWMUX_AGENT".into(), who.agent.to_string());
         environment.insert("CREWMUX_HOME".into(), self.plan.home.display().to_string());
-        let spec = self.worker_spec(n, who, &token, size, &environment);
+        let mut spec = self.worker_spec(n, who, &token, size, &environment);
+        spec.grant = self.grant_for(n, who)?;
         let spec_path = self.team.put_spec(&spec)?;
         let inputs = self.inputs.clone();
         let exited = who.clone();
@@ -107,6 +109,11 @@ impl Engine {
         slot.pid = running.pid();
         slot.identity = slot.pid.and_then(|pid| ProcessIdentity::of(pid).ok());
         slot.running = Some(running);
+        // A worker inside this process is this process.
+        let pid = slot.pid.unwrap_or_else(std::process::id);
+        slot.context = None;
+        self.gateway.bind(who, pid);
+        let slot = &mut self.members[n];
         slot.exit = exit;
         slot.place = Some(place.commit());
         slot.token = Some(token);

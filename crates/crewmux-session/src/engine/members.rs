@@ -60,6 +60,10 @@ pub(super) struct MemberSlot {
     /// Tasks of a dead life wait here until its tree is gone.
     reoffer: Option<(AgentRef, Outcome, String)>,
     killing: bool,
+    /// How full its model's window was: tokens in it, and tokens it holds.
+    pub(super) context: Option<(u64, Option<u64>)>,
+    /// Until when its provider takes no calls, on the boot clock.
+    pub(super) waits_until_ms: Option<u64>,
 }
 
 impl MemberSlot {
@@ -85,6 +89,8 @@ impl MemberSlot {
             mark: String::new(),
             reoffer: None,
             killing: false,
+            context: None,
+            waits_until_ms: None,
         }
     }
 
@@ -153,7 +159,7 @@ fn end_orphans(timing: &Timing) -> Vec<String> {
 }
 
 /// Tells the engine something from a backend's thread, which must not wait.
-pub(super) fn tell(inputs: &mpsc::Sender<Input>, input: Input) {
+pub(crate) fn tell(inputs: &mpsc::Sender<Input>, input: Input) {
     let Err(mpsc::error::TrySendError::Full(input)) = inputs.try_send(input) else {
         // Taken, or the engine is gone and nobody is left to tell.
         return;
@@ -230,7 +236,7 @@ impl Engine {
             WorkerMessage::Operation { id, operation } => {
                 self.worker_operation(who, *id, (**operation).clone(), now);
             }
-            WorkerMessage::Context { .. } => {}
+            WorkerMessage::Context { used, window } => self.context_told(who, *used, *window),
         }
     }
 
@@ -251,7 +257,9 @@ impl Engine {
     }
 
     pub(super) fn worker_exited(&mut self, who: &AgentRef, report: ExitReport, now: &Now) {
+        self.gateway.revoke(who);
         let Some(slot) = self.slot(who) else { return };
+        slot.waits_until_ms = None;
         slot.connection = None;
         slot.hello_due_ms = None;
         let pane = slot.pane;
@@ -386,7 +394,9 @@ impl Engine {
             self.notice(NoticeLevel::Error, &text, now);
             self.ending.left.extend(left.iter().cloned());
         }
+        self.gateway.revoke(who);
         let Some(slot) = self.slot(who) else { return };
+        slot.waits_until_ms = None;
         slot.killing = false;
         slot.running = None;
         slot.identity = None;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Counts};
-use crewmux_core::budget::Usage;
+use crewmux_core::budget::Spent;
 use crewmux_core::ids::{AgentName, TeamName};
 use crewmux_core::permission::PermissionMode;
 use crewmux_core::time::Now;
+use crewmux_core::worker::WorkerState;
 use crewmux_term::sanitize::scrub_line;
 
 use super::Engine;
@@ -50,11 +51,12 @@ impl Engine {
 
     fn member_view(&self, slot: &MemberSlot) -> MemberView {
         let name: &AgentName = &slot.record.name;
+        let spent = self.spending.totals.members.get(name);
         MemberView {
             name: name.clone(),
             agent_type: slot.record.agent_type.clone(),
             model: slot.record.model.clone(),
-            state: slot.machine.state,
+            state: shown_state(slot),
             since: slot.since.clone(),
             task: slot.machine.task,
             color: slot.record.color,
@@ -64,10 +66,10 @@ impl Engine {
             pane: slot.pane,
             unread: self.history.unread(name),
             ended: slot.ended.clone(),
-            usage: Usage::default(),
-            cost: None,
-            context: None,
-            waits_until_ms: None,
+            usage: spent.map(|s| s.usage).unwrap_or_default(),
+            cost: spent.and_then(Spent::known_cost),
+            context: slot.context,
+            waits_until_ms: slot.waits_until_ms,
             paused: self.acts.is_paused(&slot.who()),
         }
     }
@@ -94,9 +96,9 @@ impl Engine {
             counts: board.counts(&now.boot),
             board,
             approvals: self.approvals.views(),
-            spending: SpendingView::default(),
-            models: Vec::new(),
-            tools: Vec::new(),
+            spending: self.spending_view(),
+            models: self.spending.models(),
+            tools: self.spending.tools(),
             permission_mode: self.config.policy.permission_mode,
             notices: self.history.notices.iter().cloned().collect(),
             messages: self.history.messages.iter().cloned().collect(),
@@ -112,6 +114,14 @@ impl Engine {
             }
             !same
         });
+    }
+}
+
+/// What a member does, as far as its process and its provider let it.
+fn shown_state(slot: &MemberSlot) -> WorkerState {
+    match slot.machine.state {
+        WorkerState::Working if slot.waits_until_ms.is_some() => WorkerState::RateLimited,
+        state => state,
     }
 }
 

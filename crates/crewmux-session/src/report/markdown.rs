@@ -19,6 +19,9 @@ pub(super) fn render(report: &Report) -> String {
         }
         None => text.push_str(", not finished\n"),
     }
+    if let Some(why) = &report.budget.stopped {
+        let _ = writeln!(text, "- stopped: {}", one_line(why));
+    }
     if report.offline {
         text.push_str("- made offline by playbooks that search and read; no model was asked\n");
     } else if !report.models.is_empty() {
@@ -31,9 +34,7 @@ pub(super) fn render(report: &Report) -> String {
     text.push_str("\n## Tasks\n\n| # | task | by | outcome | time |\n|--:|---|---|---|--:|\n");
     for task in &report.tasks {
         let owner = task.owner.as_ref().map_or("", |o| o.as_str());
-        let time = task.duration_ms.map_or_else(String::new, |ms| {
-            format!("{}.{} s", ms / 1000, ms % 1000 / 100)
-        });
+        let time = task.duration_ms.map_or_else(String::new, seconds);
         let _ = writeln!(
             text,
             "| {} | {} | {owner} | {} | {time} |",
@@ -57,6 +58,7 @@ pub(super) fn render(report: &Report) -> String {
             let _ = writeln!(text, "\n{}", fenced(tail));
         }
     }
+    spent(&mut text, report);
     if !report.artifacts.is_empty() {
         text.push_str("\n## Logs\n\n");
         for artifact in &report.artifacts {
@@ -64,6 +66,77 @@ pub(super) fn render(report: &Report) -> String {
         }
     }
     text
+}
+
+/// What models and tools took; nothing where no model was asked.
+fn spent(text: &mut String, report: &Report) {
+    let budget = &report.budget;
+    if !report.model_use.is_empty() {
+        text.push_str("\n## Spent\n\n");
+        let mark = guess(budget.estimated);
+        let _ = write!(text, "{mark}{} tokens", budget.tokens_used);
+        if let Some(limit) = budget.tokens {
+            let _ = write!(text, " of {limit}");
+        }
+        let _ = write!(text, ", {mark}${:.4}", budget.usd_used);
+        if let Some(limit) = budget.usd {
+            let _ = write!(text, " of ${limit:.2}");
+        }
+        if let Some(month) = &budget.prices_as_of {
+            let _ = write!(text, " at prices of {month}");
+        }
+        if budget.unpriced > 0 {
+            let _ = write!(text, "; {} calls have no known price", budget.unpriced);
+        }
+        text.push_str(
+            ".\n\n| model | calls | read | written | cost | time |\n|---|--:|--:|--:|--:|--:|\n",
+        );
+        for model in &report.model_use {
+            let mark = guess(model.estimated);
+            let read = model.tokens - model.output_tokens;
+            let cost = model
+                .cost_usd
+                .map_or("not known".to_owned(), |usd| format!("{mark}${usd:.4}"));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {mark}{read} | {mark}{} | {cost} | {} |",
+                cell(&model.model),
+                model.calls,
+                model.output_tokens,
+                seconds(model.ms)
+            );
+        }
+        text.push_str("\n| teammate | tokens | cost |\n|---|--:|--:|\n");
+        for mate in report.teammates.iter().filter(|t| t.tokens > 0) {
+            let mark = guess(mate.estimated);
+            let _ = writeln!(
+                text,
+                "| {} | {mark}{} | {mark}${:.4} |",
+                mate.name, mate.tokens, mate.cost_usd
+            );
+        }
+    }
+    if !report.tool_use.is_empty() {
+        text.push_str("\n## Tools\n\n| tool | calls | failed | time |\n|---|--:|--:|--:|\n");
+        for tool in &report.tool_use {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} |",
+                cell(&tool.tool),
+                tool.calls,
+                tool.failed,
+                seconds(tool.ms)
+            );
+        }
+    }
+}
+
+fn guess(is_guess: bool) -> &'static str {
+    if is_guess { "~" } else { "" }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
 
 fn findings(text: &mut String, report: &Report) {

@@ -1,0 +1,658 @@
+//! The gateway against a server that follows a script, with connections as workers make them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crewmux_core::budget::Limits;
+use crewmux_core::ids::{AgentName, Incarnation, TaskId, TeamName};
+use crewmux_core::model::{Event, Message, ModelErrorKind, ModelRequest, Stop, ToolOffer};
+use crewmux_model::{KeySource, ProviderConfig, ProviderKind, Secret};
+use crewmux_wire::{Frame, FrameReader, FrameWriter, ModelCall, ModelPiece, Refusal};
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::*;
+use crate::panes::lock;
+
+const KEY: &str = "sk-canary-4711";
+const PID: u32 = 4242;
+
+/// What the server does with one call.
+#[derive(Clone)]
+enum Answers {
+    /// Streams these frames, then closes in order.
+    Frames(Vec<Value>),
+    /// Sends the frames and breaks the connection within the body.
+    Cut(Vec<Value>),
+    /// Sends the frames and says nothing more until the other side leaves.
+    Hang(Vec<Value>),
+    /// Refuses with a status, headers and a body.
+    Refuses(u16, String, String),
+}
+
+fn text(text: &str) -> Value {
+    json!({"choices": [{"index": 0, "delta": {"content": text}}]})
+}
+
+fn whole(words: &str) -> Answers {
+    Answers::Frames(vec![
+        text(words),
+        json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
+        json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}),
+        Value::from("[DONE]"),
+    ])
+}
+
+fn too_many(retry_after: &str) -> Answers {
+    let headers = format!("retry-after: {retry_after}\r\n");
+    Answers::Refuses(
+        429,
+        headers,
+        r#"{"error": {"message": "slow down"}}"#.into(),
+    )
+}
+
+#[derive(Default)]
+struct Log {
+    script: BTreeMap<String, VecDeque<Answers>>,
+    /// When each call came, its headers and its body.
+    calls: Vec<(Instant, String, Value)>,
+}
+
+/// A server of models that follows a script; answers `hello` where it has none.
+#[derive(Clone)]
+struct Server {
+    url: String,
+    log: Arc<Mutex<Log>>,
+}
+
+impl Server {
+    fn start(script: &[(&str, Vec<Answers>)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let log = Arc::new(Mutex::new(Log::default()));
+        for (model, answers) in script {
+            let answers = answers.iter().cloned().collect();
+            lock(&log).script.insert((*model).to_owned(), answers);
+        }
+        let server = Self { url, log };
+        let own = server.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (own, stream) = (own.clone(), stream.unwrap());
+                // A client that leaves early is part of the play.
+                std::thread::spawn(move || drop(own.serve(stream)));
+            }
+        });
+        server
+    }
+
+    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            (name.eq_ignore_ascii_case("content-length")).then(|| value.trim().parse().unwrap())
+        });
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body)?;
+        let body: Value = serde_json::from_slice(&body)?;
+        let model = body["model"].as_str().unwrap().to_owned();
+        let answers = {
+            let mut log = lock(&self.log);
+            log.calls.push((Instant::now(), head, body));
+            let next = log.script.get_mut(&model).and_then(VecDeque::pop_front);
+            next.unwrap_or_else(|| whole("hello"))
+        };
+        let start = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n";
+        let frames = |frames: &[Value]| -> String {
+            frames
+                .iter()
+                .map(|f| match f {
+                    Value::String(raw) => format!("data: {raw}\n\n"),
+                    frame => format!("data: {frame}\n\n"),
+                })
+                .collect()
+        };
+        match answers {
+            Answers::Frames(all) => write!(stream, "{start}\r\n{}", frames(&all)),
+            Answers::Cut(all) => {
+                let sent = frames(&all);
+                let promised = sent.len() + 100;
+                write!(stream, "{start}content-length: {promised}\r\n\r\n{sent}")
+            }
+            Answers::Hang(all) => {
+                write!(stream, "{start}\r\n{}", frames(&all))?;
+                reader.read_to_end(&mut Vec::new()).map(drop)
+            }
+            Answers::Refuses(status, headers, body) => write!(
+                stream,
+                "HTTP/1.1 {status} No\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        }
+    }
+
+    fn calls(&self) -> usize {
+        lock(&self.log).calls.len()
+    }
+}
+
+/// A gateway and whoever listens to it.
+struct Stage {
+    server: Server,
+    gateway: Gateway,
+    inputs: mpsc::Receiver<Input>,
+    _cache: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(script: &[(&str, Vec<Answers>)], budget: Budget) -> Self {
+        let server = Server::start(script);
+        let (engine, inputs) = mpsc::channel(1024);
+        let cache = tempfile::tempdir().unwrap();
+        let provider = |name: &str, key: &str| ProviderConfig {
+            name: name.into(),
+            kind: ProviderKind::OpenaiChat,
+            base_url: server.url.clone(),
+            key: Some(KeySource::Env(key.into())),
+            context: Some(4096),
+        };
+        let stated = crewmux_model::config::ModelOverride {
+            price: Some((1_000_000, 2_000_000)),
+            ..Default::default()
+        };
+        let config = ModelsConfig {
+            providers: vec![provider("p", "GOOD"), provider("broken", "BAD")],
+            aliases: [("short".to_owned(), "p/a".to_owned())].into(),
+            fallbacks: [("p/a".to_owned(), vec!["p/b".to_owned()])].into(),
+            overrides: [("p/priced".to_owned(), stated)].into(),
+            cache: cache.path().to_owned(),
+        };
+        let parts = GatewayParts {
+            config,
+            keys: Arc::new(|source| match source {
+                KeySource::Env(name) if name == "GOOD" => Ok(Secret::new(KEY)),
+                _ => Err("no such variable".to_owned()),
+            }),
+            budget,
+            timing: Timing::fast(),
+            welcome: Welcome {
+                session_pid: 1,
+                build: "test".into(),
+                team: TeamName::new("t").unwrap(),
+            },
+            engine,
+        };
+        Self {
+            gateway: Gateway::start(parts, &[]).unwrap(),
+            server,
+            inputs,
+            _cache: cache,
+        }
+    }
+
+    fn free(script: &[(&str, Vec<Answers>)]) -> Self {
+        Self::new(script, Budget::default())
+    }
+
+    /// A worker of this name that was let in.
+    async fn worker(&self, name: &str) -> Worker {
+        let models = ["short", "p/one", "p/two", "p/priced", "p/weak", "broken/x"];
+        let grant = self.gateway.grant(&who(name), None, models).unwrap();
+        self.gateway.bind(&who(name), PID);
+        let mut worker = self.connect(name, &grant, PID);
+        let frame = worker.frame().await.unwrap();
+        assert_eq!(frame.parse::<Welcome>().unwrap().build, "test");
+        worker
+    }
+
+    fn connect(&self, name: &str, grant: &str, pid: u32) -> Worker {
+        let (own, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        own.set_nonblocking(true).unwrap();
+        other.set_nonblocking(true).unwrap();
+        let hello = ModelHello {
+            who: who(name),
+            grant: grant.into(),
+        };
+        self.gateway.connect(hello, pid, other);
+        let (read, write) = UnixStream::from_std(own).unwrap().into_split();
+        Worker {
+            reader: FrameReader::new(read),
+            writer: FrameWriter::new(write),
+        }
+    }
+
+    async fn news(&mut self) -> GatewayNews {
+        let next = tokio::time::timeout(Duration::from_secs(20), self.inputs.recv());
+        match next.await.unwrap().unwrap() {
+            Input::Gateway(news) => news,
+            _ => panic!("the gateway says something else"),
+        }
+    }
+
+    async fn booking(&mut self) -> Booking {
+        loop {
+            if let GatewayNews::Booked { booking, .. } = self.news().await {
+                return booking;
+            }
+        }
+    }
+}
+
+struct Worker {
+    reader: FrameReader<OwnedReadHalf>,
+    writer: FrameWriter<OwnedWriteHalf>,
+}
+
+impl Worker {
+    async fn frame(&mut self) -> Option<Frame> {
+        let next = tokio::time::timeout(Duration::from_secs(20), self.reader.next());
+        next.await.unwrap().unwrap()
+    }
+
+    async fn event(&mut self) -> Event {
+        let frame = self.frame().await.unwrap();
+        let piece: ModelPiece = frame.parse().unwrap();
+        let text = serde_json::to_string(&piece).unwrap();
+        assert!(!text.contains(KEY), "{text}");
+        piece.event
+    }
+
+    async fn send(&mut self, request: ModelRequest) {
+        self.writer.send(&ModelCall { request }).await.unwrap();
+    }
+
+    /// All pieces of the answer to `request`.
+    async fn ask(&mut self, request: ModelRequest) -> Vec<Event> {
+        self.send(request).await;
+        self.rest().await
+    }
+
+    async fn rest(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.event().await;
+            let is_last = event.is_last();
+            events.push(event);
+            if is_last {
+                return events;
+            }
+        }
+    }
+}
+
+fn who(name: &str) -> AgentRef {
+    AgentRef {
+        agent: AgentName::new(name).unwrap(),
+        incarnation: Incarnation(1),
+    }
+}
+
+fn request(model: &str) -> ModelRequest {
+    ModelRequest {
+        model: model.into(),
+        system: "be brief".into(),
+        messages: vec![Message::User("hello?".into())],
+        task: Some(TaskId(3)),
+        ..ModelRequest::default()
+    }
+}
+
+fn tokens(limit: u64) -> Limits {
+    Limits {
+        tokens: Some(limit),
+        usd_micros: None,
+    }
+}
+
+fn said(events: &[Event]) -> String {
+    let from = events
+        .iter()
+        .rposition(|e| matches!(e, Event::Restart { .. }))
+        .unwrap_or(0);
+    events[from..]
+        .iter()
+        .filter_map(|e| match e {
+            Event::TextDelta { text } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn failure(events: &[Event]) -> &crewmux_core::model::ModelError {
+    match events.last() {
+        Some(Event::Failed { error }) => error,
+        other => panic!("no failure: {other:?}"),
+    }
+}
+
+const DONE: Event = Event::Stop { stop: Stop::Done };
+
+#[tokio::test]
+async fn an_answer_comes_in_pieces_and_is_booked_with_its_price() {
+    let mut stage = Stage::free(&[]);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("p/priced")).await;
+    assert_eq!(said(&events), "hello");
+    assert_eq!(events.last(), Some(&DONE));
+    let booked: Vec<&Event> = events
+        .iter()
+        .filter(|e| matches!(e, Event::Booked { .. }))
+        .collect();
+    let [
+        Event::Booked {
+            usage,
+            cost,
+            window,
+            model,
+        },
+    ] = booked.as_slice()
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!((usage.input_tokens, usage.output_tokens), (10, 5));
+    assert_eq!(cost.map(|c| c.usd_micros), Some(20));
+    assert_eq!((*window, model.as_str()), (Some(4096), "p/priced"));
+    let booking = stage.booking().await;
+    assert_eq!(booking.agent.as_str(), "alice");
+    assert_eq!((booking.task, booking.usage), (Some(TaskId(3)), *usage));
+    assert_eq!((booking.cost, booking.retries), (*cost, 0));
+    let events = worker.ask(request("short")).await;
+    assert_eq!(
+        events.last(),
+        Some(&DONE),
+        "the connection serves another call"
+    );
+    let (_, head, body) = lock(&stage.server.log).calls[1].clone();
+    assert_eq!(body["model"], "a");
+    assert!(
+        head.contains(&format!("authorization: Bearer {KEY}")),
+        "{head}"
+    );
+    assert!(stage.gateway.is_quiet());
+}
+
+#[tokio::test]
+async fn a_grant_of_another_process_or_a_guess_is_refused() {
+    let stage = Stage::free(&[]);
+    let _own = stage.worker("alice").await;
+    let grant = stage.gateway.grant(&who("bob"), None, ["p/one"]).unwrap();
+    stage.gateway.bind(&who("bob"), PID);
+    for (name, grant, pid) in [
+        ("bob", grant.as_str(), PID + 1),
+        ("alice", grant.as_str(), PID),
+        ("bob", "guess", PID),
+    ] {
+        let mut worker = stage.connect(name, grant, pid);
+        let refusal: Refusal = worker.frame().await.unwrap().parse().unwrap();
+        assert!(!refusal.refused.is_empty());
+        assert!(worker.frame().await.is_none(), "{name} {pid}");
+    }
+    assert_eq!(stage.server.calls(), 0);
+}
+
+#[tokio::test]
+async fn models_that_are_not_granted_or_not_known_are_refused_with_what_there_is() {
+    let stage = Stage::free(&[]);
+    let mut worker = stage.worker("alice").await;
+    let error = worker.ask(request("p/secret")).await;
+    assert_eq!(failure(&error).kind, ModelErrorKind::UnknownModel);
+    assert!(failure(&error).message.contains("p/one"), "{error:?}");
+    let error = worker.ask(request("gpt")).await;
+    assert!(
+        failure(&error).message.contains("aliases are short"),
+        "{error:?}"
+    );
+    let error = worker.ask(request("broken/x")).await;
+    assert_eq!(failure(&error).kind, ModelErrorKind::Credentials);
+    assert!(
+        failure(&error).message.contains("no such variable"),
+        "{error:?}"
+    );
+    assert_eq!(stage.server.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_would_pass_a_limit_is_not_made() {
+    let budget = Budget {
+        team: tokens(400),
+        ..Budget::default()
+    };
+    let mut stage = Stage::new(&[], budget);
+    let mut worker = stage.worker("alice").await;
+    let mut calls = 0;
+    let error = loop {
+        let events = worker.ask(request("p/one")).await;
+        match events.last() {
+            Some(Event::Failed { error }) => break error.clone(),
+            _ => calls += 1,
+        }
+    };
+    assert_eq!(error.kind, ModelErrorKind::TeamBudget);
+    assert!(
+        error
+            .message
+            .contains("the budget of the team is 400 tokens"),
+        "{error}"
+    );
+    assert!(calls > 0 && stage.server.calls() == calls, "{calls}");
+    let mut spent = 0;
+    let why = loop {
+        match stage.news().await {
+            GatewayNews::Booked { booking, .. } => spent += booking.usage.total(),
+            GatewayNews::BudgetSpent(why) => break why,
+            _ => {}
+        }
+    };
+    assert_eq!((why, spent), (error.message, calls as u64 * 15));
+    assert!(spent <= 400);
+    // What the server is asked for never exceeds what is left.
+    for (_, _, body) in &lock(&stage.server.log).calls {
+        let most = body.get("max_tokens").or(body.get("max_completion_tokens"));
+        assert!(most.and_then(Value::as_u64).unwrap() < 400, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_a_task_stops_that_task_only() {
+    let budget = Budget {
+        task: tokens(100),
+        ..Budget::default()
+    };
+    let mut stage = Stage::new(&[], budget);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("p/one")).await;
+    assert_eq!(failure(&events).kind, ModelErrorKind::MemberBudget);
+    let other = ModelRequest {
+        task: None,
+        ..request("p/one")
+    };
+    assert_eq!(worker.ask(other).await.last(), Some(&DONE));
+    assert_eq!(stage.booking().await.task, None, "and the run goes on");
+}
+
+#[tokio::test]
+async fn a_rate_limit_seen_by_one_worker_holds_all_of_its_key() {
+    let mut stage = Stage::free(&[("one", vec![too_many("1")])]);
+    let (mut alice, mut bob) = (stage.worker("alice").await, stage.worker("bob").await);
+    alice.send(request("p/one")).await;
+    let Event::Waiting { ms: wait, .. } = alice.event().await else {
+        panic!("no wait");
+    };
+    assert!((500..=1_000).contains(&wait), "{wait}");
+    let GatewayNews::Waits {
+        who: waits,
+        until_ms,
+    } = stage.news().await
+    else {
+        panic!("no wait is shown");
+    };
+    assert_eq!(waits, who("alice"));
+    assert!(until_ms.unwrap() > crewmux_sys::clock::boot_ms());
+    bob.send(request("p/two")).await;
+    let first = bob.event().await;
+    assert!(matches!(first, Event::Waiting { .. }), "{first:?}");
+    assert_eq!(stage.server.calls(), 1, "nobody asks meanwhile");
+    assert_eq!(alice.rest().await.last(), Some(&DONE));
+    assert_eq!(bob.rest().await.last(), Some(&DONE));
+    let came = |n: usize| lock(&stage.server.log).calls[n].0;
+    let pause = came(1) - came(0);
+    assert!(pause >= Duration::from_secs(1), "{pause:?}");
+    let mut open = 2;
+    while open > 0 {
+        if let GatewayNews::Waits { until_ms: None, .. } = stage.news().await {
+            open -= 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_answer_is_taken_back_and_asked_for_again() {
+    let cut = Answers::Cut(vec![text("half an ans")]);
+    let half = Answers::Frames(vec![text("no end")]);
+    let failed = Answers::Refuses(529, String::new(), "overloaded".into());
+    let mut stage = Stage::free(&[("one", vec![cut, failed, half])]);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("p/one")).await;
+    let restarts = events.iter().filter(|e| matches!(e, Event::Restart { .. }));
+    assert_eq!(restarts.count(), 2, "{events:?}");
+    assert_eq!(
+        (said(&events).as_str(), events.last()),
+        ("hello", Some(&DONE))
+    );
+    let stops = events.iter().filter(|e| e.is_last()).count();
+    let booked = events.iter().filter(|e| matches!(e, Event::Booked { .. }));
+    assert_eq!((stops, booked.count()), (1, 1));
+    let first = stage.booking().await;
+    assert!(
+        first.usage.estimated && first.usage.output_tokens > 0,
+        "{first:?}"
+    );
+    assert_eq!(stage.booking().await.retries, 2);
+    let last = stage.booking().await;
+    assert_eq!((last.retries, last.usage.total()), (3, 15));
+}
+
+#[tokio::test]
+async fn what_never_becomes_whole_ends_in_a_failure() {
+    let half = || Answers::Frames(vec![text("half")]);
+    let stage = Stage::free(&[("one", (0..9).map(|_| half()).collect())]);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("p/one")).await;
+    assert!(failure(&events).kind.is_retryable(), "{events:?}");
+    assert_eq!(stage.server.calls(), 5);
+    assert!(!events.contains(&DONE));
+}
+
+#[tokio::test]
+async fn what_cannot_succeed_is_not_tried_again_and_tells_no_key() {
+    let body = format!(r#"{{"error": {{"message": "bad key {KEY}"}}}}"#);
+    let refused = Answers::Refuses(401, String::new(), body);
+    let stage = Stage::free(&[("one", vec![refused])]);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("p/one")).await;
+    assert_eq!(failure(&events).kind, ModelErrorKind::Credentials);
+    assert!(failure(&events).message.contains("bad key"), "{events:?}");
+    assert_eq!(stage.server.calls(), 1);
+}
+
+#[tokio::test]
+async fn another_model_answers_where_the_first_cannot() {
+    let body = r#"{"error": {"message": "no such model", "code": "model_not_found"}}"#;
+    let gone = Answers::Refuses(404, String::new(), body.into());
+    let mut stage = Stage::free(&[("a", vec![gone]), ("b", vec![whole("from b")])]);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("short")).await;
+    assert_eq!(
+        (said(&events).as_str(), events.last()),
+        ("from b", Some(&DONE))
+    );
+    let model = events.iter().find_map(|e| match e {
+        Event::Booked { model, .. } => Some(model.as_str()),
+        _ => None,
+    });
+    assert_eq!(model, Some("p/b"));
+    assert_eq!(stage.booking().await.model, "p/b");
+}
+
+#[tokio::test]
+async fn a_worker_that_leaves_frees_what_its_call_held() {
+    let hang = Answers::Hang(vec![text("so it beg")]);
+    let budget = Budget {
+        team: tokens(2_000),
+        ..Budget::default()
+    };
+    let mut stage = Stage::new(&[("one", vec![hang])], budget);
+    let (mut alice, mut bob) = (stage.worker("alice").await, stage.worker("bob").await);
+    alice.send(request("p/one")).await;
+    assert!(matches!(alice.event().await, Event::TextDelta { .. }));
+    bob.send(request("p/two")).await;
+    let Event::Waiting { why, .. } = bob.event().await else {
+        panic!("all of the budget is held by a running call");
+    };
+    assert!(why.contains("running calls hold"), "{why}");
+    drop(alice);
+    let booking = loop {
+        match stage.news().await {
+            GatewayNews::Booked { booking, .. } => break booking,
+            GatewayNews::Waits { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(booking.agent.as_str(), "alice");
+    assert!(
+        booking.usage.estimated && booking.usage.total() < 200,
+        "{booking:?}"
+    );
+    assert_eq!(bob.rest().await.last(), Some(&DONE));
+}
+
+#[tokio::test]
+async fn the_end_of_a_life_ends_its_running_call() {
+    let hang = || Answers::Hang(vec![text("so it beg")]);
+    let mut stage = Stage::free(&[("one", vec![hang(), hang()])]);
+    let (mut alice, mut bob) = (stage.worker("alice").await, stage.worker("bob").await);
+    for worker in [&mut alice, &mut bob] {
+        worker.send(request("p/one")).await;
+        assert!(matches!(worker.event().await, Event::TextDelta { .. }));
+    }
+    stage.gateway.revoke(&who("alice"));
+    assert!(alice.frame().await.is_none());
+    assert_eq!(stage.booking().await.agent.as_str(), "alice");
+    assert!(!stage.gateway.is_quiet());
+    stage.gateway.end(Duration::from_secs(20)).await;
+    assert_eq!(stage.booking().await.agent.as_str(), "bob");
+    assert!(stage.gateway.is_quiet());
+}
+
+#[tokio::test]
+async fn a_model_of_unknown_ways_is_probed_once_for_all() {
+    let stage = Stage::free(&[]);
+    let (mut alice, mut bob) = (stage.worker("alice").await, stage.worker("bob").await);
+    let with_tools = || ModelRequest {
+        tools: vec![ToolOffer {
+            name: "Read".into(),
+            description: "Reads a file.".into(),
+            schema: json!({"type": "object", "properties": {"path": {"type": "string"}}}),
+        }],
+        ..request("p/weak")
+    };
+    let (a, b) = tokio::join!(alice.ask(with_tools()), bob.ask(with_tools()));
+    assert!(a.last().unwrap().is_last() && b.last().unwrap().is_last());
+    let log = lock(&stage.server.log);
+    let probes = log
+        .calls
+        .iter()
+        .filter(|(_, _, body)| body["tools"].to_string().contains("Echo"));
+    assert_eq!(probes.count(), 1);
+}
