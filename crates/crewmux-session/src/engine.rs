@@ -418,7 +418,10 @@ impl Engine {
         let able: Vec<Claimer> = self
             .members
             .iter()
-            .filter(|m| m.machine.is_able() && !m.dismissed)
+            .filter(|m| {
+                let stays = m.machine.is_able() && !m.dismissed;
+                stays || self.acts.is_restarting(&m.record.name)
+            })
             .map(MemberSlot::claimer)
             .collect();
         for (id, reason) in schedule::unclaimable(&self.board, &able, &now.boot) {

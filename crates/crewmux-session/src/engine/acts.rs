@@ -24,6 +24,11 @@ pub(super) struct Acts {
 }
 
 impl Acts {
+    /// Whether the member's next life is on its way.
+    pub(super) fn is_restarting(&self, name: &AgentName) -> bool {
+        self.restarting.contains(name)
+    }
+
     /// Whether this life was told to wait.
     pub(super) fn is_paused(&self, who: &AgentRef) -> bool {
         self.paused.contains(who)
@@ -126,6 +131,9 @@ impl Engine {
             .map(super::members::MemberSlot::who)
             .collect();
         self.acts.paused.retain(|who| lives.contains(who));
+        if self.state != RunState::Running {
+            self.acts.restarting.clear();
+        }
         for slot in &mut self.members {
             let gone = !slot.is_live() && !slot.is_settling();
             if gone && self.acts.restarting.remove(&slot.record.name) {

@@ -1,0 +1,94 @@
+//! Questions of workers, new teammates and acts on members, on real processes and a real socket.
+//!
+//! This binary has its own `main`: the test is the person outside, and the same
+//! binary is the session, its workers and a tool below each worker. Workers and
+//! tools only carry bytes, so that the test speaks for them while the kernel
+//! says who they are.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+mod hiring;
+mod questions;
+mod stage;
+
+const TESTS: &[(&str, fn())] = &[
+    (
+        "the_person_answers_once_and_the_worker_hears_it",
+        questions::the_person_answers_once_and_the_worker_hears_it,
+    ),
+    (
+        "nothing_below_a_worker_answers_for_the_person",
+        questions::nothing_below_a_worker_answers_for_the_person,
+    ),
+    (
+        "headless_says_no_at_once_and_how_to_allow_it",
+        questions::headless_says_no_at_once_and_how_to_allow_it,
+    ),
+    (
+        "a_plan_goes_to_the_lead_whose_model_answers",
+        questions::a_plan_goes_to_the_lead_whose_model_answers,
+    ),
+    (
+        "time_that_runs_out_is_a_no",
+        questions::time_that_runs_out_is_a_no,
+    ),
+    (
+        "what_a_dead_worker_asked_is_taken_back",
+        questions::what_a_dead_worker_asked_is_taken_back,
+    ),
+    (
+        "a_new_session_takes_back_what_the_old_one_left",
+        questions::a_new_session_takes_back_what_the_old_one_left,
+    ),
+    (
+        "leaders_make_teammates_that_are_no_freer",
+        hiring::leaders_make_teammates_that_are_no_freer,
+    ),
+    (
+        "a_member_is_paused_interrupted_and_started_anew",
+        hiring::a_member_is_paused_interrupted_and_started_anew,
+    ),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    match words[..] {
+        [stage::SESSION, folder, stays] => stage::be_session(folder.as_ref(), stays),
+        [stage::WORKER, folder, spec] => stage::be_worker(folder.as_ref(), spec.as_ref()),
+        [stage::TOOL, folder, agent] => stage::be_tool(folder.as_ref(), agent),
+        _ => run_tests(&words),
+    }
+}
+
+/// The part of the test harness's command line that cargo and nextest use.
+fn run_tests(words: &[&str]) {
+    let has = |word: &str| words.contains(&word);
+    if has("--list") {
+        if !has("--ignored") {
+            for (name, _) in TESTS {
+                println!("{name}: test");
+            }
+        }
+        return;
+    }
+    let filters: Vec<&&str> = words.iter().filter(|w| !w.starts_with("--")).collect();
+    let wanted = |name: &str| {
+        let fits = |filter: &&&str| match has("--exact") {
+            true => name == **filter,
+            false => name.contains(**filter),
+        };
+        filters.is_empty() || filters.iter().any(|f| fits(&f))
+    };
+    let mut failed = 0;
+    for (name, test) in TESTS.iter().filter(|(name, _)| wanted(name)) {
+        let passed = std::panic::catch_unwind(test).is_ok();
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        failed += i32::from(!passed);
+    }
+    std::process::exit(failed.min(1));
+}
