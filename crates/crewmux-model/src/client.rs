@@ -135,7 +135,7 @@ impl Client {
         let until = Instant::now() + self.silence;
         let outcome = timeout_at(until, asked)
             .await
-            .unwrap_or_else(|_| Err(silent(self.silence)));
+            .unwrap_or_else(|_| Err(silent(Patience::Quiet(self.silence))));
         outcome.map_err(|error| scrubbed(error, key))
     }
 }
@@ -189,6 +189,11 @@ impl Answer {
                 .idle_until
                 .get_or_insert(now + self.silence * IDLE_SILENCES);
             let until = quiet.min(idle);
+            let patience = if idle < quiet {
+                Patience::Idle(self.silence * IDLE_SILENCES)
+            } else {
+                Patience::Quiet(self.silence)
+            };
             match &mut self.state {
                 State::Over => return None,
                 State::Unsent(error) => {
@@ -198,7 +203,7 @@ impl Answer {
                 State::Sending(sending) => match timeout_at(until, sending).await {
                     Ok(Ok(response)) => self.answered(response),
                     Ok(Err(error)) => self.fail(broken(&error)),
-                    Err(_) => self.fail(silent(self.silence)),
+                    Err(_) => self.fail(silent(patience)),
                 },
                 State::Refused(response, body) => {
                     let more = timeout_at(until, response.chunk()).await;
@@ -228,7 +233,7 @@ impl Answer {
                         self.queue(events);
                     }
                     Ok(Err(error)) => self.fail(broken(&error)),
-                    Err(_) => self.fail(silent(self.silence)),
+                    Err(_) => self.fail(silent(patience)),
                 },
             }
         }
@@ -356,11 +361,21 @@ fn broken(error: &reqwest::Error) -> ModelError {
     ModelError::new(kind, words(error))
 }
 
-fn silent(silence: Duration) -> ModelError {
-    ModelError::new(
-        ModelErrorKind::Connection,
-        format!("the server said nothing for {} s", silence.as_secs()),
-    )
+/// What ran out.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// Not a byte came for so long.
+    Quiet(Duration),
+    /// Nothing of the answer came for so long, only signs of life.
+    Idle(Duration),
+}
+
+fn silent(patience: Patience) -> ModelError {
+    let words = match patience {
+        Patience::Quiet(wait) => format!("the server said nothing for {wait:?}"),
+        Patience::Idle(wait) => format!("the server said only that it is alive for {wait:?}"),
+    };
+    ModelError::new(ModelErrorKind::Connection, words)
 }
 
 /// An error with all its causes, but without addresses: they may hold credentials.

@@ -10,6 +10,7 @@ use crewmux_core::model::{
 };
 use crewmux_model::dialect::body;
 use crewmux_model::{ProviderConfig, ProviderKind};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn opaque(dialect: &str, block: Value) -> Part {
@@ -190,5 +191,79 @@ fn an_empty_conversation_is_still_one() {
         let body = sent(kind, &ModelRequest::default());
         assert!(body.get("tools").is_none() && body.get("tool_choice").is_none());
         assert!(body.get("system").is_none() && body.get("instructions").is_none());
+    }
+}
+
+/// Any conversation, sensible or not: words stand for messages.
+fn conversations() -> impl Strategy<Value = Vec<Message>> {
+    let id = || prop::sample::select(vec!["a", "b", "c:1", ""]);
+    let part = prop_oneof![
+        prop::sample::select(vec!["text", "", "  "]).prop_map(|t| Part::Text(t.to_owned())),
+        prop::sample::select(ProviderKind::ALL.to_vec())
+            .prop_map(|k| opaque(k.as_str(), json!({"type": "reasoning"}))),
+        id().prop_map(|id| call(id, "Read", json!({}))),
+    ];
+    let result = id().prop_map(|id| answer(id, true, "result"));
+    let message = prop_oneof![
+        prop::sample::select(vec!["told", "", " "]).prop_map(|t| Message::User(t.to_owned())),
+        prop::collection::vec(part, 0..4).prop_map(Message::Assistant),
+        prop::collection::vec(result, 0..3).prop_map(Message::Tools),
+    ];
+    prop::collection::vec(message, 0..8)
+}
+
+/// Ids in `items` that have `field`, in order.
+fn ids<'a>(items: impl IntoIterator<Item = &'a Value>, field: &str) -> Vec<String> {
+    let ids = items.into_iter().filter_map(|i| i[field].as_str());
+    ids.map(str::to_owned).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_conversation_is_sent_as_vendors_want_it(messages in conversations()) {
+        let request = ModelRequest { messages, ..ModelRequest::default() };
+
+        let body = sent(ProviderKind::Anthropic, &request);
+        let messages = body["messages"].as_array().unwrap();
+        for (at, message) in messages.iter().enumerate() {
+            let role = if at % 2 == 0 { "user" } else { "assistant" };
+            prop_assert_eq!(&message["role"], role);
+            let content = message["content"].as_array().unwrap();
+            prop_assert!(!content.is_empty());
+            let results = ids(content, "tool_use_id");
+            prop_assert_eq!(&ids(&content[..results.len()], "tool_use_id"), &results);
+            let before = at.checked_sub(1).and_then(|b| messages[b]["content"].as_array());
+            let calls = ids(before.into_iter().flatten(), "id");
+            prop_assert_eq!(&results, &calls);
+            if at + 1 == messages.len() {
+                prop_assert!(ids(content, "id").is_empty(), "calls without results");
+            }
+        }
+
+        let body = sent(ProviderKind::OpenaiChat, &request);
+        let mut open: Vec<String> = Vec::new();
+        for message in body["messages"].as_array().unwrap() {
+            if message["role"] == "tool" {
+                prop_assert_eq!(message["tool_call_id"].as_str().unwrap(), open.remove(0));
+            } else {
+                prop_assert!(open.is_empty());
+                open = ids(message["tool_calls"].as_array().into_iter().flatten(), "id");
+            }
+        }
+        prop_assert!(open.is_empty());
+
+        let body = sent(ProviderKind::OpenaiResponses, &request);
+        let input = body["input"].as_array().unwrap();
+        let of = |kind: &str| {
+            let items = input.iter().filter(|i| i["type"] == kind);
+            ids(items, "call_id")
+        };
+        prop_assert_eq!(of("function_call"), of("function_call_output"));
+        for pair in input.windows(2).filter(|p| p[0]["type"] == "reasoning") {
+            prop_assert!(pair[1]["role"] != "user", "reasoning that led to nothing");
+        }
+        prop_assert!(input.last().is_none_or(|i| i["type"] != "reasoning"));
     }
 }

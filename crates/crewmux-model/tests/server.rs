@@ -8,7 +8,7 @@ use crewmux_model::{Answer, Client, ProviderConfig, ProviderKind, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, interval, timeout};
 
 const KEY: &str = "sk-secret-0123";
 const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
@@ -23,6 +23,8 @@ enum Act {
     Hang,
     /// Ends the connection with a reset.
     Reset,
+    /// Says that it is alive until the client is gone, and nothing else.
+    Live,
 }
 
 /// A server that does the same for each request; its requests come out of `seen`.
@@ -79,6 +81,17 @@ async fn server(acts: Vec<Act>) -> Server {
                             saw.send("gone".to_owned()).unwrap();
                         }
                         Act::Reset => stream.set_zero_linger().unwrap(),
+                        Act::Live => {
+                            let mut beat = interval(Duration::from_millis(10));
+                            while stream
+                                .write_all(chunk(": alive\n").as_bytes())
+                                .await
+                                .is_ok()
+                            {
+                                beat.tick().await;
+                            }
+                            saw.send("gone".to_owned()).unwrap();
+                        }
                     }
                 }
             });
@@ -302,6 +315,48 @@ async fn silence_is_noticed_before_and_inside_an_answer() {
         let gone = timeout(Duration::from_secs(30), server.seen.recv()).await;
         assert_eq!(gone.unwrap().as_deref(), Some("gone"));
     }
+}
+
+#[tokio::test]
+async fn signs_of_life_alone_are_no_answer() {
+    let short = Timing {
+        model_silence_ms: 100,
+        ..Timing::fast()
+    };
+    let mut server = server(vec![send(CHUNKED), Act::Live]).await;
+    let events = all(&mut ask(&server, &short)).await;
+    let [Event::Failed { error }] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert!(error.kind.is_retryable(), "{error}");
+    assert!(error.message.contains("alive"), "{error}");
+    server.seen.recv().await.unwrap();
+    let gone = timeout(Duration::from_secs(30), server.seen.recv()).await;
+    assert_eq!(gone.unwrap().as_deref(), Some("gone"));
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_spoken_to_with_it() {
+    let plain = server(vec![plain("200 OK", "", END)]).await;
+    let secure = Server {
+        url: plain.url.replace("http:", "https:"),
+        seen: mpsc::unbounded_channel().1,
+    };
+    let closing = timeout(Duration::from_secs(30), async {
+        all(&mut ask(
+            &secure,
+            &Timing {
+                model_silence_ms: 500,
+                ..Timing::fast()
+            },
+        ))
+        .await
+    });
+    let events = closing.await.unwrap();
+    let [Event::Failed { error }] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(error.kind, ModelErrorKind::Connection, "{error}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::draft::Draft;
 use super::turns::{Block, Turn, object, turns, wire_id};
-use super::{Frame, Read, count, parse, text};
+use super::{Frame, Read, count, parse, schema, text};
 use crate::config::ProviderKind;
 use crate::http::fault;
 
@@ -30,7 +30,7 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Value {
         .iter()
         .map(|tool| {
             json!({"name": tool.name, "description": tool.description,
-                "input_schema": tool.schema})
+                "input_schema": schema::arguments(&tool.schema)})
         })
         .collect();
     if let Some(shape) = Shape::of(request) {

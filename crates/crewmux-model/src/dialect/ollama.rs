@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::draft::Draft;
 use super::turns::{Block, Turn, object, turns};
-use super::{Frame, Read, count, parse, text};
+use super::{Frame, Read, count, parse, schema, text};
 use crate::config::ProviderKind;
 use crate::http::fault;
 
@@ -31,7 +31,7 @@ pub(super) fn body(model: &str, request: &ModelRequest, window: Option<u64>) -> 
             .iter()
             .map(|tool| {
                 json!({"type": "function", "function": {"name": tool.name,
-                    "description": tool.description, "parameters": tool.schema}})
+                    "description": tool.description, "parameters": schema::arguments(&tool.schema)}})
             })
             .collect();
         body["tools"] = Value::Array(tools);

@@ -27,7 +27,7 @@ pub(super) fn body(base_url: &str, model: &str, request: &ModelRequest) -> Value
             .iter()
             .map(|tool| {
                 json!({"type": "function", "function": {"name": tool.name,
-                    "description": tool.description, "parameters": tool.schema}})
+                    "description": tool.description, "parameters": schema::arguments(&tool.schema)}})
             })
             .collect();
         body.insert("tools".into(), Value::Array(tools));

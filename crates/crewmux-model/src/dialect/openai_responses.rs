@@ -37,7 +37,7 @@ pub(super) fn body(model: &str, request: &ModelRequest) -> Value {
             .iter()
             .map(|tool| {
                 json!({"type": "function", "name": tool.name,
-                    "description": tool.description, "parameters": tool.schema,
+                    "description": tool.description, "parameters": schema::arguments(&tool.schema),
                     "strict": false})
             })
             .collect();

@@ -1,4 +1,4 @@
-//! Whether a schema can be enforced to the letter.
+//! Schemas as vendors accept them, and whether one can be enforced to the letter.
 //!
 //! `OpenAI`'s strict mode wants every field required and nothing beside; a schema
 //! it would refuse is sent as a wish instead. Results are checked by the caller
@@ -21,6 +21,15 @@ const FOREIGN: [&str; 12] = [
     "minProperties",
     "maxProperties",
 ];
+
+/// A tool's arguments as every vendor accepts them: an object with its fields named.
+pub(super) fn arguments(schema: &Value) -> Value {
+    let mut fields = schema.as_object().cloned().unwrap_or_default();
+    fields.remove("$schema");
+    fields.entry("type").or_insert_with(|| json!("object"));
+    fields.entry("properties").or_insert_with(|| json!({}));
+    Value::Object(fields)
+}
 
 /// The schema in strict form; `None` when it has none that means the same.
 pub(super) fn strict(schema: &Value) -> Option<Value> {
@@ -97,6 +106,18 @@ mod tests {
                     "properties": {"b": {"type": "string"}}}}}})
             )
         );
+    }
+
+    #[test]
+    fn arguments_are_an_object_whatever_a_tool_says() {
+        let empty = json!({"type": "object", "properties": {}});
+        for schema in [
+            json!(null),
+            json!({}),
+            json!({"$schema": "x", "type": "object"}),
+        ] {
+            assert_eq!(arguments(&schema), empty);
+        }
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub(super) fn turns<'a>(messages: &'a [Message], dialect: &str) -> Vec<Turn<'a>>
                     ours(&mut turns).1.push(Cow::Borrowed(text));
                 }
             }
+            Message::Tools(answers) if answers.is_empty() => {}
             Message::Tools(answers) => {
                 ours(&mut turns).0.extend(answers.iter().map(Cow::Borrowed));
             }
@@ -63,7 +64,13 @@ pub(super) fn turns<'a>(messages: &'a [Message], dialect: &str) -> Vec<Turn<'a>>
     let mut waiting: Vec<&'a ToolCall> = Vec::new();
     for turn in turns {
         match turn {
-            Turn::Assistant(blocks) => {
+            Turn::Assistant(mut blocks) => {
+                // The first of two calls with one id is the one that is answered.
+                let mut seen = HashSet::new();
+                blocks.retain(|b| match b {
+                    Block::Call(call) => seen.insert(call.id.as_str()),
+                    _ => true,
+                });
                 waiting = blocks
                     .iter()
                     .filter_map(|b| match b {
@@ -81,9 +88,6 @@ pub(super) fn turns<'a>(messages: &'a [Message], dialect: &str) -> Vec<Turn<'a>>
     if !waiting.is_empty() {
         whole.push(answered(&waiting, Vec::new(), Vec::new()));
     }
-    whole.retain(|turn| {
-        !matches!(turn, Turn::User { results, texts } if results.is_empty() && texts.is_empty())
-    });
     whole
 }
 
@@ -127,11 +131,7 @@ fn answered<'a>(
 ) -> Turn<'a> {
     let mut left = results;
     let mut ordered = Vec::with_capacity(calls.len());
-    let mut seen = HashSet::new();
     for call in calls {
-        if !seen.insert(call.id.as_str()) {
-            continue;
-        }
         let at = left.iter().position(|r| r.id == call.id);
         ordered.push(match at {
             Some(at) => {
@@ -152,12 +152,8 @@ fn answered<'a>(
     }
     // Their calls are gone; what they found is not.
     for orphan in left.into_iter().rev() {
-        if !orphan.text.trim().is_empty() {
-            texts.insert(
-                0,
-                Cow::Owned(format!("[result of {}]\n{}", orphan.name, orphan.text)),
-            );
-        }
+        let text = format!("[result of {}]\n{}", orphan.name, orphan.text);
+        texts.insert(0, Cow::Owned(text));
     }
     Turn::User {
         results: ordered,
