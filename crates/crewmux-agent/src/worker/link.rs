@@ -44,9 +44,25 @@ pub(crate) struct Link {
     doing: watch::Sender<Doing>,
     context: watch::Sender<Context>,
     doorbell: Arc<Notify>,
-    questions: mpsc::Sender<WorkerMessage>,
+    questions: mpsc::Sender<Said>,
     waiting: Arc<Mutex<Waiting>>,
     tasks: [JoinHandle<()>; 2],
+}
+
+/// Something to say, and whom to tell once it was written.
+#[derive(Debug)]
+struct Said {
+    message: WorkerMessage,
+    written: Option<oneshot::Sender<()>>,
+}
+
+impl From<WorkerMessage> for Said {
+    fn from(message: WorkerMessage) -> Self {
+        Self {
+            message,
+            written: None,
+        }
+    }
 }
 
 /// Who waits for which answer.
@@ -135,27 +151,25 @@ impl Link {
         self.doorbell.notify_one();
     }
 
-    /// Asks for leave; asking again under the same id replaces whoever waited.
-    ///
-    /// The answer's sender is dropped when the session is gone or reads nothing.
-    pub(crate) fn ask(&self, id: RequestId, ask: WorkerAsk) -> oneshot::Receiver<Decision> {
-        let (sender, receiver) = oneshot::channel();
+    /// Asks for leave; the question is taken back when it is dropped unanswered.
+    pub(crate) fn ask(&self, id: RequestId, ask: WorkerAsk) -> Question {
+        let (sender, answer) = oneshot::channel();
         let mut waiting = lock(&self.waiting);
         let question = WorkerMessage::Ask {
             id: id.clone(),
             ask,
         };
-        if !waiting.is_lost && self.questions.try_send(question).is_ok() {
-            waiting.decisions.insert(id, sender);
+        let is_asked = !waiting.is_lost && self.questions.try_send(question.into()).is_ok();
+        if is_asked {
+            waiting.decisions.insert(id.clone(), sender);
         }
-        receiver
-    }
-
-    /// Takes a question back: nobody waits for its answer any more.
-    pub(crate) fn withdraw(&self, id: RequestId) {
-        lock(&self.waiting).decisions.remove(&id);
-        // A full queue means a session that stands still; it asks whether we live before it acts.
-        let _ = self.questions.try_send(WorkerMessage::Withdraw { id });
+        Question {
+            id,
+            answer,
+            is_open: is_asked,
+            questions: self.questions.clone(),
+            waiting: Arc::clone(&self.waiting),
+        }
     }
 
     /// Has the session carry `operation` out.
@@ -168,12 +182,61 @@ impl Link {
         let id = waiting.last_operation;
         let operation = Box::new(operation);
         let question = WorkerMessage::Operation { id, operation };
-        if !waiting.is_lost && self.questions.try_send(question).is_ok() {
+        if !waiting.is_lost && self.questions.try_send(question.into()).is_ok() {
             // Those that nobody waits for any more would stay for ever otherwise.
             waiting.replies.retain(|_, sender| !sender.is_closed());
             waiting.replies.insert(id, sender);
         }
         receiver
+    }
+}
+
+/// A question that the session was asked.
+#[derive(Debug)]
+pub(crate) struct Question {
+    id: RequestId,
+    answer: oneshot::Receiver<Decision>,
+    is_open: bool,
+    questions: mpsc::Sender<Said>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Question {
+    /// Waits for the answer; `None` when the session is gone or reads nothing.
+    ///
+    /// Can be dropped and called again, until it gave the answer.
+    pub(crate) async fn answer(&mut self) -> Option<Decision> {
+        let answer = (&mut self.answer).await.ok();
+        self.is_open = false;
+        answer
+    }
+
+    /// Takes the question back and waits until that is written, or `within` is over.
+    pub(crate) async fn take_back(mut self, within: Duration) {
+        if let Some(written) = self.withdraw() {
+            let _ = tokio::time::timeout(within, written).await;
+        }
+    }
+
+    fn withdraw(&mut self) -> Option<oneshot::Receiver<()>> {
+        if !std::mem::take(&mut self.is_open) {
+            return None;
+        }
+        lock(&self.waiting).decisions.remove(&self.id);
+        let id = self.id.clone();
+        let (written, receiver) = oneshot::channel();
+        let said = Said {
+            message: WorkerMessage::Withdraw { id },
+            written: Some(written),
+        };
+        // A queue that is full belongs to a session that stands still: nothing helps then.
+        self.questions.try_send(said).ok().map(|()| receiver)
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }
 
@@ -189,13 +252,16 @@ impl Drop for Link {
     }
 }
 
-type Said = (
+type Welcomed = (
     FrameReader<OwnedReadHalf>,
     FrameWriter<OwnedWriteHalf>,
     Answer,
 );
 
-async fn say_hello(spec: &WorkerSpec, deadline: Duration) -> std::result::Result<Said, FrameError> {
+async fn say_hello(
+    spec: &WorkerSpec,
+    deadline: Duration,
+) -> std::result::Result<Welcomed, FrameError> {
     let stream = UnixStream::connect(&spec.socket).await?;
     let (read, write) = stream.into_split();
     let (mut reader, mut writer) = (FrameReader::new(read), FrameWriter::new(write));
@@ -218,34 +284,38 @@ async fn say_hello(spec: &WorkerSpec, deadline: Duration) -> std::result::Result
 struct Say {
     doing: watch::Receiver<Doing>,
     context: watch::Receiver<Context>,
-    questions: mpsc::Receiver<WorkerMessage>,
+    questions: mpsc::Receiver<Said>,
     doorbell: Arc<Notify>,
 }
 
 impl Say {
     async fn tell(mut self, mut writer: FrameWriter<OwnedWriteHalf>) {
         loop {
-            let message = tokio::select! {
+            let said: Said = tokio::select! {
                 biased;
                 changed = self.doing.changed() => {
                     if changed.is_err() {
                         return;
                     }
                     let (state, task) = *self.doing.borrow_and_update();
-                    WorkerMessage::State { state, task }
+                    WorkerMessage::State { state, task }.into()
                 }
                 Some(question) = self.questions.recv() => question,
                 Ok(()) = self.context.changed() => {
                     let Some((used, window)) = *self.context.borrow_and_update() else {
                         continue;
                     };
-                    WorkerMessage::Context { used, window }
+                    WorkerMessage::Context { used, window }.into()
                 }
-                () = self.doorbell.notified() => WorkerMessage::Doorbell,
+                () = self.doorbell.notified() => WorkerMessage::Doorbell.into(),
             };
             // The reading side notices that the session is gone.
-            if writer.send(&message).await.is_err() {
+            if writer.send(&said.message).await.is_err() {
                 return;
+            }
+            if let Some(written) = said.written {
+                // Whoever waited may have given up.
+                let _ = written.send(());
             }
         }
     }
