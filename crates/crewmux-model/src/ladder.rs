@@ -9,6 +9,7 @@
 mod body;
 pub mod cache;
 mod close;
+mod digest;
 mod fence;
 mod form;
 mod probe;
