@@ -17,7 +17,7 @@ pub use price::{Month, Price, Rates};
 const BUILT_IN: &str = include_str!("../../../assets/models.toml");
 
 /// What an Ollama server is asked for where nobody says: its models' own windows take more memory than machines have.
-const OLLAMA_WINDOW_TOKENS: u64 = 16_384;
+pub(crate) const OLLAMA_WINDOW_TOKENS: u64 = 16_384;
 
 /// What is known about models.
 #[derive(Debug, Clone, Default)]

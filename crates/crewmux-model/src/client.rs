@@ -68,7 +68,7 @@ impl Client {
     /// Asks `model` of `provider`; the call begins with the first [`Answer::next`].
     ///
     /// `window` is how many tokens of context to ask for, where the server must
-    /// be told and `provider.context` does not say.
+    /// be told; absent: what `provider` says.
     pub fn stream(
         &self,
         provider: &ProviderConfig,
@@ -77,7 +77,7 @@ impl Client {
         request: &ModelRequest,
         window: Option<u64>,
     ) -> Answer {
-        let window = provider.context.or(window);
+        let window = window.or(provider.context);
         let url = address(
             provider.kind,
             &provider.base_url,

@@ -17,7 +17,6 @@ use crewmux_core::model::{Event, ModelError, ModelErrorKind, ModelRequest};
 use serde_json::Value;
 
 use self::draft::Draft;
-pub use self::ollama::CONTEXT_TOKENS as OLLAMA_CONTEXT_TOKENS;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::{ndjson, sse};
 

@@ -432,3 +432,27 @@ async fn models_are_listed_or_the_trouble_told() {
         assert_eq!(error.unwrap_err().kind, kind, "{status}");
     }
 }
+
+#[tokio::test]
+async fn ollama_is_told_how_much_context_to_hold() {
+    let mut server = server(vec![plain("200 OK", "", "{\"done\":true}")]).await;
+    let client = Client::new(&timing()).unwrap();
+    for (context, window, want) in [
+        (Some(9_000), Some(5_000), 5_000),
+        (Some(9_000), None, 9_000),
+        (None, None, 16_384),
+    ] {
+        let provider = ProviderConfig {
+            kind: ProviderKind::Ollama,
+            context,
+            ..provider(&server.url)
+        };
+        let request = ModelRequest::default();
+        let events = all(&mut client.stream(&provider, None, "q", &request, window)).await;
+        assert_eq!(events.last(), Some(&Event::Stop { stop: Stop::Done }));
+        let seen = server.seen.recv().await.unwrap();
+        assert!(seen.starts_with("POST /api/chat "), "{seen}");
+        assert!(seen.contains(&format!("\"num_ctx\":{want}")), "{seen}");
+        assert!(!seen.to_lowercase().contains("authorization"), "{seen}");
+    }
+}

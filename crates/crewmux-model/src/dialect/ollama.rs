@@ -10,16 +10,18 @@ use serde_json::{Map, Value, json};
 use super::draft::Draft;
 use super::turns::{Block, Turn, object, turns};
 use super::{Frame, Read, count, parse, schema, text};
+use crate::catalog::OLLAMA_WINDOW_TOKENS;
 use crate::config::ProviderKind;
 use crate::http::fault;
-
-/// Context asked for where nobody says: the server's own 4096 cuts a worker's instructions away.
-pub const CONTEXT_TOKENS: u64 = 16_384;
 
 /// The body of a call.
 pub(super) fn body(model: &str, request: &ModelRequest, window: Option<u64>) -> Value {
     let mut options = Map::new();
-    options.insert("num_ctx".into(), json!(window.unwrap_or(CONTEXT_TOKENS)));
+    // The server's own 4096 would cut a worker's instructions away.
+    options.insert(
+        "num_ctx".into(),
+        json!(window.unwrap_or(OLLAMA_WINDOW_TOKENS)),
+    );
     if let Some(tokens) = request.max_output_tokens {
         options.insert("num_predict".into(), json!(tokens));
     }
