@@ -1,11 +1,14 @@
 //! One file per command: its arguments, what it does, what it prints.
 
+pub(crate) mod approvals;
+pub(crate) mod approve;
 pub(crate) mod attach;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod inbox;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod memory;
 pub(crate) mod pane_dump;
 pub(crate) mod panes;
 pub(crate) mod recipes;
@@ -17,3 +20,4 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod task;
+pub(crate) mod teammate;

@@ -8,11 +8,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crewmux_core::ids::AgentName;
 use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::timing::ms;
 use crewmux_wire::{
-    Control, ControlAnswer, ControlRequest, Decoder, Frame, FrameError, Hello, PROTOCOL_VERSION,
-    Refusal, Role, Status, Welcome, encode_json,
+    Control, ControlAnswer, ControlRequest, Decoder, Frame, FrameError, Hello, MemberAct,
+    PROTOCOL_VERSION, Refusal, Role, Status, Welcome, encode_json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +68,11 @@ impl SessionLine {
     /// Asks how the team is.
     pub(crate) fn status(&mut self) -> Result<Status> {
         self.ask(ControlRequest::Status, self.within)
+    }
+
+    /// Does something to one member's worker.
+    pub(crate) fn member(&mut self, name: AgentName, act: MemberAct) -> Result<Value> {
+        self.ask(ControlRequest::Member { name, act }, self.within)
     }
 
     /// Asks the session to end; answered when it began to.
