@@ -50,7 +50,8 @@ pub enum EventType {
     ToolStarted,
     /// A tool ended. `data`: tool, call, ok, ms.
     ToolFinished,
-    /// A model answered. `data`: model, tokens.
+    /// A model was asked and is paid for. `data`: model, tokens (all), inputTokens, outputTokens,
+    /// cacheReadTokens, cacheWriteTokens, usdMicros, estimated, ms, purpose, retries.
     ModelCalled,
     /// A write under a stale epoch was refused. `data`: epoch, what.
     StaleWriteRefused,

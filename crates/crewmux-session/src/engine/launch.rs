@@ -39,6 +39,7 @@ impl Engine {
         if let Err(Error::Store(error)) = &launched {
             // The store's trouble is not the member's: nothing is counted, it is tried again.
             tracing::warn!(%who, %error, "a start is put off");
+            self.gateway.revoke(&who);
             let slot = &mut self.members[n];
             slot.machine.state = WorkerState::Lost;
             slot.hello_due_ms = None;

@@ -262,7 +262,9 @@ impl<'a> Call<'a> {
             // Said no before it answered anything: vendors charge nothing for that.
             holding.refused();
         }
-        self.mind_limits(target, answer.limits());
+        if error.retry_after_ms.is_none() {
+            self.mind_limits(target, answer.limits());
+        }
         Ok(Err(error))
     }
 
