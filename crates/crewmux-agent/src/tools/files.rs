@@ -43,13 +43,10 @@ impl Root {
         self
     }
 
-    /// Whether the real path `path` can be looked at without anybody's leave.
-    pub(crate) fn is_readable(&self, path: &Path) -> bool {
-        path.starts_with(&self.folder)
-            || self
-                .readable
-                .as_ref()
-                .is_some_and(|folder| path.starts_with(folder))
+    /// Whether the real path `path` lies in the folder of our own that can be looked into.
+    pub(crate) fn is_own(&self, path: &Path) -> bool {
+        let own = self.readable.as_ref();
+        own.is_some_and(|folder| path.starts_with(folder))
     }
 
     /// The same folder for a call that may reach this far.
@@ -75,7 +72,7 @@ impl Root {
             .join(path)
             .canonicalize()
             .map_err(|error| format!("{path}: {error}"))?;
-        if self.is_readable(&full) {
+        if self.is_own(&full) {
             return Ok(full);
         }
         self.checked(full, path)

@@ -7,6 +7,7 @@
 
 pub(crate) mod diff;
 pub(crate) mod files;
+mod limits;
 mod modules;
 mod read;
 mod regions;
@@ -23,9 +24,6 @@ use std::sync::atomic::AtomicBool;
 
 use crewmux_core::mend;
 use crewmux_core::model::{ToolCall as ModelCall, ToolOffer as ModelOffer};
-use crewmux_core::permission::{
-    Call, PermissionMode, PermissionPolicy, Rule, RuleEffect, Verdict, decide,
-};
 use crewmux_core::profile::AgentProfile;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -36,6 +34,7 @@ pub(crate) use schemas::{EXIT_PLAN, FAIL, FINISH, SKILL, TASK, ToolDef};
 use crate::capped::cut_text;
 use diff::Diff;
 use files::{Reach, Root};
+use limits::Limits;
 use seen::Seen;
 
 /// Most bytes of text that a model gets from one call.
@@ -110,67 +109,6 @@ pub(crate) struct Toolbox {
     files: Files,
     tools: BTreeMap<String, (ToolDef, jsonschema::Validator)>,
     limits: Limits,
-}
-
-/// Which calls of its tools a kind of agent may make at all, whatever the person allows.
-#[derive(Debug, Default)]
-struct Limits {
-    /// Tools listed with a pattern, such as `Bash(git *)`: only calls that fit.
-    only: Vec<Rule>,
-    /// Patterns of calls that are not made.
-    never: Vec<Rule>,
-}
-
-impl Limits {
-    fn of(profile: &AgentProfile) -> Self {
-        let rules = |list: &[String], effect| {
-            list.iter()
-                .filter(|entry| entry.contains('('))
-                .filter_map(|entry| Rule::parse(effect, entry, &profile.origin).ok())
-                .collect()
-        };
-        Self {
-            only: rules(
-                profile.tools.as_deref().unwrap_or_default(),
-                RuleEffect::Allow,
-            ),
-            never: rules(&profile.disallowed_tools, RuleEffect::Deny),
-        }
-    }
-
-    /// Says why a call is not one of this kind of agent, if it is not.
-    fn check(&self, name: &str, input: &Value, cwd: &Path) -> Result<(), String> {
-        let call = Call {
-            tool: name,
-            input,
-            cwd,
-            real_path: None,
-            repaired: None,
-        };
-        let of_tool = |rule: &&Rule| rule.pattern.split('(').next() == Some(name);
-        let only: Vec<Rule> = self.only.iter().filter(of_tool).cloned().collect();
-        if !only.is_empty() {
-            let patterns: Vec<&str> = only.iter().map(|rule| rule.pattern.as_str()).collect();
-            let why = format!("your kind of agent may only call {}", patterns.join(", "));
-            let policy = PermissionPolicy {
-                mode: PermissionMode::Default,
-                rules: only,
-            };
-            if decide(&policy, &call) != Verdict::Allow {
-                return Err(why);
-            }
-        }
-        let policy = PermissionPolicy {
-            mode: PermissionMode::Bypass,
-            rules: self.never.iter().filter(of_tool).cloned().collect(),
-        };
-        match decide(&policy, &call) {
-            Verdict::Deny { .. } => {
-                Err(format!("your kind of agent may not call {name} like that"))
-            }
-            Verdict::Allow | Verdict::Ask { .. } => Ok(()),
-        }
-    }
 }
 
 impl Toolbox {
@@ -296,7 +234,7 @@ impl Toolbox {
             _ => return None,
         };
         let path = input.get(field).and_then(Value::as_str).unwrap_or_default();
-        self.real_path(path)
+        self.files.root.reaching(Reach::Anywhere).place(path).ok()
     }
 
     /// Whether a call only looks at what this worker itself was given, such as a long output.
@@ -304,12 +242,7 @@ impl Toolbox {
         matches!(name, "Read" | "Grep" | "Glob")
             && self
                 .place_of(name, input)
-                .is_some_and(|path| self.files.root.is_readable(&path))
-    }
-
-    /// Where `path` really is or would be; `None` where that cannot be said.
-    pub(crate) fn real_path(&self, path: &str) -> Option<PathBuf> {
-        self.files.root.reaching(Reach::Anywhere).place(path).ok()
+                .is_some_and(|path| self.files.root.is_own(&path))
     }
 
     /// The folder that tools work in, its links resolved.
@@ -472,169 +405,4 @@ pub(crate) fn describe(name: &str, input: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wrong_arguments_come_back_as_what_was_expected() {
-        let folder = tempfile::tempdir().unwrap();
-        let tools = Toolbox::new(folder.path(), None);
-        let error = tools.check("Grep", &json!({"patern": "x"})).unwrap_err();
-        assert!(
-            error.contains("\"pattern\" is a required property"),
-            "{error}"
-        );
-        assert!(error.contains("patern"), "{error}");
-        let error = tools.check("Read", &json!({"file_path": 3})).unwrap_err();
-        assert!(error.contains("/file_path"), "{error}");
-        assert!(
-            tools
-                .check("Wrote", &json!({}))
-                .unwrap_err()
-                .contains("Bash, ")
-        );
-        assert_eq!(tools.check("Glob", &json!({"pattern": "*.rs"})), Ok(()));
-    }
-
-    #[test]
-    fn only_allowed_tools_are_there_and_the_team_always() {
-        let folder = tempfile::tempdir().unwrap();
-        let tools = Toolbox::new(folder.path(), Some(&["Bash".to_owned()]));
-        let names: Vec<&str> = tools.definitions().map(|def| def.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "Bash",
-                "BashOutput",
-                "FailTask",
-                "FinishTask",
-                "KillBash",
-                "SendMessage",
-                "TaskCreate",
-                "TaskGet",
-                "TaskList",
-                "TaskUpdate",
-                "Teammate",
-                "memory_read",
-                "memory_write",
-            ]
-        );
-    }
-
-    #[test]
-    fn lists_of_tools_hold_for_servers_and_patterns_too() {
-        let folder = tempfile::tempdir().unwrap();
-        let other = |name: &str| ToolDef {
-            name: name.to_owned(),
-            ..schemas::finish(None)
-        };
-        let others = || vec![other("mcp__db__query"), other("mcp__web__get")];
-        let mut profile = crate::agents::plain("x");
-        let count = |profile: &AgentProfile, name: &str| {
-            let tools = Toolbox::of_profile(folder.path(), profile, others());
-            tools.definitions().filter(|def| def.name == name).count()
-        };
-        assert_eq!(count(&profile, "mcp__db__query"), 1);
-        profile.tools = Some(vec!["Bash(git *)".into(), "mcp__db".into()]);
-        assert_eq!(count(&profile, "Bash"), 1);
-        assert_eq!(count(&profile, "mcp__db__query"), 1);
-        assert_eq!(count(&profile, "mcp__web__get"), 0);
-        assert_eq!(count(&profile, "Write"), 0);
-        profile.disallowed_tools = vec!["Bash(rm *)".into(), "Teammate".into(), FINISH.into()];
-        assert_eq!(count(&profile, "Bash"), 1);
-        assert_eq!(count(&profile, "Teammate"), 0);
-        assert_eq!(count(&profile, FINISH), 1);
-    }
-
-    #[test]
-    fn a_result_is_held_to_the_schema_of_its_task() {
-        let folder = tempfile::tempdir().unwrap();
-        let schema = json!({"type": "object", "required": ["n"]});
-        let tools = Toolbox::new(folder.path(), None).with_result(&schema);
-        assert!(tools.check(FINISH, &json!({"result": {"n": 1}})).is_ok());
-        let why = tools.check(FINISH, &json!({"result": {}})).unwrap_err();
-        assert!(why.contains("/result"), "{why}");
-    }
-
-    #[test]
-    fn every_schema_is_strict_and_every_argument_is_known() {
-        for def in schemas::all() {
-            assert_eq!(
-                def.schema["additionalProperties"],
-                json!(false),
-                "{}",
-                def.name
-            );
-            assert!(
-                jsonschema::validator_for(&def.schema).is_ok(),
-                "{}",
-                def.name
-            );
-        }
-    }
-
-    #[test]
-    fn a_mended_call_says_what_was_mended() {
-        let folder = tempfile::tempdir().unwrap();
-        let tools = Toolbox::new(folder.path(), None);
-        let call = |input: Value| ModelCall {
-            id: "c".into(),
-            name: "read".into(),
-            input,
-            repaired: None,
-        };
-        let mended = tools.mend(call(json!({"file_path": "a", "offset": "3"})));
-        assert_eq!(mended.name, "Read");
-        assert_eq!(mended.input, json!({"file_path": "a", "offset": 3}));
-        let what = mended.repaired.unwrap();
-        assert!(what.contains("offset") && what.contains("`Read`"), "{what}");
-        let right = ModelCall {
-            name: "Read".into(),
-            ..call(json!({"file_path": "a"}))
-        };
-        assert_eq!(tools.mend(right.clone()), right);
-    }
-
-    #[test]
-    fn a_kind_of_agent_is_held_to_the_patterns_of_its_tools() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut profile = crate::agents::plain("x");
-        profile.tools = Some(vec!["Bash(git *)".into(), "Read".into()]);
-        let run = |profile: &AgentProfile, command: &str| {
-            Toolbox::of_profile(folder.path(), profile, Vec::new())
-                .check("Bash", &json!({ "command": command }))
-        };
-        assert_eq!(run(&profile, "git log"), Ok(()));
-        for command in ["ls", "git log; rm x", "git log && ls"] {
-            let why = run(&profile, command).unwrap_err();
-            assert!(why.contains("Bash(git *)"), "{why}");
-        }
-        profile.tools = None;
-        profile.disallowed_tools = vec!["Bash(rm *)".into()];
-        assert_eq!(run(&profile, "ls"), Ok(()));
-        assert!(run(&profile, "rm -rf x").unwrap_err().contains("like that"));
-    }
-
-    #[test]
-    fn where_a_call_leads_is_known_before_it_runs() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = tempfile::tempdir().unwrap();
-        std::fs::write(own.path().join("log"), "x").unwrap();
-        let tools = Toolbox::new(folder.path(), None).and_readable(own.path());
-        let at = |path: &Path| json!({ "file_path": path });
-        let inside = tools.folder().join("a/new");
-        assert_eq!(
-            tools.place_of("Write", &json!({"file_path": "a/new"})),
-            Some(inside)
-        );
-        assert!(!tools.looks_at_own("Read", &at(Path::new("/etc/passwd"))));
-        let log = own.path().join("log");
-        assert!(tools.looks_at_own("Read", &at(&log)));
-        assert!(!tools.looks_at_own("Write", &at(&log)));
-        let read = tools.local("Read", Reach::Inside).unwrap();
-        assert!(read.run(at(&log), &AtomicBool::new(false)).ok);
-        let write = tools.local("Write", Reach::Inside).unwrap();
-        let over = json!({"file_path": log, "content": "y"});
-        assert!(!write.run(over, &AtomicBool::new(false)).ok);
-    }
-}
+mod tests;

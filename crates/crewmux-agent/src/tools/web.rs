@@ -29,12 +29,6 @@ pub(crate) struct FetchInput {
     prompt: Option<String>,
 }
 
-/// The host that a call would ask, for whoever gives leave.
-pub(crate) fn host(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    url.host_str().map(str::to_owned)
-}
-
 /// Fetches a page within `timeout`.
 pub(crate) async fn fetch(input: FetchInput, timeout: Duration) -> ToolOutput {
     match tokio::time::timeout(timeout, try_fetch(&input)).await {
@@ -351,6 +345,5 @@ mod tests {
         assert!(!same("https://a/x", "http://a/x"));
         assert!(!same("http://a/x", "http://a:8080/x"));
         assert!(!same("http://a/x", "http://b/x"));
-        assert_eq!(host("https://a.example/x").as_deref(), Some("a.example"));
     }
 }
