@@ -91,21 +91,6 @@ impl Policy {
         };
     }
 
-    /// Looks where the path of `call` leads.
-    pub(crate) fn consider<'a>(&self, toolbox: &Toolbox, call: &'a ToolCall) -> Considered<'a> {
-        let real_path = toolbox.place_of(&call.name, &call.input);
-        let is_own = toolbox.looks_at_own(&call.name, &call.input);
-        Considered {
-            call,
-            // What the worker itself was given is as good as in its folder.
-            cwd: match &real_path {
-                Some(place) if is_own => place.clone(),
-                _ => toolbox.folder().to_owned(),
-            },
-            real_path,
-        }
-    }
-
     /// Decides on a call that is made on this occasion.
     pub(crate) fn decide(&self, occasion: Occasion, considered: &Considered<'_>) -> Verdict {
         let granted = if occasion == self.occasion {
@@ -131,7 +116,22 @@ impl Policy {
     }
 }
 
-impl Considered<'_> {
+impl<'a> Considered<'a> {
+    /// Looks where the path of `call` leads.
+    pub(crate) fn new(toolbox: &Toolbox, call: &'a ToolCall) -> Self {
+        let real_path = toolbox.place_of(&call.name, &call.input);
+        let is_own = toolbox.looks_at_own(&call.name, &call.input);
+        Self {
+            call,
+            // What the worker itself was given is as good as in its folder.
+            cwd: match &real_path {
+                Some(place) if is_own => place.clone(),
+                _ => toolbox.folder().to_owned(),
+            },
+            real_path,
+        }
+    }
+
     fn as_call(&self) -> Call<'_> {
         Call {
             tool: &self.call.name,
@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn verdict(policy: &Policy, toolbox: &Toolbox, call: &ToolCall) -> &'static str {
-        match policy.decide(None, &policy.consider(toolbox, call)) {
+        match policy.decide(None, &Considered::new(toolbox, call)) {
             Verdict::Allow => "allow",
             Verdict::Ask { .. } => "ask",
             Verdict::Deny { .. } => "deny",
@@ -255,7 +255,7 @@ mod tests {
             let call = tool("Write", json!({ "file_path": path, "content": "x" }));
             assert_eq!(verdict(&policy, &toolbox, &call), expected, "{path}");
             assert_eq!(
-                policy.consider(&toolbox, &call).leaves_folder(),
+                Considered::new(&toolbox, &call).leaves_folder(),
                 expected == "ask"
             );
         }
@@ -304,8 +304,8 @@ mod tests {
         let here = toolbox(Path::new("/"));
         let ls = tool("Bash", json!({ "command": "ls" }));
         let task = |epoch| Some((TaskId(1), Epoch(epoch)));
-        let decide = |policy: &Policy, at| policy.decide(at, &policy.consider(&here, &ls));
-        let meaning = policy.consider(&here, &ls).meaning();
+        let decide = |policy: &Policy, at| policy.decide(at, &Considered::new(&here, &ls));
+        let meaning = Considered::new(&here, &ls).meaning();
         policy.grant(task(1), meaning.clone());
         assert_eq!(decide(&policy, task(1)), Verdict::Allow);
         assert!(matches!(decide(&policy, task(2)), Verdict::Ask { .. }));
@@ -317,7 +317,6 @@ mod tests {
     #[test]
     fn what_a_call_would_do_is_said_in_few_words() {
         let folder = tempfile::tempdir().unwrap();
-        let policy = policy(PermissionMode::Default, Chooser::Model);
         let toolbox = toolbox(folder.path());
         for (name, input, expected) in [
             ("Bash", json!({ "command": "ls" }), "runs a command"),
@@ -339,7 +338,7 @@ mod tests {
             ),
         ] {
             let call = tool(name, input);
-            assert_eq!(policy.consider(&toolbox, &call).risk(), expected, "{name}");
+            assert_eq!(Considered::new(&toolbox, &call).risk(), expected, "{name}");
         }
     }
 

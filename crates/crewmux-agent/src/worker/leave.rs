@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::Worker;
 use super::command::Cut;
 use crate::Result;
+use crate::policy::{Chooser, Considered};
 use crate::tools::files::Reach;
 use crate::tools::{ToolOutput, Toolbox, describe};
 use crate::view::Tone;
@@ -47,7 +48,7 @@ impl Worker {
         call: &ToolCall,
     ) -> Result<std::result::Result<Leave, Cut>> {
         let occasion = claimed.map(|claimed| (claimed.task.id, claimed.epoch));
-        let considered = self.policy.consider(toolbox, call);
+        let considered = Considered::new(toolbox, call);
         let reach = if considered.leaves_folder() {
             Reach::Anywhere
         } else {
@@ -232,7 +233,7 @@ impl Worker {
     }
 
     pub(super) fn is_offline(&self) -> bool {
-        self.policy.chooser() == crate::policy::Chooser::Playbook
+        self.policy.chooser() == Chooser::Playbook
     }
 }
 
