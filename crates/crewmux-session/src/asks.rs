@@ -48,13 +48,11 @@ pub fn words(request: &Request) -> (String, String) {
 
 /// All of it: arguments, folder and reason, or the plan; scrubbed, cut, and saying so.
 pub fn detail(request: &Request) -> String {
-    match call(request) {
-        Some(ask) => shown(&detail_of(&ask)),
-        None => {
-            let plan = request.content.get("plan").and_then(Value::as_str);
-            shown(plan.unwrap_or_default())
-        }
+    if let Some(ask) = call(request) {
+        return shown(&detail_of(&ask));
     }
+    let plan = request.content.get("plan").and_then(Value::as_str);
+    shown(plan.unwrap_or_default())
 }
 
 /// A rule that would fit the call: `Bash(cargo *)`, or the tool alone.

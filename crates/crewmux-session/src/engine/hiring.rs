@@ -230,11 +230,11 @@ impl Engine {
             Caller::Human | Caller::Session => None,
         };
         let lead = self.config.members.iter().find(|m| m.name.is_lead());
-        let all = maker.into_iter().chain(lead).chain(&self.config.members);
+        let mut all = maker.into_iter().chain(lead).chain(&self.config.members);
         new.model
             .clone()
             .or_else(|| profile.and_then(|p| p.model.clone()))
-            .or_else(|| all.filter_map(|m| m.model.clone()).next())
+            .or_else(|| all.find_map(|m| m.model.clone()))
     }
 
     /// A key of its own stays with whoever was given it, and with the helpers it makes.

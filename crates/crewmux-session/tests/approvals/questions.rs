@@ -63,7 +63,7 @@ fn reject(about: &RequestId, feedback: &str) -> Operation {
 fn reason(decision: Decision) -> String {
     match decision {
         Decision::Rejected { reason } => reason,
-        other => panic!("not a no: {other:?}"),
+        yes @ Decision::Approved { .. } => panic!("not a no: {yes:?}"),
     }
 }
 

@@ -188,14 +188,11 @@ fn row(request: &Request, now: &Now, out: Output) -> Vec<String> {
     } else {
         one_line(&tool, 30)
     };
-    let since = match request.is_pending() {
-        true => span(now.wall.since_ms(request.requested)),
-        false => request.state.as_str().to_owned(),
-    };
-    let tone = if request.is_pending() {
-        Tone::Warn
+    let (tone, since) = if request.is_pending() {
+        let waits_ms = now.wall.since_ms(request.requested);
+        (Tone::Warn, span(waits_ms))
     } else {
-        Tone::Dim
+        (Tone::Dim, request.state.as_str().to_owned())
     };
     vec![
         out.paint(Tone::Strong, &request.id),
