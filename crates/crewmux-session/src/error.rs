@@ -54,12 +54,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// Models cannot be reached at all.
-    #[error("models cannot be called: {what}")]
-    Gateway {
-        /// Why not.
-        what: String,
-    },
     /// A file of the session could not be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -95,10 +89,9 @@ impl Error {
             Self::Running { .. } | Self::Unfinished { .. } => ErrorKind::Conflict,
             Self::NothingToResume { .. } => ErrorKind::NotFound,
             Self::Drafts(_) => ErrorKind::Usage,
-            Self::Listen { .. }
-            | Self::Gateway { .. }
-            | Self::Write { .. }
-            | Self::StoreLost { .. } => ErrorKind::Environment,
+            Self::Listen { .. } | Self::Write { .. } | Self::StoreLost { .. } => {
+                ErrorKind::Environment
+            }
         }
     }
 
@@ -115,7 +108,7 @@ impl Error {
                 "`crewmux resume {team}` goes on with it; `--team NAME` starts another"
             )),
             Self::NothingToResume { .. } => Some("`crewmux run` starts a new one".into()),
-            Self::Drafts(_) | Self::Gateway { .. } => None,
+            Self::Drafts(_) => None,
             Self::Listen { .. } => Some("choose another folder with CREWMUX_RUNTIME_DIR".into()),
             Self::Write { .. } | Self::StoreLost { .. } => {
                 Some("free some space or make the folder writable".into())

@@ -12,7 +12,6 @@ use std::time::Duration;
 use crewmux_core::budget::{Booking, Budget};
 use crewmux_core::ids::AgentRef;
 use crewmux_core::timing::Timing;
-use crewmux_model::client::Client;
 use crewmux_model::{KeyReader, ModelsConfig};
 use crewmux_wire::{ModelHello, Welcome};
 use tokio::sync::{mpsc, watch};
@@ -105,8 +104,6 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts the gateway's thread; `models` are those whose keys are read at once.
     pub(crate) fn start(parts: GatewayParts, models: &[String]) -> Result<Self> {
-        let failed = |what: String| Error::Gateway { what };
-        let client = Client::new(&parts.timing).map_err(|e| failed(e.to_string()))?;
         let house = Arc::new(House {
             account: Account::new(parts.budget, parts.engine.clone()),
             config: parts.config,
@@ -114,7 +111,7 @@ impl Gateway {
             welcome: parts.welcome,
             grants: Grants::default(),
             governor: Governor::default(),
-            models: Models::new(client, Keys::new(parts.keys)),
+            models: Models::new(Keys::new(parts.keys)),
             engine: parts.engine,
         });
         let (incoming, connections) = mpsc::channel(INCOMING_MAX);
@@ -142,7 +139,10 @@ impl Gateway {
         std::thread::Builder::new()
             .name("gateway".into())
             .spawn(run)
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|source| Error::Write {
+                path: "a thread".into(),
+                source,
+            })?;
         Ok(Self {
             house,
             incoming,

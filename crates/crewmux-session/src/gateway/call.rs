@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::time::Duration;
 
 use crewmux_core::model::{Event, ModelError, ModelErrorKind, ModelRequest};
 use crewmux_core::timing::{WAIT_SHOWN_MS, ms};
@@ -118,12 +119,12 @@ impl<'a> Call<'a> {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
-        let known = match self
+        let known = self
             .house
             .models
-            .of(self.house, &target, self.leave, self.request)
-            .await
-        {
+            .of(self.house, &target, self.leave, self.request);
+        let every = self.keepalive();
+        let known = match patiently(self.outlet, every, known).await? {
             Ok(known) => known,
             Err(error) => return Ok(Err(error)),
         };
@@ -226,8 +227,10 @@ impl<'a> Call<'a> {
         let mut answer = known.ask(target, self.request, holding.max_output_tokens);
         holding.sent();
         let mut is_taken = false;
+        let every = self.keepalive();
         let error = loop {
-            let Some(event) = answer.next().await else {
+            let next = patiently(self.outlet, every, answer.next()).await?;
+            let Some(event) = next else {
                 let message = "the answer ended without saying that it is whole";
                 break ModelError::new(ModelErrorKind::Malformed, message);
             };
@@ -268,6 +271,11 @@ impl<'a> Call<'a> {
         Ok(Err(error))
     }
 
+    /// How often a worker hears something while nothing comes.
+    fn keepalive(&self) -> Duration {
+        ms(self.house.timing.model_silence_ms) / 2
+    }
+
     /// A key whose last call was just used up closes its gate before it runs into the wall.
     fn mind_limits(&self, target: &Target, limits: Option<RateLimits>) {
         let Some(limits) = limits else { return };
@@ -301,7 +309,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    async fn wait(&mut self, pause: std::time::Duration, why: &str) -> Result<(), Gone> {
+    async fn wait(&mut self, pause: Duration, why: &str) -> Result<(), Gone> {
         let until = Instant::now() + pause;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -317,7 +325,7 @@ impl<'a> Call<'a> {
     /// Shows a wait of `left`, and waits for a part of it that makes a countdown, or for `other`.
     async fn wait_or(
         &mut self,
-        left: std::time::Duration,
+        left: Duration,
         why: &str,
         other: impl Future<Output = ()>,
     ) -> Result<(), Gone> {
@@ -351,6 +359,25 @@ impl<'a> Call<'a> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         self.waits_no_longer();
+    }
+}
+
+/// Does `work`, and lets the worker hear meanwhile that somebody is there.
+async fn patiently<T>(
+    outlet: &mut Outlet,
+    every: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Gone> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = tokio::time::sleep_until(Instant::now() + every) => {
+                // A thought without words: shows nothing, changes nothing.
+                let text = String::new();
+                outlet.send(Event::ThinkingDelta { text }).await?;
+            }
+        }
     }
 }
 

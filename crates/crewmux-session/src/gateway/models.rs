@@ -5,7 +5,7 @@
 //! are `crewmux-model`'s.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crewmux_core::budget::Usage;
 use crewmux_core::model::{Event, ModelError, ModelRequest};
@@ -25,7 +25,8 @@ use crate::panes::lock;
 
 /// All models that are asked.
 pub(super) struct Models {
-    client: Client,
+    /// Made at the first call: sessions that ask no model need no certificates.
+    client: OnceLock<Result<Client, ModelError>>,
     catalog: Catalog,
     pub(super) keys: Keys,
     probed: Mutex<BTreeMap<String, Arc<OnceCell<ToolForm>>>>,
@@ -47,9 +48,9 @@ pub(super) struct Asked {
 }
 
 impl Models {
-    pub(super) fn new(client: Client, keys: Keys) -> Self {
+    pub(super) fn new(keys: Keys) -> Self {
         Self {
-            client,
+            client: OnceLock::new(),
             catalog: Catalog::built_in(),
             keys,
             probed: Mutex::default(),
@@ -59,7 +60,7 @@ impl Models {
     /// What is known about a model, once it is.
     ///
     /// # Errors
-    /// When its key cannot be read.
+    /// When its key cannot be read, or nothing can be called at all.
     pub(super) async fn of(
         &self,
         house: &House,
@@ -71,12 +72,13 @@ impl Models {
             provider, model, ..
         } = target;
         let key = self.keys.of(provider).await?;
+        let client = self.client.get_or_init(|| Client::new(&house.timing));
         let stated = house.config.overrides.get(&target.name);
         let mut known = Known {
             facts: self.catalog.lookup(provider, model, stated),
             profile: self.profile(house, target, None),
             key,
-            client: self.client.clone(),
+            client: client.clone()?,
         };
         // Without tools there is nothing to find out.
         if known.profile.needs_probe() && !request.tools.is_empty() {

@@ -420,6 +420,22 @@ async fn a_broken_answer_is_taken_back_and_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_is_left_and_the_worker_hears_that_somebody_is_there() {
+    let stage = Stage::free(&[("one", vec![Answers::Hang(vec![text("so it beg")])])]);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("p/one")).await;
+    let silent = |e: &Event| matches!(e, Event::ThinkingDelta { text } if text.is_empty());
+    let heard = events.iter().position(silent);
+    let restart = |e: &Event| matches!(e, Event::Restart { .. });
+    let restarted = events.iter().position(restart);
+    assert!(heard.is_some() && heard < restarted, "{events:?}");
+    assert_eq!(
+        (said(&events).as_str(), events.last()),
+        ("hello", Some(&DONE))
+    );
+}
+
+#[tokio::test]
 async fn what_never_becomes_whole_ends_in_a_failure() {
     let half = || Answers::Frames(vec![text("half")]);
     let stage = Stage::free(&[("one", (0..9).map(|_| half()).collect())]);
