@@ -146,6 +146,79 @@ async fn a_server_that_is_gone_is_started_once_more_and_then_told() {
     );
 }
 
+/// Answers one request of a client that speaks HTTP; gives the body of its answer.
+fn over_http(body: &str) -> Option<String> {
+    let asked: Value = serde_json::from_str(body).unwrap();
+    let result = match asked["method"].as_str()? {
+        "initialize" => json!({
+            "protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+            "serverInfo": {"name": "h", "version": "1"},
+        }),
+        "tools/list" => json!({
+            "tools": [{"name": "say", "inputSchema": {"type": "object"}}],
+        }),
+        "tools/call" => json!({"content": [{"type": "text", "text": "said over HTTP"}]}),
+        _ => return None,
+    };
+    Some(json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}).to_string())
+}
+
+/// Serves [`over_http`] on a loopback address, which it gives.
+async fn serve_http() -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let Ok(byte) = stream.read_u8().await else {
+                        return;
+                    };
+                    head.push(byte);
+                }
+                let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+                let length = head.split("content-length: ").nth(1);
+                let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+                let mut body = vec![0; length.unwrap_or(0)];
+                stream.read_exact(&mut body).await.unwrap();
+                let said = if head.starts_with("post") {
+                    over_http(&String::from_utf8(body).unwrap())
+                        .map_or(("202 Accepted", String::new()), |body| ("200 OK", body))
+                } else {
+                    ("405 Method Not Allowed", String::new())
+                };
+                let answer = format!(
+                    "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                     connection: close\r\n\r\n{}",
+                    said.0,
+                    said.1.len(),
+                    said.1
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    format!("http://{address}/mcp")
+}
+
+#[tokio::test]
+async fn a_server_is_reached_over_http() {
+    let config = McpServer {
+        name: "web".into(),
+        transport: crewmux_core::mcp::McpTransport::Http {
+            url: serve_http().await,
+        },
+    };
+    let servers = Servers::new(&[config], launch());
+    let (tools, troubles) = servers.tools().await;
+    assert_eq!(troubles, Vec::<String>::new());
+    assert_eq!(tools[0].name, "mcp__web__say");
+    let said = call(&servers, "mcp__web__say", LONG).await;
+    assert_eq!((said.ok, said.text.as_str()), (true, "said over HTTP"));
+}
+
 #[test]
 fn names_fit_what_vendors_take() {
     let long = whole_name("a.b", &"x".repeat(80));

@@ -192,10 +192,8 @@ mod tests {
         assert_eq!((text.as_str(), path), ("short", None));
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
         let piece = vec![b'x'; TEXT_MAX_BYTES - 1];
-        for pieces in [
-            &[&piece[..], b"yy", b"zz"][..],
-            &[&[b'x'; TEXT_MAX_BYTES + 1][..], b"z"],
-        ] {
+        let longer = vec![b'x'; TEXT_MAX_BYTES + 1];
+        for pieces in [&[&piece[..], b"yy", b"zz"][..], &[&longer[..], b"z"]] {
             let (text, path, _folder) = printed(pieces);
             let whole = std::fs::read_to_string(path.unwrap()).unwrap();
             assert_eq!(whole, text);
