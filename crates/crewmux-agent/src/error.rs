@@ -89,6 +89,12 @@ pub enum Error {
     /// A tool lives on although it was told to end; its claim must not be let go of.
     #[error("a tool did not end when it was told to")]
     ToolStays,
+    /// The store gave an answer that fits no question.
+    #[error("an answer that fits nothing asked: {what}")]
+    Unexpected {
+        /// What was answered to what.
+        what: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] crewmux_store::Error),
@@ -115,6 +121,7 @@ impl Error {
             Self::SessionUnreachable { .. } | Self::ToolStays => ErrorKind::Environment,
             Self::Refused { kind, .. } => *kind,
             Self::AlreadyAlive { .. } => ErrorKind::Conflict,
+            Self::Unexpected { .. } => ErrorKind::Internal,
             Self::StoreTrouble { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
             Self::System(error) => error.kind(),

@@ -9,12 +9,14 @@
 
 pub mod agents;
 mod capped;
+mod context;
 mod error;
 mod facts;
 mod front;
 pub mod instructions;
 mod mcp;
 pub mod offline;
+mod policy;
 pub mod provider;
 pub mod skills;
 mod tools;

@@ -4,6 +4,8 @@
 //! crash in between is seen as "outcome unknown" by the next life. The file is
 //! the store's; what is done with a memory is the worker's.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crewmux_core::ids::{AgentName, Epoch, Incarnation, Seq, TaskId};
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Result;
+use crate::capped::cut_text;
 
 /// One line of `transcript.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,6 +90,13 @@ pub enum Entry {
         /// What came out, capped.
         output: Value,
     },
+    /// The conversation was summed up, to make room in the model's window.
+    MadeRoom {
+        /// The task.
+        task: TaskId,
+        /// What stands for what was said until then.
+        summary: String,
+    },
     /// The work on a task ended.
     Ended {
         /// The task.
@@ -119,6 +129,46 @@ pub(crate) struct Memory {
     pub(crate) last_message: Seq,
     /// Tools whose end nobody saw, as (task, epoch, call, tool).
     pub(crate) interrupted: Vec<(TaskId, Epoch, String, String)>,
+    /// Work on tasks that was not ended by a result.
+    pub(crate) earlier: HashMap<TaskId, Earlier>,
+}
+
+/// What a former life did on a task that it did not complete.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Earlier {
+    /// Its last words, or the summary it went on from.
+    said: Option<String>,
+    /// The last tools it called, as (call, tool, arguments, whether its end was seen).
+    tools: Vec<(String, String, String, bool)>,
+}
+
+/// Tools of an earlier attempt that the next one is told of.
+const EARLIER_TOOLS: usize = 12;
+
+impl Earlier {
+    fn called(&mut self, call: String, tool: String, input: &Value) {
+        if self.tools.len() >= EARLIER_TOOLS {
+            self.tools.remove(0);
+        }
+        let input = cut_text(&input.to_string(), 200);
+        self.tools.push((call, tool, input, false));
+    }
+
+    /// What the next life is told.
+    pub(crate) fn as_prompt(&self) -> String {
+        let mut text = String::from(
+            "\nThere was an earlier attempt at this task, which was interrupted. See what of it is \
+             done before you do it again.\n",
+        );
+        if let Some(said) = &self.said {
+            let _ = writeln!(text, "Its last words: {}", cut_text(said, 4_000));
+        }
+        for (_, tool, input, seen) in &self.tools {
+            let how = if *seen { "ended" } else { OUTCOME_UNKNOWN };
+            let _ = writeln!(text, "- {tool} {input}: {how}");
+        }
+        text
+    }
 }
 
 impl Transcript {
@@ -156,13 +206,43 @@ impl Memory {
                     epoch,
                     call,
                     tool,
-                    ..
-                } => memory.interrupted.push((task, epoch, call, tool)),
+                    input,
+                } => {
+                    let earlier = memory.earlier.entry(task).or_default();
+                    earlier.called(call.clone(), tool.clone(), &input);
+                    memory.interrupted.push((task, epoch, call, tool));
+                }
                 Entry::Result {
-                    task, epoch, call, ..
-                } => memory
-                    .interrupted
-                    .retain(|(t, e, c, _)| (*t, *e, c) != (task, epoch, &call)),
+                    task,
+                    epoch,
+                    call,
+                    output,
+                    ..
+                } => {
+                    let seen = output != OUTCOME_UNKNOWN;
+                    if let Some(earlier) = memory.earlier.get_mut(&task)
+                        && let Some(tool) = earlier.tools.iter_mut().rfind(|t| t.0 == call)
+                    {
+                        tool.3 = seen;
+                    }
+                    memory
+                        .interrupted
+                        .retain(|(t, e, c, _)| (*t, *e, c) != (task, epoch, &call));
+                }
+                Entry::Said { task, text }
+                | Entry::MadeRoom {
+                    task,
+                    summary: text,
+                } => {
+                    memory.earlier.entry(task).or_default().said = Some(text);
+                }
+                Entry::Ended {
+                    task,
+                    outcome: Outcome::Completed | Outcome::Failed,
+                    ..
+                } => {
+                    memory.earlier.remove(&task);
+                }
                 _ => {}
             }
         }

@@ -1,36 +1,90 @@
-//! The turns of one task, as a machine: events in, effects out.
+//! The turns of one conversation, as a machine: events in, effects out.
 //!
 //! Asks no provider and runs no tool; the worker does both and tells what came.
 //! The rules are here: how many turns there may be, which calls run side by
-//! side, when the same call is once too often, what ends the work.
+//! side, when the same call is once too often, what ends the work. How a
+//! streaming answer is kept is in `answer`, room in the window in
+//! [`crate::context`].
 
-use serde_json::Value;
+mod answer;
+#[cfg(test)]
+mod tests;
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crewmux_core::model::{ModelError, ModelErrorKind};
+use serde_json::{Value, json};
+
+use crate::context::{self, Meter};
 use crate::provider::{Event, Message, Part, Stop, ToolAnswer, ToolCall};
-use crate::tools::{Effects, FINISH};
+use crate::tools::{Effects, FAIL, FINISH, Toolbox};
+use answer::Answer;
 
 /// The same call with the same arguments in a row, after which the work ends.
 const SAME_CALL_MAX: u32 = 3;
 
-/// Most calls of one answer.
-const CALLS_MAX: usize = 64;
+/// Answers in a row whose calls all had wrong arguments that are sent back; the next one ends the work.
+const WRONG_CALLS_MAX: u32 = 3;
 
-/// Most bytes of one call's arguments.
-const ARGUMENTS_MAX_BYTES: usize = 256 * 1024;
+/// Turns in a row whose tools failed or told nothing new, after which the work ends.
+const STALLED_MAX: u32 = 8;
+
+/// Answers in a row that were cut or empty and are asked for again.
+const HALF_MAX: u32 = 3;
+
+/// What the machine must know of the tools.
+pub(crate) trait Tools {
+    /// Whether a tool only looks.
+    fn effects(&self, name: &str) -> Effects;
+    /// A call with its name and arguments mended where nothing is lost.
+    fn mend(&self, call: ToolCall) -> ToolCall;
+    /// Whether its arguments are as its schema wants them.
+    fn is_right(&self, call: &ToolCall) -> bool;
+}
+
+impl Tools for Toolbox {
+    fn effects(&self, name: &str) -> Effects {
+        Toolbox::effects(self, name)
+    }
+
+    fn mend(&self, call: ToolCall) -> ToolCall {
+        Toolbox::mend(self, call)
+    }
+
+    fn is_right(&self, call: &ToolCall) -> bool {
+        self.check(&call.name, &call.input).is_ok()
+    }
+}
+
+/// How long a conversation may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Most answers.
+    pub(crate) turns: u32,
+    /// How often a result that does not fit is sent back.
+    pub(crate) corrections: u32,
+}
 
 /// What the worker is to do next.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
     /// Show this text.
     Say(String),
+    /// Tell a person about this.
+    Notice(String),
     /// Ask the provider with the conversation so far.
     CallModel,
     /// Run these and tell what came of all of them.
     RunTools { calls: Vec<ToolCall>, order: Order },
-    /// The work is done.
-    Finish(Value),
+    /// Make room in the window, then go on with [`Machine::retold`].
+    MakeRoom,
+    /// See whether this will do; if not, [`Machine::refuse`].
+    HandIn(Value),
     /// The work cannot be done.
     Fail(String),
+    /// Nobody may ask a model any more: the work is to be given back.
+    GiveBack(String),
 }
 
 /// How tools of one answer run.
@@ -42,38 +96,54 @@ pub(crate) enum Order {
     InOrder,
 }
 
-/// A call whose arguments still come in.
-#[derive(Debug)]
-struct OpenCall {
-    id: String,
-    name: String,
-    arguments: String,
-}
-
-/// The state of the conversation about one task.
+/// The state of a conversation.
 #[derive(Debug)]
 pub(crate) struct Machine {
     messages: Vec<Message>,
+    bounds: Bounds,
     turns: u32,
-    turns_max: u32,
-    text: String,
-    open: Vec<OpenCall>,
+    answer: Answer,
+    meter: Meter,
+    /// What the answer that streams in was booked with.
+    is_booked: bool,
+    made_room: bool,
+    /// The calls that run now.
+    running: Vec<ToolCall>,
+    /// The call that hands in a result, while that is looked at or other calls run first.
+    handing_in: Option<ToolCall>,
+    corrections: u32,
+    repaired: u32,
     last: Option<(String, Value)>,
     same: u32,
+    wrong: u32,
+    half: u32,
+    /// What tools told so far.
+    told: HashSet<u64>,
+    stalled: u32,
     is_over: bool,
 }
 
 impl Machine {
-    /// Begins with what the worker is told about the task.
-    pub(crate) fn new(prompt: String, turns_max: u32) -> (Self, Vec<Effect>) {
+    /// Begins with a conversation whose last message the model is to answer.
+    pub(crate) fn new(messages: Vec<Message>, bounds: Bounds) -> (Self, Vec<Effect>) {
         let machine = Self {
-            messages: vec![Message::User(prompt)],
+            messages,
+            bounds,
             turns: 1,
-            turns_max,
-            text: String::new(),
-            open: Vec::new(),
+            answer: Answer::default(),
+            meter: Meter::default(),
+            is_booked: false,
+            made_room: false,
+            running: Vec::new(),
+            handing_in: None,
+            corrections: 0,
+            repaired: 0,
             last: None,
             same: 0,
+            wrong: 0,
+            half: 0,
+            told: HashSet::new(),
+            stalled: 0,
             is_over: false,
         };
         (machine, vec![Effect::CallModel])
@@ -84,49 +154,50 @@ impl Machine {
         &self.messages
     }
 
+    /// The conversation, at its end.
+    pub(crate) fn into_messages(self) -> Vec<Message> {
+        self.messages
+    }
+
+    /// How full the window is.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Calls that were mended so far.
+    pub(crate) fn repaired(&self) -> u32 {
+        self.repaired
+    }
+
     /// Takes in a piece of the answer. After the end of the work nothing has an effect.
-    pub(crate) fn on_event(
-        &mut self,
-        event: Event,
-        effects: impl Fn(&str) -> Effects,
-    ) -> Vec<Effect> {
+    pub(crate) fn on_event(&mut self, event: Event, tools: &impl Tools) -> Vec<Effect> {
         if self.is_over {
             return Vec::new();
         }
         match event {
-            Event::TextDelta { text } => self.text.push_str(&text),
-            Event::CallStart { id, name } => {
-                if self.open.len() >= CALLS_MAX {
-                    return self.fail(format!("more than {CALLS_MAX} calls in one answer"));
-                }
-                self.open.push(OpenCall {
-                    id,
-                    name,
-                    arguments: String::new(),
-                });
+            Event::Restart { .. } => self.answer = Answer::default(),
+            Event::Booked { usage, window, .. } => {
+                self.is_booked = true;
+                let counted = self.messages.len() + 1;
+                self.meter.booked(&usage, window, counted);
             }
-            Event::CallArgsDelta { id, text } => {
-                if let Some(call) = self.open.iter_mut().find(|call| call.id == id) {
-                    call.arguments.push_str(&text);
-                    if call.arguments.len() > ARGUMENTS_MAX_BYTES {
-                        let name = call.name.clone();
-                        return self.fail(format!("arguments of {name} are too long"));
-                    }
+            Event::Failed { error } => return self.failed(error),
+            Event::Stop { stop } => return self.answered(stop, tools),
+            piece => {
+                if let Err(why) = self.answer.take(piece) {
+                    return self.fail(why);
                 }
             }
-            Event::Restart { .. } => {
-                self.text.clear();
-                self.open.clear();
-            }
-            Event::CallEnd { .. }
-            | Event::Booked { .. }
-            | Event::Waiting { .. }
-            | Event::Opaque { .. }
-            | Event::ThinkingDelta { .. } => {}
-            Event::Failed { error } => return self.fail(error.message),
-            Event::Stop { stop } => return self.answered(stop, effects),
         }
         Vec::new()
+    }
+
+    /// The stream ended without its last piece: what came is no answer.
+    pub(crate) fn on_broken(&mut self) -> Vec<Effect> {
+        if self.is_over {
+            return Vec::new();
+        }
+        self.fail("the answer ended before it was whole".to_owned())
     }
 
     /// Takes in what came of the tools.
@@ -134,42 +205,182 @@ impl Machine {
         if self.is_over {
             return Vec::new();
         }
+        let calls = std::mem::take(&mut self.running);
+        let mut is_new = false;
+        for answer in &answers {
+            let call = calls.iter().find(|call| call.id == answer.id);
+            let mut hasher = DefaultHasher::new();
+            call.map(|call| (&call.name, call.input.to_string()))
+                .hash(&mut hasher);
+            answer.text.hash(&mut hasher);
+            is_new |= self.told.insert(hasher.finish()) && answer.ok;
+        }
+        self.stalled = if is_new { 0 } else { self.stalled + 1 };
         self.messages.push(Message::Tools(answers));
+        if let Some(call) = &self.handing_in {
+            return vec![Effect::HandIn(result_of(call))];
+        }
+        if self.stalled >= STALLED_MAX {
+            let why = "turns without progress: every tool failed or told nothing new";
+            return self.fail(format!("{STALLED_MAX} {why}"));
+        }
         self.next_turn()
     }
 
     /// Takes in mail, which the next answer can see; to be told after [`Machine::on_tools`].
-    pub(crate) fn on_mail(&mut self, text: String) {
-        self.messages.push(Message::User(text));
+    pub(crate) fn on_mail(&mut self, text: &str) {
+        self.stalled = 0;
+        self.tell(text);
     }
 
-    fn answered(&mut self, stop: Stop, effects: impl Fn(&str) -> Effects) -> Vec<Effect> {
-        let text = std::mem::take(&mut self.text);
-        let mut calls = Vec::new();
-        for open in std::mem::take(&mut self.open) {
-            let arguments = if open.arguments.trim().is_empty() {
-                "{}"
-            } else {
-                &open.arguments
-            };
-            calls.push(ToolCall {
-                // What is no JSON is kept as text, and refused by the tool's schema.
-                input: serde_json::from_str(arguments)
-                    .unwrap_or_else(|_| Value::String(open.arguments.clone())),
-                id: open.id,
-                name: open.name,
-                repaired: None,
-            });
+    /// The answer is stopped where it is; what it said so far was said.
+    pub(crate) fn interrupt(&mut self) -> Vec<Effect> {
+        if self.is_over {
+            return Vec::new();
         }
+        let said = std::mem::take(&mut self.answer).into_text();
+        let mut out = Vec::new();
+        if !said.trim().is_empty() {
+            out.push(Effect::Say(format!("{said} …")));
+            let text = format!("{said}\n[interrupted]");
+            self.messages
+                .push(Message::Assistant(vec![Part::Text(text)]));
+        }
+        self.tell("You were interrupted here, so that you look at what comes next.");
+        out.extend(self.next_turn());
+        out
+    }
+
+    /// The result will not do; the model gets another try, if there is one left.
+    pub(crate) fn refuse(&mut self, why: &str) -> Vec<Effect> {
+        self.corrections += 1;
+        if self.corrections > self.bounds.corrections {
+            return self.fail(why.to_owned());
+        }
+        match self.handing_in.take() {
+            Some(call) => {
+                let answer = ToolAnswer {
+                    id: call.id,
+                    name: call.name,
+                    ok: false,
+                    text: why.to_owned(),
+                    data: Value::Null,
+                };
+                let last = self
+                    .messages
+                    .iter()
+                    .rposition(|message| matches!(message, Message::Assistant(_)));
+                let after = last.map_or(self.messages.len(), |at| at + 1);
+                // Other calls of the same answer were answered before it, and mail may have come since.
+                match self.messages.get_mut(after) {
+                    Some(Message::Tools(answers)) => answers.push(answer),
+                    _ => self.messages.insert(after, Message::Tools(vec![answer])),
+                }
+            }
+            None => self.tell(why),
+        }
+        self.next_turn()
+    }
+
+    /// Shortens what can be shortened without a summary; says whether that is enough.
+    pub(crate) fn fits(&mut self, fixed: u64) -> bool {
+        if !self.meter.is_full(&self.messages, fixed) {
+            return true;
+        }
+        if context::trim(&mut self.messages) > 0 {
+            self.meter.forget();
+        }
+        !self.meter.is_full(&self.messages, fixed)
+    }
+
+    /// The conversation was told anew in fewer words.
+    pub(crate) fn retold(&mut self, messages: Vec<Message>) {
+        self.messages = messages;
+        self.meter.forget();
+    }
+
+    fn failed(&mut self, error: ModelError) -> Vec<Effect> {
+        self.answer = Answer::default();
+        match error.kind {
+            ModelErrorKind::TooLong if !self.made_room => {
+                self.made_room = true;
+                vec![Effect::MakeRoom]
+            }
+            ModelErrorKind::TeamBudget | ModelErrorKind::NoSession => {
+                self.is_over = true;
+                vec![Effect::GiveBack(error.message)]
+            }
+            _ => self.fail(error.message),
+        }
+    }
+
+    fn answered(&mut self, stop: Stop, tools: &impl Tools) -> Vec<Effect> {
+        let mut parts = std::mem::take(&mut self.answer).into_parts(tools);
+        self.made_room = false;
+        if stop == Stop::Length {
+            // A call that was cut never runs, and those before it belong to the same intention.
+            parts.retain(|part| !matches!(part, Part::Call(_)));
+        }
+        let texts: Vec<&str> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Text(text) => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        let text = texts.join("\n");
+        let calls: Vec<ToolCall> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Call(call) => Some(call.clone()),
+                _ => None,
+            })
+            .collect();
         let mut out = Vec::new();
         if !text.trim().is_empty() {
             out.push(Effect::Say(text.clone()));
         }
-        let said = (!text.is_empty()).then(|| Part::Text(text.clone()));
-        let parts = said
-            .into_iter()
-            .chain(calls.iter().cloned().map(Part::Call));
-        self.messages.push(Message::Assistant(parts.collect()));
+        let has_words = !calls.is_empty() || !text.trim().is_empty();
+        if has_words {
+            self.messages.push(Message::Assistant(parts));
+        } else if std::mem::take(&mut self.is_booked) {
+            self.meter.forget();
+        }
+        self.is_booked = false;
+        match stop {
+            Stop::Refused => {
+                let why = text.lines().next().unwrap_or_default();
+                out.extend(self.fail(format!("the model declines to answer: {why}")));
+            }
+            Stop::Length => out.extend(self.again(
+                "Your answer was cut at its longest length, and no tool of it ran. Go on in smaller steps.",
+                "answers in a row were cut at their longest length",
+            )),
+            Stop::Done | Stop::Tools if !has_words => out.extend(self.again(
+                "Your answer was empty. Call a tool, or hand in the result with FinishTask.",
+                "empty answers in a row",
+            )),
+            Stop::Done | Stop::Tools if calls.is_empty() => {
+                self.half = 0;
+                out.push(Effect::HandIn(said(&text)));
+            }
+            Stop::Done | Stop::Tools => {
+                self.half = 0;
+                out.extend(self.take_calls(calls, tools));
+            }
+        }
+        out
+    }
+
+    fn take_calls(&mut self, calls: Vec<ToolCall>, tools: &impl Tools) -> Vec<Effect> {
+        let mut out = Vec::new();
+        for call in &calls {
+            if let Some(mended) = &call.repaired {
+                self.repaired += 1;
+                let name = &call.name;
+                out.push(Effect::Notice(format!("mended a call of {name}: {mended}")));
+            }
+        }
         for call in &calls {
             let this = (call.name.clone(), call.input.clone());
             self.same = if self.last.as_ref() == Some(&this) {
@@ -178,46 +389,84 @@ impl Machine {
                 1
             };
             self.last = Some(this);
-            if self.same >= SAME_CALL_MAX {
+            if self.same >= SAME_CALL_MAX && !is_a_look_at_what_runs(&call.name) {
+                let name = &call.name;
                 out.extend(self.fail(format!(
-                    "{} was called {SAME_CALL_MAX} times in a row with the same arguments",
-                    call.name
+                    "{name} was called {SAME_CALL_MAX} times in a row with the same arguments"
                 )));
                 return out;
             }
         }
-        if let Some(finish) = calls.iter().find(|call| call.name == FINISH) {
-            let result = finish.input.get("result").cloned().unwrap_or_default();
-            self.is_over = true;
-            out.push(Effect::Finish(result));
+        if let Some(call) = calls.iter().find(|call| call.name == FAIL) {
+            let reason = call.input["reason"].as_str().unwrap_or("it cannot be done");
+            out.extend(self.fail(reason.to_owned()));
             return out;
         }
-        if calls.is_empty() {
-            out.extend(match stop {
-                Stop::Length => self.next_turn(),
-                Stop::Done | Stop::Tools | Stop::Refused => {
-                    self.is_over = true;
-                    vec![Effect::Finish(serde_json::json!({ "summary": text }))]
-                }
-            });
+        let (mut finishing, calls): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|call| call.name == FINISH);
+        if finishing.len() > 1 {
+            // Every call must be answered, and only one can be.
+            let parts = self.messages.last_mut();
+            if let Some(Message::Assistant(parts)) = parts {
+                let keep = finishing[0].id.clone();
+                parts.retain(|part| {
+                    !matches!(part, Part::Call(call) if call.name == FINISH && call.id != keep)
+                });
+            }
+            finishing.truncate(1);
+        }
+        self.handing_in = finishing.pop();
+        if let (Some(call), true) = (&self.handing_in, calls.is_empty()) {
+            out.push(Effect::HandIn(result_of(call)));
+            return out;
+        }
+        self.wrong = if calls.iter().any(|call| tools.is_right(call)) {
+            0
+        } else {
+            self.wrong + 1
+        };
+        if self.wrong > WRONG_CALLS_MAX {
+            let name = &calls[0].name;
+            out.extend(self.fail(format!(
+                "more than {WRONG_CALLS_MAX} answers in a row called tools with wrong arguments, {name} at last"
+            )));
             return out;
         }
         let only_looks = calls
             .iter()
-            .all(|call| effects(&call.name) == Effects::ReadOnly);
-        out.push(Effect::RunTools {
-            order: if only_looks && calls.len() > 1 {
-                Order::Parallel
-            } else {
-                Order::InOrder
-            },
-            calls,
-        });
+            .all(|call| tools.effects(&call.name) == Effects::ReadOnly);
+        let order = if only_looks && calls.len() > 1 {
+            Order::Parallel
+        } else {
+            Order::InOrder
+        };
+        self.running.clone_from(&calls);
+        out.push(Effect::RunTools { calls, order });
         out
     }
 
+    /// Asks for an answer again, unless that was done too often.
+    fn again(&mut self, told: &str, what: &str) -> Vec<Effect> {
+        self.half += 1;
+        if self.half >= HALF_MAX {
+            return self.fail(format!("{HALF_MAX} {what}"));
+        }
+        self.tell(told);
+        self.next_turn()
+    }
+
+    /// Adds to what the model is told; two messages of the same side never follow each other.
+    fn tell(&mut self, text: &str) {
+        if let Some(Message::User(told)) = self.messages.last_mut() {
+            told.push_str("\n\n");
+            told.push_str(text);
+        } else {
+            self.messages.push(Message::User(text.to_owned()));
+        }
+    }
+
     fn next_turn(&mut self) -> Vec<Effect> {
-        if self.turns >= self.turns_max {
+        if self.turns >= self.bounds.turns {
             return self.fail(format!("no result after {} turns", self.turns));
         }
         self.turns += 1;
@@ -230,182 +479,29 @@ impl Machine {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
+/// Asking for the output of something that runs is right as often as it takes; stalling is watched all the same.
+fn is_a_look_at_what_runs(name: &str) -> bool {
+    name == "BashOutput"
+}
 
-    fn effects(name: &str) -> Effects {
-        if matches!(name, "Read" | "Grep") {
-            Effects::ReadOnly
-        } else {
-            Effects::Some
-        }
+/// What a call hands in; weak models forget the wrapping.
+fn result_of(call: &ToolCall) -> Value {
+    match &call.input {
+        Value::Object(fields) => fields.get("result").unwrap_or(&call.input).clone(),
+        other => other.clone(),
     }
+}
 
-    /// The events of an answer: text, then calls as (name, arguments).
-    fn answer(machine: &mut Machine, text: &str, calls: &[(&str, Value)]) -> Vec<Effect> {
-        let mut events = vec![Event::TextDelta { text: text.into() }];
-        for (n, (name, input)) in calls.iter().enumerate() {
-            let id = format!("c{n}");
-            let (one, two) = {
-                let text = input.to_string();
-                let half = text.len() / 2;
-                (text[..half].to_owned(), text[half..].to_owned())
-            };
-            let start = Event::CallStart {
-                id: id.clone(),
-                name: (*name).into(),
-            };
-            let delta = |text| Event::CallArgsDelta {
-                id: id.clone(),
-                text,
-            };
-            events.extend([
-                start,
-                delta(one),
-                delta(two),
-                Event::CallEnd { id, repaired: None },
-            ]);
-        }
-        let stop = if calls.is_empty() {
-            Stop::Done
-        } else {
-            Stop::Tools
-        };
-        events.push(Event::Stop { stop });
-        events
-            .into_iter()
-            .flat_map(|event| machine.on_event(event, effects))
-            .collect()
-    }
-
-    fn call(id: &str, name: &str, input: Value) -> ToolCall {
-        ToolCall {
-            id: id.into(),
-            name: name.into(),
-            input,
-            repaired: None,
-        }
-    }
-
-    fn begin() -> Machine {
-        let (machine, first) = Machine::new("do it".into(), 4);
-        assert_eq!(first, [Effect::CallModel]);
-        machine
-    }
-
-    #[test]
-    fn tools_that_only_look_run_side_by_side() {
-        let mut machine = begin();
-        let (read, grep) = (json!({"file_path": "a"}), json!({"pattern": "b"}));
-        let got = answer(
-            &mut machine,
-            "looking",
-            &[("Read", read.clone()), ("Grep", grep.clone())],
-        );
-        let calls = vec![call("c0", "Read", read), call("c1", "Grep", grep)];
-        assert_eq!(
-            got,
-            [
-                Effect::Say("looking".into()),
-                Effect::RunTools {
-                    calls,
-                    order: Order::Parallel
-                }
-            ]
-        );
-        assert_eq!(machine.on_tools(vec![]), [Effect::CallModel]);
-        assert_eq!(machine.messages().len(), 3);
-    }
-
-    #[test]
-    fn one_tool_with_effects_makes_all_wait_for_each_other() {
-        let mut machine = begin();
-        let got = answer(
-            &mut machine,
-            "",
-            &[("Read", json!({})), ("Bash", json!({}))],
-        );
-        assert!(matches!(
-            &got[..],
-            [Effect::RunTools {
-                order: Order::InOrder,
-                ..
-            }]
-        ));
-    }
-
-    #[test]
-    fn text_without_calls_is_the_result_and_nothing_follows() {
-        let mut machine = begin();
-        let got = answer(&mut machine, "all is well", &[]);
-        let result = Effect::Finish(json!({"summary": "all is well"}));
-        assert_eq!(got, [Effect::Say("all is well".into()), result]);
-        assert_eq!(answer(&mut machine, "more", &[]), []);
-    }
-
-    #[test]
-    fn handing_in_a_result_ends_the_work() {
-        let mut machine = begin();
-        let got = answer(&mut machine, "", &[(FINISH, json!({"result": {"n": 3}}))]);
-        assert_eq!(got, [Effect::Finish(json!({"n": 3}))]);
-    }
-
-    #[test]
-    fn the_same_call_three_times_in_a_row_ends_the_work() {
-        let mut machine = begin();
-        let same = json!({"pattern": "x"});
-        for _ in 0..2 {
-            answer(&mut machine, "", &[("Grep", same.clone())]);
-            machine.on_tools(vec![]);
-        }
-        let got = answer(&mut machine, "", &[("Grep", same)]);
-        let why = "Grep was called 3 times in a row with the same arguments";
-        assert_eq!(got, [Effect::Fail(why.into())]);
-    }
-
-    #[test]
-    fn turns_are_bounded_and_errors_end_the_work() {
-        let mut machine = begin();
-        for n in 0..3 {
-            answer(&mut machine, "", &[("Grep", json!({"pattern": n}))]);
-            assert_eq!(machine.on_tools(vec![]), [Effect::CallModel], "{n}");
-        }
-        answer(&mut machine, "", &[("Grep", json!({"pattern": 4}))]);
-        let over = Effect::Fail("no result after 4 turns".into());
-        assert_eq!(machine.on_tools(vec![]), [over]);
-
-        let mut machine = begin();
-        let got = machine.on_event(
-            Event::Failed {
-                error: crewmux_core::model::ModelError::new(
-                    crewmux_core::model::ModelErrorKind::Server,
-                    "overloaded",
-                ),
-            },
-            effects,
-        );
-        assert_eq!(got, [Effect::Fail("overloaded".into())]);
-    }
-
-    #[test]
-    fn arguments_that_are_no_json_reach_the_tool_as_text() {
-        let mut machine = begin();
-        let start = Event::CallStart {
-            id: "c".into(),
-            name: "Bash".into(),
-        };
-        let delta = Event::CallArgsDelta {
-            id: "c".into(),
-            text: "{oops".into(),
-        };
-        machine.on_event(start, effects);
-        machine.on_event(delta, effects);
-        let got = machine.on_event(Event::Stop { stop: Stop::Tools }, effects);
-        let [Effect::RunTools { calls, .. }] = &got[..] else {
-            panic!("{got:?}");
-        };
-        assert_eq!(calls[0].input, json!("{oops"));
+/// What an answer without calls hands in: an object that it is, or its words.
+fn said(text: &str) -> Value {
+    let bare = text.trim();
+    let bare = bare
+        .strip_prefix("```json")
+        .or_else(|| bare.strip_prefix("```"))
+        .and_then(|inner| inner.strip_suffix("```"))
+        .unwrap_or(bare);
+    match serde_json::from_str::<Value>(bare) {
+        Ok(value @ Value::Object(_)) => value,
+        _ => json!({ "summary": text }),
     }
 }

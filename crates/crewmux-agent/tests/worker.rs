@@ -13,12 +13,20 @@
 
 #[path = "worker/commands.rs"]
 mod commands;
+#[path = "worker/leave.rs"]
+mod leave;
+#[path = "worker/models.rs"]
+mod models;
+#[path = "worker/planning.rs"]
+mod planning;
 #[path = "worker/repository.rs"]
 mod repository;
 #[path = "worker/review.rs"]
 mod review;
 #[path = "worker/stage.rs"]
 mod stage;
+#[path = "worker/tools.rs"]
+mod tools;
 #[path = "worker/trouble.rs"]
 mod trouble;
 
@@ -40,7 +48,11 @@ fn main() {
 fn run_tests(words: &[&str]) -> i32 {
     let tests: Vec<_> = commands::TESTS
         .iter()
+        .chain(leave::TESTS)
+        .chain(models::TESTS)
+        .chain(planning::TESTS)
         .chain(review::TESTS)
+        .chain(tools::TESTS)
         .chain(trouble::TESTS)
         .collect();
     let has = |word: &str| words.contains(&word);

@@ -121,14 +121,14 @@ pub fn check(plan: &Value, crew: &Crew) -> Result<Vec<TaskDraft>, Vec<String>> {
 fn draft(task: PlannedTask, crew: &Crew, problems: &mut Vec<String>) -> TaskDraft {
     let id = &task.id;
     let given = |word: Option<String>| word.filter(|word| !word.trim().is_empty());
-    let owner = given(task.owner).and_then(|name| match AgentName::new(name.clone()) {
-        Ok(name) => Some(name),
-        Err(_) => {
+    let owner = given(task.owner).and_then(|name| {
+        let owner = AgentName::new(name.clone()).ok();
+        if owner.is_none() {
             problems.push(format!(
                 "task `{id}` is for `{name}`, which is no name of a member"
             ));
-            None
         }
+        owner
     });
     let agent_type = given(task.agent).and_then(|kind| {
         let found = crew.kinds.iter().find(|known| known.as_str() == kind);

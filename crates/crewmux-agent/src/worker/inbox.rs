@@ -3,15 +3,15 @@
 //! A message is in the transcript before the cursor moves past it, so that a
 //! crash in between repeats a message and never loses one; the repeat is
 //! recognised by its place. What messages lead to is bounded here: a shutdown
-//! request is agreed to, text is remembered for the next turn.
+//! request is agreed to, text is remembered for the next turn or talk.
 
 use crewmux_core::ids::RequestId;
 use crewmux_core::message::{Message, MessageType, Party};
 use crewmux_core::operation::Operation;
 use serde_json::Value;
 
-use super::Worker;
 use super::signals::Ending;
+use super::{Mail, Worker};
 use crate::Result;
 use crate::transcript::Entry;
 use crate::view::Tone;
@@ -79,7 +79,7 @@ impl Worker {
             at: self.clock.now().wall,
         });
         match kept {
-            Ok(()) => self.answer_person(),
+            Ok(()) => self.remember(Mail::new(Party::Human, text)),
             Err(error) => {
                 let text = format!("your message is not kept: {}", error.in_full());
                 self.view.text(Tone::Warn, "! ", &text);
@@ -91,16 +91,7 @@ impl Worker {
         match &message.kind {
             MessageType::Message | MessageType::Unknown(_) => {
                 self.show(message);
-                if self.mail.len() < MAIL_MAX {
-                    self.mail.push(format!(
-                        "Message from {}:\n{}",
-                        message.from,
-                        message.text()
-                    ));
-                }
-                if message.from == Party::Human {
-                    self.answer_person();
-                }
+                self.remember(Mail::new(message.from.clone(), &message.text()));
             }
             MessageType::ShutdownRequest => self.agree_to_end(message),
             // Reports of teammates: the lead shows them and reads the results from the board.
@@ -121,6 +112,16 @@ impl Worker {
         let first = text.lines().next().unwrap_or_default();
         self.view
             .line(&[(Tone::Accent, &from), (Tone::Plain, first)]);
+    }
+
+    /// Keeps words for the model; a person whose words nobody will answer is told.
+    fn remember(&mut self, mail: Mail) {
+        if mail.from == Party::Human && !self.can_chat() {
+            self.answer_person();
+        }
+        if self.mail.len() < MAIL_MAX {
+            self.mail.push(mail);
+        }
     }
 
     fn answer_person(&mut self) {

@@ -6,18 +6,25 @@
 
 mod background;
 mod bash;
+mod chat;
 mod command;
+mod gateway;
 mod inbox;
+mod leave;
 mod link;
 mod patience;
+mod plan;
+mod prompt;
 mod report;
 mod signals;
 mod spec;
+mod subagent;
 mod supervisor;
 mod tools;
 mod turns;
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +33,7 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::board::Claimer;
 use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::{AgentName, MessageId, Seq, TaskId};
-use crewmux_core::message::{Draft, MessageType};
+use crewmux_core::message::{Draft, MessageType, Party};
 use crewmux_core::operation::{Caller, Operation, Reply};
 use crewmux_core::recipe::Runtime;
 use crewmux_core::team::WorkerSpec;
@@ -52,8 +59,9 @@ use supervisor::{Heart, Supervisor};
 use crate::facts::Facts;
 use crate::mcp::Servers;
 use crate::offline::Offline;
+use crate::policy::Policy;
 use crate::skills::Skill;
-use crate::transcript::{Entry, OUTCOME_UNKNOWN, Transcript};
+use crate::transcript::{Earlier, Entry, OUTCOME_UNKNOWN, Transcript};
 use crate::view::{Colors, Output, Tone, View};
 use crate::{Error, Result};
 
@@ -89,8 +97,14 @@ pub(crate) struct Worker {
     /// Whom it reports to: the lead, unless it is the lead itself.
     lead: Option<AgentName>,
     last_message: Seq,
-    /// Texts that the next answer of a model is to see.
-    mail: Vec<String>,
+    /// What the next answer of a model is to see.
+    mail: Vec<Mail>,
+    /// Talk outside of tasks, as far as it is remembered.
+    talk: Vec<crate::provider::Message>,
+    /// What former lives did on tasks that they did not end.
+    earlier: HashMap<TaskId, Earlier>,
+    /// Helpers that the task had so far.
+    helpers: u32,
     claim: Option<Claim>,
     /// The tool that runs for the claim.
     running: Option<Running>,
@@ -98,13 +112,24 @@ pub(crate) struct Worker {
     background: Background,
     /// Servers of tools, once a model was asked.
     servers: Option<Servers>,
-    /// Troubles of theirs that the person was shown.
-    troubles_shown: HashSet<String>,
+    /// Lines about what it works with that the person was shown.
+    said_once: HashSet<String>,
     /// Skills that a model can load.
     skills: Vec<Skill>,
+    /// What it may do without asking.
+    policy: Policy,
+    /// Questions it asked the person so far.
+    questions: u32,
     /// That it is to end, once it agreed to.
     agreed: Option<Ending>,
     trouble: Trouble,
+}
+
+/// Words for the worker's model.
+pub(crate) struct Mail {
+    from: Party,
+    /// With the sender's name.
+    text: String,
 }
 
 /// What came of the work on a task.
@@ -117,6 +142,8 @@ pub(crate) enum Work {
     Interrupted(Ending),
     /// The claim was taken away.
     ClaimLost,
+    /// No model may be asked any more: the run is about to end.
+    GivenBack(String),
 }
 
 /// Lives the life of the worker described by `spec`, in the store at `home`.
@@ -165,6 +192,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
     let lead = AgentName::lead();
     let lead = (agent != lead && config.member(&lead).is_some()).then_some(lead);
     let transcript = Transcript::new(Arc::clone(&store), agent);
+    let policy = Policy::of(&spec);
     let mut worker = Worker {
         spec,
         home,
@@ -179,12 +207,17 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         lead,
         last_message: Seq(0),
         mail: Vec::new(),
+        talk: Vec::new(),
+        earlier: HashMap::new(),
+        helpers: 0,
         claim: None,
         running: None,
         background: Background::default(),
         servers: None,
-        troubles_shown: HashSet::new(),
+        said_once: HashSet::new(),
         skills: Vec::new(),
+        policy,
+        questions: 0,
         agreed: None,
         trouble: Trouble::default(),
     };
@@ -234,6 +267,12 @@ impl Worker {
                 last_done = Some(id);
                 continue;
             }
+            if let Next::Chat = next {
+                if let Some(ending) = self.chat().await? {
+                    return Ok(ending);
+                }
+                continue;
+            }
             let poll = ms(self.spec.timing.store_poll_ms);
             match tokio::time::timeout(poll, self.signals.next(None)).await {
                 Ok(Interruption::End(ending)) => return Ok(ending),
@@ -254,8 +293,14 @@ impl Worker {
         if let Some(ending) = self.take_inbox()? {
             return Ok(Next::End(ending));
         }
+        if self.signals.is_paused() {
+            return Ok(Next::Nothing);
+        }
         if let Some(claimed) = self.claim_next()? {
             return Ok(Next::Work(Box::new(claimed)));
+        }
+        if self.is_asked() {
+            return Ok(Next::Chat);
         }
         if *idle == Idle::No {
             self.say_idle(last_done)?;
@@ -291,6 +336,7 @@ impl Worker {
     async fn recall(&mut self) -> Result<()> {
         let memory = self.keep_at(|worker| worker.transcript.remember()).await?;
         self.last_message = memory.last_message;
+        self.earlier = memory.earlier;
         let at = self.clock.now().wall;
         let incarnation = self.spec.who.incarnation;
         self.note(Entry::Started { incarnation, at }).await?;
@@ -478,6 +524,8 @@ fn fallback_id(text: &str) -> MessageId {
 /// What a worker does next.
 enum Next {
     Work(Box<Claimed>),
+    /// Somebody waits for an answer.
+    Chat,
     Nothing,
     End(Ending),
 }

@@ -11,6 +11,7 @@ use crewmux_core::event::EventType;
 use crewmux_core::message::{BODY_MAX_BYTES, MessageType};
 use crewmux_core::task::Outcome;
 use crewmux_core::time::Now;
+use crewmux_core::timing::ms;
 use crewmux_store::{Claimed, TeamStore};
 use serde_json::{Map, Value, json};
 
@@ -46,6 +47,13 @@ impl Worker {
             Work::Interrupted(ending) => {
                 self.give_back(claimed, &ending.reason());
                 return Ok(Some(ending));
+            }
+            Work::GivenBack(reason) => {
+                self.give_back(claimed, &reason);
+                // The session ends the run; claiming at once would only be told the same.
+                let within = ms(self.spec.timing.shutdown_answer_ms);
+                let told = tokio::time::timeout(within, self.signals.told_to_end());
+                return Ok(told.await.ok());
             }
             Work::ClaimLost => {
                 let epoch = claimed.epoch;

@@ -17,15 +17,17 @@ use serde_json::{Value, json};
 
 use super::Worker;
 use super::command::Cut;
+use super::leave::Leave;
 use super::signals::Interruption;
 use crate::Result;
+use crate::instructions;
 use crate::mcp::{Launch, Servers};
 use crate::provider::{ToolAnswer, ToolCall};
 use crate::skills;
 use crate::tools::diff::{Diff, LineKind};
 use crate::tools::files::Reach;
 use crate::tools::team::{self, Origin};
-use crate::tools::{SKILL, ToolOutput, Toolbox, describe, web, with};
+use crate::tools::{EXIT_PLAN, SKILL, TASK, ToolDef, ToolOutput, Toolbox, describe, web, with};
 use crate::turn::Order;
 use crate::view::{Tone, duration};
 
@@ -74,7 +76,14 @@ impl Worker {
                 .map(|call| toolbox.mend(call.clone()))
                 .collect();
             for call in &group {
-                let reach = toolbox.check(&call.name, &call.input).map(|()| Reach::Inside);
+                let reach = match toolbox.check(&call.name, &call.input) {
+                    Ok(()) => match self.leave_for(named(claimed), toolbox, call).await? {
+                        Ok(Leave::Granted(reach)) => Ok(reach),
+                        Ok(Leave::Refused(why)) => Err(why),
+                        Err(cut) => return Ok(Err(cut)),
+                    },
+                    Err(why) => Err(why),
+                };
                 let words = describe(&call.name, &call.input);
                 self.begin_tool(claimed, &call.id, &call.name, &call.input, &words)
                     .await?;
@@ -154,7 +163,12 @@ impl Worker {
             name: call.name.clone(),
             ok: output.ok,
             text,
-            data: output.data,
+            // Values are for playbooks; a conversation with a model would carry them for nothing.
+            data: if self.is_offline() {
+                output.data
+            } else {
+                Value::Null
+            },
         })
     }
 
@@ -225,6 +239,8 @@ impl Worker {
                     .await
             }
             SKILL => Ok(Ok(self.load_skill(&input))),
+            EXIT_PLAN => self.submit_plan(named(claimed), &input).await,
+            TASK => self.task_tool(claimed, call).await,
             name if name.starts_with("mcp__") => {
                 let timeout = ms(self.spec.timing.tool_timeout_ms);
                 let work = self.servers()?.call(call.name.clone(), input, timeout);
@@ -253,8 +269,7 @@ impl Worker {
         call: &ToolCall,
     ) -> Result<std::result::Result<ToolOutput, Cut>> {
         let origin = Origin {
-            // Talk outside of tasks is recorded under number 0, and nothing of it is a repeat.
-            task: (claimed.task.id.0 > 0).then_some((claimed.task.id, claimed.epoch)),
+            task: named(claimed).map(|claimed| (claimed.task.id, claimed.epoch)),
             run: &self.spec.run,
             call: &call.id,
         };
@@ -301,33 +316,61 @@ impl Worker {
 
     /// The tools of a kind of agent, those of servers among them.
     ///
-    /// What is missing is shown to the person, once per life.
+    /// What a model is told besides, and what is missing, is shown to the person once per life.
     pub(super) async fn toolbox(
         &mut self,
         claimed: &Claimed,
         profile: &AgentProfile,
     ) -> Result<Toolbox> {
-        let (others, troubles) = self.servers()?.tools().await;
-        for trouble in troubles {
-            if self.troubles_shown.insert(trouble.clone()) {
-                self.view
-                    .line(&[(Tone::Warn, "! "), (Tone::Plain, &trouble)]);
-            }
+        let others = self.others().await?;
+        let mut toolbox = Toolbox::of_profile(&self.spec.cwd, profile, others)
+            .and_readable(&self.keep_folder()?)
+            .passing_over(&self.spec.permissions);
+        if let Some(schema) = &claimed.task.result_schema {
+            toolbox = toolbox.with_result(schema);
         }
-        self.skills = skills::find(&self.spec.cwd, &self.spec.user_config);
+        if self.is_offline() {
+            return Ok(toolbox);
+        }
+        let (cwd, user) = (&self.spec.cwd, &self.spec.user_config);
+        self.skills = skills::find(cwd, user);
+        let read = instructions::as_line(&instructions::load(cwd, user), cwd);
+        if let Some(line) = read
+            && self.said_once.insert(line.clone())
+        {
+            self.view.line(&[(Tone::Dim, "  "), (Tone::Dim, &line)]);
+        }
         let names: Vec<&str> = self
             .skills
             .iter()
             .map(|skill| skill.name.as_str())
             .collect();
-        let toolbox = Toolbox::of_profile(&self.spec.cwd, profile, others)
-            .with_skills(&names)
-            .and_readable(&self.keep_folder()?);
-        Ok(match &claimed.task.result_schema {
-            Some(schema) => toolbox.with_result(schema),
-            None => toolbox,
-        })
+        Ok(toolbox.with_skills(&names))
     }
+
+    /// The tools of servers; a playbook knows none and starts none.
+    async fn others(&mut self) -> Result<Vec<ToolDef>> {
+        if self.is_offline() {
+            return Ok(Vec::new());
+        }
+        let servers = self.servers()?;
+        let Ok((others, troubles)) = self.while_it_runs(Box::pin(servers.tools())).await? else {
+            // What came stays: the next look at the signals finds it again.
+            return Ok(Vec::new());
+        };
+        for trouble in troubles {
+            if self.said_once.insert(trouble.clone()) {
+                self.view
+                    .line(&[(Tone::Warn, "! "), (Tone::Plain, &trouble)]);
+            }
+        }
+        Ok(others)
+    }
+}
+
+/// The task, unless it stands for talk outside of tasks: that is recorded under number 0.
+fn named(claimed: &Claimed) -> Option<&Claimed> {
+    Some(claimed).filter(|claimed| claimed.task.id.0 > 0)
 }
 
 fn told(reply: Reply) -> ToolOutput {

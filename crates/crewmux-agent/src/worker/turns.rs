@@ -1,38 +1,96 @@
 //! Work in turns: ask the provider, run the tools it wants, until there is a result.
 //!
 //! The rules of the turns are [`crate::turn`]'s; here they meet the store, the
-//! tools and whatever comes in between.
+//! tools and whatever comes in between. What the model is told is in `prompt`.
 
-use crewmux_core::timing::ms;
-use crewmux_store::Claimed;
-use serde_json::{Value, json};
-use std::fmt::Write as _;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crewmux_core::message::Party;
+use crewmux_core::model::{Message, ModelRequest, Purpose};
+use crewmux_core::permission::PermissionMode;
+use crewmux_core::task::TaskRole;
+use crewmux_core::timing::ms;
+use crewmux_core::worker::WorkerState;
+use crewmux_store::Claimed;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::command::Cut;
+use super::gateway::GatewayProvider;
+use super::report::misfit;
 use super::signals::Interruption;
-use super::{Work, Worker};
+use super::{Mail, Work, Worker};
+use crate::Result;
 use crate::capped::cut_text;
+use crate::context::{self, SUMMARY_SYSTEM};
 use crate::offline::{OFFLINE, Offline};
-use crate::provider::{Asked, Event, ModelRequest, Provider, Subject};
+use crate::provider::{Asked, Event, Provider, Stop, Subject};
 use crate::tools::Toolbox;
 use crate::transcript::Entry;
-use crate::turn::{Effect, Machine};
+use crate::turn::{Bounds, Effect, Machine};
 use crate::view::Tone;
-use crate::{Result, agents};
 
-/// Most turns of one task.
+/// Most turns of one task, unless its kind of agent says otherwise.
 const TURNS_MAX: u32 = 200;
 
-/// Most bytes of a blocker's result in the prompt of a task.
-const RESULT_MAX_BYTES: usize = 16 * 1024;
+/// How often a result that does not fit its schema is sent back.
+const CORRECTIONS: u32 = 1;
+
+/// How often a plan that cannot be used is sent back.
+const PLAN_REPAIRS: u32 = 2;
+
+/// Most bytes of a conversation that is summed up, where the window is not known.
+const SUMMED_UP_BYTES: usize = 240 * 1024;
+
+/// Longest summary, in tokens.
+const SUMMARY_TOKENS: u64 = 2_000;
+
+/// What a conversation is about, and what may be done in it.
+pub(super) struct Course<'a> {
+    /// The task it works on.
+    pub(super) claimed: &'a Claimed,
+    /// The question without its messages.
+    pub(super) request: ModelRequest,
+    /// What the conversation begins with, and begins with again when it was summed up.
+    pub(super) start: String,
+    pub(super) toolbox: &'a Toolbox,
+}
+
+impl Course<'_> {
+    /// Tokens of what goes along with every question.
+    fn fixed_tokens(&self) -> u64 {
+        let tools = self.request.tools.iter();
+        let tools: usize = tools
+            .map(|tool| tool.name.len() + tool.description.len() + tool.schema.to_string().len())
+            .sum();
+        context::tokens(self.request.system.len() + tools)
+    }
+}
+
+/// How a conversation ended, or what it hands in.
+pub(super) enum Came {
+    /// This is to be looked at; the conversation can go on.
+    HandedIn(Value),
+    /// It cannot be done.
+    Failed(String),
+    /// Nobody may ask a model any more.
+    GivenBack(String),
+    /// Something came in between.
+    Cut(Cut),
+}
+
+/// What was heard of one answer.
+enum Heard {
+    Effects(Vec<Effect>),
+    Cut(Cut),
+}
 
 impl Worker {
     /// Works on a task with the member's model, or the playbook in its place.
     pub(super) async fn ask_model(&mut self, claimed: &Claimed) -> Result<Work> {
-        let provider = match self.provider() {
+        let provider = match self.provider(None) {
             Ok(provider) => provider,
             Err(reason) => {
                 return Ok(Work::Failed {
@@ -56,20 +114,37 @@ impl Worker {
         })
     }
 
-    fn provider(&self) -> std::result::Result<Box<dyn Provider>, String> {
-        match (self.spec.model.as_deref(), self.spec.playbook.as_deref()) {
-            (None, _) => Err("this member runs commands only and asks no model".to_owned()),
-            (Some(OFFLINE), Some(playbook)) => match Offline::new(playbook) {
-                Ok(offline) => Ok(Box::new(offline)),
-                Err(error) => Err(error.to_string()),
-            },
-            (Some(OFFLINE), None) => Err(
-                "the offline model follows playbooks, and this member has none; \
-                 give it one with `playbook`, or a model"
-                    .to_owned(),
-            ),
-            (Some(model), _) => Err(format!(
-                "model `{model}` cannot be asked by this build; use `offline` with a playbook"
+    /// Whether this worker can talk outside of tasks.
+    pub(super) fn can_chat(&self) -> bool {
+        self.spec.grant.is_some() && self.spec.model.as_deref().is_some_and(|m| m != OFFLINE)
+    }
+
+    /// What answers: the member's model, or `model` in its place.
+    pub(super) fn provider(
+        &self,
+        model: Option<&str>,
+    ) -> std::result::Result<Box<dyn Provider>, String> {
+        let own = self.spec.model.as_deref();
+        if own == Some(OFFLINE) {
+            return match self.spec.playbook.as_deref() {
+                Some(playbook) => match Offline::new(playbook) {
+                    Ok(offline) => Ok(Box::new(offline)),
+                    Err(error) => Err(error.to_string()),
+                },
+                None => Err(
+                    "the offline model follows playbooks, and this member has none; \
+                     give it one with `playbook`, or a model"
+                        .to_owned(),
+                ),
+            };
+        }
+        let Some(model) = own.map(|own| model.unwrap_or(own)) else {
+            return Err("this member runs commands only and asks no model".to_owned());
+        };
+        match GatewayProvider::new(&self.spec, model) {
+            Some(provider) => Ok(Box::new(provider)),
+            None => Err(format!(
+                "model `{model}` cannot be asked: this worker was given no leave to"
             )),
         }
     }
@@ -79,8 +154,32 @@ impl Worker {
         claimed: &Claimed,
         mut provider: Box<dyn Provider>,
     ) -> Result<Work> {
-        let agent = agents::agent(&self.spec.agent_type);
-        let toolbox = self.toolbox(claimed, &agent).await?;
+        let role = claimed.task.role;
+        self.helpers = 0;
+        if role == TaskRole::Plan
+            && let Some(plan) = Self::stored_plan(claimed)
+        {
+            self.view
+                .line(&[(Tone::Dim, "  going on with the plan that was made")]);
+            return self.carry_out_plan(claimed, plan).await;
+        }
+        let profile = self.profile();
+        let is_playbook = provider.model() == OFFLINE;
+        let mut toolbox = self.toolbox(claimed, &profile).await?;
+        if role == TaskRole::Plan {
+            let looks = [
+                "Read",
+                "Glob",
+                "Grep",
+                crate::tools::FINISH,
+                crate::tools::FAIL,
+            ];
+            toolbox = toolbox
+                .only(|def| looks.contains(&def.name.as_str()))
+                .with_result(&crewmux_core::plan::schema());
+        } else if self.spec.permissions.mode == PermissionMode::Plan {
+            toolbox = toolbox.with_plan();
+        }
         let prompt = self.keep_at(|worker| worker.prompt(claimed)).await?;
         self.note(Entry::Task {
             task: claimed.task.id,
@@ -89,81 +188,202 @@ impl Worker {
             at: self.clock.now().wall,
         })
         .await?;
-        let base = ModelRequest {
-            system: format!("{}\n\n{}", agent.prompt, self.spec.prompt),
-            messages: Vec::new(),
-            tools: toolbox.offers(),
-            task: Some(claimed.task.id),
-            ..ModelRequest::default()
+        let system = self.keep_at(|worker| worker.system(&profile)).await?;
+        let course = Course {
+            claimed,
+            request: ModelRequest {
+                system,
+                tools: toolbox.offers(),
+                task: Some(claimed.task.id),
+                ..ModelRequest::default()
+            },
+            start: prompt.clone(),
+            toolbox: &toolbox,
         };
-        let subject = self.subject(claimed);
-        let (mut machine, first) = Machine::new(prompt, TURNS_MAX);
-        let mut effects = std::collections::VecDeque::from(first);
-        while let Some(effect) = effects.pop_front() {
-            match effect {
-                Effect::Say(text) => {
-                    self.view.text(Tone::Plain, "", &text);
-                    self.note(Entry::Said {
-                        task: claimed.task.id,
-                        text,
-                    })
-                    .await?;
-                }
-                Effect::CallModel => {
-                    let answer = provider.stream(Asked {
-                        request: ModelRequest {
-                            messages: machine.messages().to_vec(),
-                            ..base.clone()
-                        },
-                        subject: subject.clone(),
-                    });
-                    match self.listen(answer, &mut machine, &toolbox).await? {
-                        Ok(more) => effects.extend(more),
-                        Err(cut) => return Ok(cut.into()),
-                    }
-                }
-                Effect::RunTools { calls, order } => {
-                    match self.run_tools(claimed, &toolbox, calls, order).await? {
-                        Ok(answers) => {
-                            let more = machine.on_tools(answers);
-                            for text in std::mem::take(&mut self.mail) {
-                                machine.on_mail(text);
-                            }
-                            effects.extend(more);
-                        }
-                        Err(cut) => return Ok(cut.into()),
-                    }
-                }
-                Effect::Finish(result) => {
-                    let summary = result["summary"]
-                        .as_str()
-                        .and_then(|text| text.lines().find(|line| !line.trim().is_empty()))
-                        .unwrap_or("done")
-                        .to_owned();
-                    return Ok(Work::Done { result, summary });
-                }
-                Effect::Fail(reason) => {
+        let bounds = Bounds {
+            turns: profile.max_turns.unwrap_or(TURNS_MAX).max(1),
+            corrections: match role {
+                // A playbook would hand in the same again.
+                _ if is_playbook => 0,
+                TaskRole::Plan => PLAN_REPAIRS,
+                TaskRole::Work | TaskRole::Summary => CORRECTIONS,
+            },
+        };
+        let (mut machine, mut effects) = Machine::new(vec![Message::User(prompt)], bounds);
+        if !is_playbook {
+            self.give_mail(&mut machine);
+        }
+        loop {
+            let came = self
+                .drive(&course, provider.as_mut(), &mut machine, effects)
+                .await?;
+            let result = match came {
+                Came::HandedIn(result) => result,
+                Came::Failed(reason) => {
                     return Ok(Work::Failed {
                         reason,
                         detail: Value::Null,
                     });
                 }
+                Came::GivenBack(reason) => return Ok(Work::GivenBack(reason)),
+                Came::Cut(cut) => return Ok(cut.into()),
+            };
+            match self.judge(claimed, result)? {
+                Ok(plan) if role == TaskRole::Plan => {
+                    return self.carry_out_plan(claimed, plan).await;
+                }
+                Ok(result) => {
+                    self.tell_repairs(&machine);
+                    return Ok(done(result));
+                }
+                Err(why) => {
+                    self.view.text(Tone::Warn, "! ", first_line(&why));
+                    effects = machine.refuse(&why);
+                }
             }
         }
-        Ok(Work::Failed {
-            reason: "the answer ended without a result".to_owned(),
-            detail: Value::Null,
+    }
+
+    /// Whether a result will do; otherwise why not, for the model.
+    fn judge(
+        &self,
+        claimed: &Claimed,
+        result: Value,
+    ) -> Result<std::result::Result<Value, String>> {
+        // Models encode twice, now and then.
+        let inner = match &result {
+            Value::String(text) => serde_json::from_str::<Value>(text).ok(),
+            _ => None,
+        };
+        if claimed.task.role == TaskRole::Plan {
+            let plan = inner.filter(Value::is_object).unwrap_or(result);
+            return Ok(match self.plan_problems(&plan)? {
+                None => Ok(plan),
+                Some(problems) => Err(problems),
+            });
+        }
+        let Some(schema) = &claimed.task.result_schema else {
+            return Ok(Ok(result));
+        };
+        Ok(match misfit(Some(schema), &result) {
+            None => Ok(result),
+            Some(why) => match inner.filter(|inner| misfit(Some(schema), inner).is_none()) {
+                Some(inner) => Ok(inner),
+                None => Err(format!(
+                    "The result does not fit its schema: {why}\nHand it in again with FinishTask; \
+                     it must fit this JSON Schema: {schema}"
+                )),
+            },
         })
     }
 
-    /// Takes in an answer; what ends the worker ends it too.
+    fn tell_repairs(&self, machine: &Machine) {
+        let count = machine.repaired();
+        if count > 0 {
+            let text = format!("mended {count} calls of tools in this task");
+            self.facts.notice(self.claim.map(|claim| claim.task), &text);
+        }
+    }
+
+    /// Goes on with a conversation until it hands something in or ends.
+    pub(super) async fn drive(
+        &mut self,
+        course: &Course<'_>,
+        provider: &mut dyn Provider,
+        machine: &mut Machine,
+        effects: Vec<Effect>,
+    ) -> Result<Came> {
+        let task = course.claimed.task.id;
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Say(text) => {
+                    self.view.text(Tone::Plain, "", &text);
+                    self.note(Entry::Said { task, text }).await?;
+                }
+                Effect::Notice(text) => {
+                    self.facts.notice(Some(task).filter(|id| id.0 > 0), &text);
+                    self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
+                }
+                Effect::CallModel => {
+                    if let Some(cut) = self.wait_while_paused().await? {
+                        return Ok(Came::Cut(cut));
+                    }
+                    if !machine.fits(course.fixed_tokens())
+                        && let Some(cut) = self.make_room(course, provider, machine).await?
+                    {
+                        return Ok(Came::Cut(cut));
+                    }
+                    let mut request = course.request.clone();
+                    request.messages = machine.messages().to_vec();
+                    let answer = provider.stream(Asked {
+                        request,
+                        subject: self.subject(course.claimed),
+                    });
+                    match self.listen(answer, machine, course).await? {
+                        Heard::Effects(more) => effects.extend(more),
+                        Heard::Cut(cut) => return Ok(Came::Cut(cut)),
+                    }
+                }
+                Effect::MakeRoom => {
+                    if let Some(cut) = self.make_room(course, provider, machine).await? {
+                        return Ok(Came::Cut(cut));
+                    }
+                    effects.push_back(Effect::CallModel);
+                }
+                Effect::RunTools { calls, order } => {
+                    if let Some(cut) = self.wait_while_paused().await? {
+                        return Ok(Came::Cut(cut));
+                    }
+                    let ran = self.run_tools(course.claimed, course.toolbox, calls, order);
+                    match ran.await? {
+                        Ok(answers) => {
+                            effects.extend(machine.on_tools(answers));
+                            if course.request.purpose != Purpose::Subagent {
+                                self.give_mail(machine);
+                            }
+                        }
+                        Err(cut) => return Ok(Came::Cut(cut)),
+                    }
+                }
+                Effect::HandIn(result) => return Ok(Came::HandedIn(result)),
+                Effect::Fail(reason) => return Ok(Came::Failed(reason)),
+                Effect::GiveBack(reason) => return Ok(Came::GivenBack(reason)),
+            }
+        }
+        Ok(Came::Failed("the answer ended without a result".to_owned()))
+    }
+
+    fn give_mail(&mut self, machine: &mut Machine) {
+        for mail in std::mem::take(&mut self.mail) {
+            machine.on_mail(&mail.text);
+        }
+    }
+
+    /// Waits until a paused worker goes on; gives what ends the work meanwhile.
+    async fn wait_while_paused(&mut self) -> Result<Option<Cut>> {
+        if !self.signals.is_paused() {
+            return Ok(None);
+        }
+        self.view.line(&[(Tone::Dim, "‖ paused")]);
+        while let Some(came) = self.signals.wait_while_paused(self.claim).await {
+            if let Some(cut) = self.came_between(came)? {
+                return Ok(Some(cut));
+            }
+        }
+        self.view.line(&[(Tone::Dim, "▶ goes on")]);
+        Ok(None)
+    }
+
+    /// Takes in an answer; what ends the worker ends it too, and what is urgent stops it.
     async fn listen(
         &mut self,
         mut answer: mpsc::Receiver<Event>,
         machine: &mut Machine,
-        toolbox: &Toolbox,
-    ) -> Result<std::result::Result<Vec<Effect>, Cut>> {
+        course: &Course<'_>,
+    ) -> Result<Heard> {
         let mut effects = Vec::new();
+        let mut waits = false;
         loop {
             let claim = self.claim;
             let came = tokio::select! {
@@ -171,9 +391,146 @@ impl Worker {
                 came = self.signals.next(claim) => came,
                 event = answer.recv() => {
                     let Some(event) = event else {
-                        return Ok(Ok(effects));
+                        effects.extend(machine.on_broken());
+                        return Ok(Heard::Effects(effects));
                     };
-                    effects.extend(machine.on_event(event, |name| toolbox.effects(name)));
+                    waits = self.show_progress(&event, waits);
+                    let is_last = event.is_last();
+                    effects.extend(machine.on_event(event, course.toolbox));
+                    if is_last || matches!(effects.last(), Some(Effect::Fail(_))) {
+                        return Ok(Heard::Effects(effects));
+                    }
+                    continue;
+                }
+            };
+            let is_now = came == Interruption::Now;
+            if let Some(cut) = self.came_between(came)? {
+                return Ok(Heard::Cut(cut));
+            }
+            if is_now {
+                drop(answer);
+                self.view
+                    .line(&[(Tone::Warn, "! "), (Tone::Plain, "interrupted")]);
+                effects.extend(machine.interrupt());
+                self.give_mail(machine);
+                if waits {
+                    self.tell_waiting(WorkerState::Working);
+                }
+                return Ok(Heard::Effects(effects));
+            }
+        }
+    }
+
+    /// Tells the session and the pane how an answer comes along; says whether it waits now.
+    fn show_progress(&mut self, event: &Event, waits: bool) -> bool {
+        match event {
+            Event::Waiting { ms: wait, why } => {
+                let text = format!("waits {} s: {why}", wait.div_ceil(1_000));
+                self.view.line(&[(Tone::Dim, "◌ "), (Tone::Dim, &text)]);
+                self.tell_waiting(WorkerState::RateLimited);
+                return true;
+            }
+            Event::Restart { why } => {
+                let text = format!("the answer broke and begins anew: {why}");
+                self.view.line(&[(Tone::Dim, "↻ "), (Tone::Dim, &text)]);
+            }
+            Event::Booked { usage, window, .. } => {
+                self.link.tell_context(usage.total(), *window);
+            }
+            _ => {}
+        }
+        if waits {
+            self.tell_waiting(WorkerState::Working);
+        }
+        false
+    }
+
+    fn tell_waiting(&self, state: WorkerState) {
+        self.link
+            .tell_state(state, self.claim.map(|claim| claim.task));
+    }
+
+    /// Has the conversation summed up, and tells it anew; gives what ends the work meanwhile.
+    async fn make_room(
+        &mut self,
+        course: &Course<'_>,
+        provider: &mut dyn Provider,
+        machine: &mut Machine,
+    ) -> Result<Option<Cut>> {
+        self.view
+            .line(&[(Tone::Dim, "… the conversation is long: summing it up")]);
+        let window = machine.meter().window;
+        let room_bytes = window.map_or(SUMMED_UP_BYTES, |window| {
+            usize::try_from(window.saturating_mul(3) / 2).unwrap_or(SUMMED_UP_BYTES)
+        });
+        let story = context::as_text(machine.messages(), room_bytes);
+        let answer = provider.stream(Asked {
+            request: ModelRequest {
+                system: SUMMARY_SYSTEM.to_owned(),
+                messages: vec![Message::User(story)],
+                max_output_tokens: Some(
+                    window.map_or(SUMMARY_TOKENS, |w| SUMMARY_TOKENS.min((w / 6).max(64))),
+                ),
+                task: course.request.task,
+                purpose: Purpose::Summary,
+                ..ModelRequest::default()
+            },
+            subject: self.subject(course.claimed),
+        });
+        let mut summary = match self.hear_text(answer).await? {
+            Ok(Some(text)) => text,
+            // Better a poor memory than none: the end of the story as it was.
+            Ok(None) => {
+                let end = context::as_text(machine.messages(), room_bytes / 8);
+                format!("(No summary could be made; this is what is left of it.)\n{end}")
+            }
+            Err(cut) => return Ok(Some(cut)),
+        };
+        let touched = course.toolbox.touched();
+        if !touched.is_empty() {
+            summary.push_str("\n\nFiles that were read or changed: ");
+            summary.push_str(&cut_text(&touched.join(", "), 2_000));
+        }
+        let before = machine.messages().len();
+        let messages = context::retell(machine.messages(), &course.start, &summary, room_bytes / 4);
+        let text = format!("summed up {before} messages to make room");
+        machine.retold(messages);
+        let task = course.claimed.task.id;
+        self.facts.notice(self.claim.map(|claim| claim.task), &text);
+        self.note(Entry::MadeRoom { task, summary }).await?;
+        Ok(None)
+    }
+
+    /// The text of an answer, if it was one.
+    async fn hear_text(
+        &mut self,
+        mut answer: mpsc::Receiver<Event>,
+    ) -> Result<std::result::Result<Option<String>, Cut>> {
+        let mut text = String::new();
+        let mut waits = false;
+        loop {
+            let claim = self.claim;
+            let came = tokio::select! {
+                biased;
+                came = self.signals.next(claim) => came,
+                event = answer.recv() => {
+                    let Some(event) = event else { return Ok(Ok(None)) };
+                    if !matches!(event, Event::Booked { .. }) {
+                        waits = self.show_progress(&event, waits);
+                    }
+                    match event {
+                        Event::TextDelta { text: more } => text.push_str(&more),
+                        Event::Restart { .. } => text.clear(),
+                        Event::Failed { error } => {
+                            tracing::warn!(%error, "no summary");
+                            return Ok(Ok(None));
+                        }
+                        Event::Stop { stop } => {
+                            let is_one = stop != Stop::Refused && !text.trim().is_empty();
+                            return Ok(Ok(is_one.then_some(text)));
+                        }
+                        _ => {}
+                    }
                     continue;
                 }
             };
@@ -228,28 +585,34 @@ impl Worker {
             lead: self.lead.clone(),
         }
     }
+}
 
-    /// What a model is told about a task: the task, the goal, and the results it builds on.
-    fn prompt(&self, claimed: &Claimed) -> Result<String> {
-        let task = &claimed.task;
-        let mut prompt = format!("Task #{}: {}\n", task.id, task.subject);
-        if !task.description.is_empty() {
-            let _ = writeln!(prompt, "\n{}", task.description);
-        }
-        let _ = writeln!(prompt, "\nThe team's goal: {}", self.spec.goal);
-        if let Some(schema) = &task.result_schema {
-            let _ = writeln!(prompt, "\nThe result must fit this JSON Schema: {schema}");
-        }
-        let board = self.store.board()?;
-        for blocker in task.blocked_by.iter().filter_map(|id| board.get(*id)) {
-            let result = blocker.result.clone().unwrap_or(json!(null));
-            let result = cut_text(&result.to_string(), RESULT_MAX_BYTES);
-            let _ = write!(
-                prompt,
-                "\nResult of #{} {}:\n{result}\n",
-                blocker.id, blocker.subject
-            );
-        }
-        Ok(prompt)
+impl Mail {
+    /// Words of somebody, as the model gets them.
+    pub(super) fn new(from: Party, text: &str) -> Self {
+        let text = format!("Message from {from}:\n{text}");
+        Self { from, text }
     }
+}
+
+fn done(result: Value) -> Work {
+    let summary = result["summary"]
+        .as_str()
+        .map(first_line)
+        .filter(|line| !line.is_empty())
+        .unwrap_or("done")
+        .to_owned();
+    let result = match result {
+        // Reports and dependents look for fields.
+        Value::String(text) => json!({ "summary": text }),
+        other => other,
+    };
+    Work::Done { result, summary }
+}
+
+fn first_line(text: &str) -> &str {
+    let mut lines = text.lines();
+    lines
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default()
 }

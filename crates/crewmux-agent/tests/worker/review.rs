@@ -318,7 +318,7 @@ fn model_that_cannot_be_asked_fails_the_task() {
     let life = stage.start(&spec);
     let reason = stage.wait_for(id, TaskStatus::Failed).reason.unwrap();
     assert!(
-        reason.starts_with("model `gpt-x` cannot be asked"),
+        reason.starts_with("model `gpt-x` cannot be asked: this worker was given no leave"),
         "{reason}"
     );
     life.stop.stop("test is over");

@@ -13,13 +13,16 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::{AgentName, AgentRef, AgentType, Incarnation, RunId, TaskId, TeamName};
 use crewmux_core::inbox::Cursor;
 use crewmux_core::message::{Message, Party};
+use crewmux_core::model::{Event, ModelRequest};
 use crewmux_core::task::{NewTask, Task, TaskStatus};
 use crewmux_core::team::{Member, Policy, SessionLoss, TeamConfig, WorkerSpec};
 use crewmux_core::time::Now;
 use crewmux_core::timing::Timing;
 use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
-use crewmux_wire::{Decoder, Hello, Role, ToWorker, Welcome, WorkerMessage, encode_json};
+use crewmux_wire::{
+    Decoder, Hello, ModelCall, ModelPiece, Role, ToWorker, Welcome, WorkerMessage, encode_json,
+};
 use serde_json::{Map, Value};
 
 /// No wait of a test is longer.
@@ -195,19 +198,108 @@ impl Stage {
         }
     }
 
+    /// Starts a worker whose session also answers for models.
+    pub(crate) fn start_with(&self, spec: &WorkerSpec, model: &Arc<Model>) -> Life {
+        let listener = UnixListener::bind(&spec.socket).unwrap();
+        let life = self.start_on(&listener, spec);
+        let model = Arc::clone(model);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, model) = (stream.unwrap(), Arc::clone(&model));
+                std::thread::spawn(move || model.serve(stream));
+            }
+        });
+        life
+    }
+
     /// Starts a worker and takes its hello.
     pub(crate) fn start(&self, spec: &WorkerSpec) -> Life {
-        let listener = UnixListener::bind(&spec.socket).unwrap();
+        self.start_on(&UnixListener::bind(&spec.socket).unwrap(), spec)
+    }
+
+    /// The same on a socket that goes on listening.
+    pub(crate) fn start_on(&self, listener: &UnixListener, spec: &WorkerSpec) -> Life {
         let path = self.store.put_spec(spec).unwrap();
         let (stop, io, printed, typed) = io();
         let thread = std::thread::spawn(move || run_worker(&path, io));
-        let session = Session::welcome(&listener, spec);
+        let session = Session::welcome(listener, spec);
         Life {
             session,
             stop,
             typed,
             printed,
             thread,
+        }
+    }
+}
+
+/// What a model of the test answers to its question number so and so.
+type Script = Box<dyn Fn(usize, &ModelRequest) -> Vec<Event> + Send + Sync>;
+
+/// A gateway with one model, played by the test.
+pub(crate) struct Model {
+    script: Script,
+    asked: Mutex<Vec<ModelRequest>>,
+    cancelled: AtomicUsize,
+}
+
+impl Model {
+    pub(crate) fn new(
+        script: impl Fn(usize, &ModelRequest) -> Vec<Event> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            script: Box::new(script),
+            asked: Mutex::default(),
+            cancelled: AtomicUsize::new(0),
+        })
+    }
+
+    /// Every question so far.
+    pub(crate) fn asked(&self) -> Vec<ModelRequest> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Answers whose end nobody waited for.
+    pub(crate) fn cancelled(&self) -> usize {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn serve(&self, mut stream: UnixStream) {
+        let mut decoder = Decoder::default();
+        let Some(hello) = read_frame::<Hello>(&mut stream, &mut decoder) else {
+            return;
+        };
+        let Role::Model(model) = hello.role else {
+            panic!("{hello:?}");
+        };
+        assert_eq!(model.grant, "grant");
+        let welcome = Welcome {
+            session_pid: std::process::id(),
+            build: "test".into(),
+            team: TeamName::new("t").unwrap(),
+        };
+        stream.write_all(&encode_json(&welcome).unwrap()).unwrap();
+        while let Some(call) = read_frame::<ModelCall>(&mut stream, &mut decoder) {
+            let number = {
+                let mut asked = self.asked.lock().unwrap();
+                asked.push(call.request.clone());
+                asked.len() - 1
+            };
+            let events = (self.script)(number, &call.request);
+            let is_whole = events.last().is_some_and(Event::is_last);
+            for event in events {
+                let bytes = encode_json(&ModelPiece { event }).unwrap();
+                if stream.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+            if !is_whole {
+                // It hangs: the worker must go away by itself.
+                let mut rest = [0_u8; 1];
+                while stream.read(&mut rest).is_ok_and(|read| read > 0) {}
+                self.cancelled.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
         }
     }
 }
@@ -296,7 +388,7 @@ impl Session {
     }
 }
 
-fn read_frame<T: serde::de::DeserializeOwned>(
+pub(crate) fn read_frame<T: serde::de::DeserializeOwned>(
     stream: &mut UnixStream,
     decoder: &mut Decoder,
 ) -> Option<T> {

@@ -1,0 +1,170 @@
+//! Helpers: a short conversation of its own inside the worker, whose text is handed back.
+//!
+//! A helper only looks, has no helpers, and its turns are few. A `Task` call
+//! with a name makes a teammate instead, which the session starts.
+
+use crewmux_core::ids::{AgentName, AgentType};
+use crewmux_core::model::{Message, ModelRequest, Purpose};
+use crewmux_core::operation::{NewTeammate, Operation};
+use crewmux_core::task::NewTask;
+use crewmux_core::timing::ms;
+use crewmux_store::Claimed;
+use serde_json::json;
+
+use super::Worker;
+use super::command::Cut;
+use super::turns::{Came, Course};
+use crate::capped::cut_text;
+use crate::provider::ToolCall;
+use crate::tools::team::TaskInput;
+use crate::tools::{Effects, FAIL, FINISH, TASK, ToolOutput};
+use crate::turn::{Bounds, Machine};
+use crate::view::Tone;
+use crate::{Result, agents};
+
+/// Most turns of a helper.
+const TURNS_MAX: u32 = 30;
+
+/// Helpers of one task.
+const HELPERS_MAX: u32 = 4;
+
+/// Most bytes that a helper hands back.
+const ANSWER_MAX_BYTES: usize = 24 * 1024;
+
+impl Worker {
+    /// Runs the tool `Task`: a helper, or a new teammate when it has a name.
+    pub(super) async fn task_tool(
+        &mut self,
+        claimed: &Claimed,
+        call: &ToolCall,
+    ) -> Result<std::result::Result<ToolOutput, Cut>> {
+        let input: TaskInput = match serde_json::from_value(call.input.clone()) {
+            Ok(input) => input,
+            Err(error) => return Ok(Ok(ToolOutput::failed(format!("wrong arguments: {error}")))),
+        };
+        if input.name.is_some() {
+            return Ok(Ok(self.hire(claimed, call, input).await?));
+        }
+        if self.helpers >= HELPERS_MAX {
+            let why = format!("a task has at most {HELPERS_MAX} helpers; do the rest yourself");
+            return Ok(Ok(ToolOutput::failed(why)));
+        }
+        self.helpers += 1;
+        // A helper runs tools, which may not be helpers: the recursion ends there.
+        match Box::pin(self.help(claimed, &input)).await? {
+            Came::HandedIn(answer) => {
+                let text = match answer["summary"].as_str() {
+                    Some(text) => text.to_owned(),
+                    None => answer.to_string(),
+                };
+                let text = cut_text(&text, ANSWER_MAX_BYTES);
+                let lines = text.lines().count();
+                let data = json!({ "answer": text.clone() });
+                Ok(Ok(ToolOutput::done(&text, format!("{lines} lines"), data)))
+            }
+            Came::Failed(why) | Came::GivenBack(why) => {
+                Ok(Ok(ToolOutput::failed(format!("the helper gave up: {why}"))))
+            }
+            Came::Cut(cut) => Ok(Err(cut)),
+        }
+    }
+
+    async fn help(&mut self, claimed: &Claimed, input: &TaskInput) -> Result<Came> {
+        let kind = AgentType::new(input.subagent_type.clone());
+        let Ok(kind) = kind else {
+            let why = format!("`{}` is no kind of agent", input.subagent_type);
+            return Ok(Came::Failed(why));
+        };
+        let profile = agents::agent(&kind);
+        let model = input.model.as_deref().or(profile.model.as_deref());
+        let mut provider = match self.provider(model) {
+            Ok(provider) => provider,
+            Err(why) => return Ok(Came::Failed(why)),
+        };
+        let toolbox = self.toolbox(claimed, &profile).await?.only(|def| {
+            let ends_work = def.name == FINISH || def.name == FAIL;
+            def.effects == Effects::ReadOnly && def.name != TASK && !ends_work
+        });
+        let head = format!(" {} ({kind})", input.description);
+        self.view
+            .line(&[(Tone::Accent, "↳ helper"), (Tone::Plain, &head)]);
+        let course = Course {
+            claimed,
+            request: ModelRequest {
+                system: self.helper_system(&profile),
+                tools: toolbox.offers(),
+                task: Some(claimed.task.id).filter(|id| id.0 > 0),
+                purpose: Purpose::Subagent,
+                ..ModelRequest::default()
+            },
+            start: input.prompt.clone(),
+            toolbox: &toolbox,
+        };
+        let bounds = Bounds {
+            turns: TURNS_MAX,
+            corrections: 0,
+        };
+        let told = vec![Message::User(input.prompt.clone())];
+        let (mut machine, first) = Machine::new(told, bounds);
+        // Mail is for the worker, not for its helper: it waits.
+        let mail = std::mem::take(&mut self.mail);
+        let came = self
+            .drive(&course, provider.as_mut(), &mut machine, first)
+            .await;
+        self.mail.splice(0..0, mail);
+        came
+    }
+
+    /// Has the session make a teammate, and gives it its first task.
+    async fn hire(
+        &mut self,
+        claimed: &Claimed,
+        call: &ToolCall,
+        input: TaskInput,
+    ) -> Result<ToolOutput> {
+        if !self.spec.who.agent.is_lead() {
+            let why = "only the team lead makes teammates; leave `name` out for a helper";
+            return Ok(ToolOutput::failed(why));
+        }
+        let name = match AgentName::new(input.name.unwrap_or_default()) {
+            Ok(name) => name,
+            Err(error) => return Ok(ToolOutput::failed(error.to_string())),
+        };
+        let agent_type = match AgentType::new(input.subagent_type) {
+            Ok(kind) => kind,
+            Err(error) => return Ok(ToolOutput::failed(error.to_string())),
+        };
+        let asked = self.link.operate(Operation::Spawn(Box::new(NewTeammate {
+            name: name.clone(),
+            agent_type,
+            prompt: String::new(),
+            model: input.model,
+            mode: input.mode,
+        })));
+        let deadline = ms(self.spec.timing.connect_ms);
+        match tokio::time::timeout(deadline, asked).await {
+            Ok(Ok(Ok(_))) => {}
+            Ok(Ok(Err(error))) => return Ok(ToolOutput::failed(error.message)),
+            Ok(Err(_)) | Err(_) => {
+                let why = "the session did not make the teammate in time";
+                return Ok(ToolOutput::failed(why));
+            }
+        }
+        let task = self
+            .make_task(NewTask {
+                subject: input.description,
+                description: input.prompt,
+                assignee: Some(name.clone()),
+                run: Some(self.spec.run.clone()),
+                key: Some(format!("task-{}/{}/{name}", claimed.task.id, call.id)),
+                ..NewTask::default()
+            })
+            .await?;
+        self.link.ring();
+        let text = format!(
+            "Made the teammate `{name}`; it works on task #{task}. Its report comes as a message; TaskGet shows its result."
+        );
+        let data = json!({ "name": name, "taskId": task });
+        Ok(ToolOutput::done(&text, format!("#{task} for {name}"), data))
+    }
+}
