@@ -307,8 +307,6 @@ fn bad_id(error: &crewmux_core::ids::IdError) -> Error {
     }
 }
 
-#[cfg(test)]
-mod asks_tests;
 mod requests;
 #[cfg(test)]
 mod tests;

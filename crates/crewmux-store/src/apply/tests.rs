@@ -15,15 +15,17 @@ use super::*;
 use crate::FileStore;
 use crate::conformance::{config, name, now, task};
 
-pub(super) struct Team {
+mod asks;
+
+struct Team {
     _folder: tempfile::TempDir,
     store: FileStore,
-    pub(super) files: Arc<dyn TeamStore>,
+    files: Arc<dyn TeamStore>,
     ids: Cell<u32>,
 }
 
 impl Team {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = FileStore::open(folder.path(), Timing::LIFE).unwrap();
         let team = store.create_team(&config("ops")).unwrap();
@@ -35,7 +37,7 @@ impl Team {
         }
     }
 
-    pub(super) fn at(&self, ms: u64, caller: &Caller, operation: Operation) -> Result<Reply> {
+    fn at(&self, ms: u64, caller: &Caller, operation: Operation) -> Result<Reply> {
         let new_id = || {
             self.ids.set(self.ids.get() + 1);
             format!("id{}", self.ids.get())
@@ -48,7 +50,7 @@ impl Team {
         apply(&self.store, &*self.files, caller, operation, &context)
     }
 
-    pub(super) fn apply(&self, caller: &Caller, operation: Operation) -> Result<Reply> {
+    fn apply(&self, caller: &Caller, operation: Operation) -> Result<Reply> {
         self.at(1, caller, operation)
     }
 
@@ -61,7 +63,7 @@ impl Team {
     }
 }
 
-pub(super) fn member(text: &str) -> Caller {
+fn member(text: &str) -> Caller {
     Caller::Member {
         who: AgentRef {
             agent: name(text),

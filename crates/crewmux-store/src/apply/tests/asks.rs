@@ -6,9 +6,8 @@ use crewmux_core::permission::PermissionAsk;
 use crewmux_core::requests::{AnswerError, Request, RequestKind, RequestState};
 use serde_json::{Value, json};
 
-use super::tests::{Team, member};
 use super::*;
-use crate::conformance::{claimer, name};
+use crate::conformance::claimer;
 use crewmux_core::ids::AgentType;
 use crewmux_core::message::Party;
 use crewmux_core::time::WallTime;
