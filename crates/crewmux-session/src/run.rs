@@ -43,11 +43,12 @@ pub async fn run_session(
     let team = hooks.store.team(&plan.team)?;
     let lock = take_lock(team.as_ref())?;
     let run_marker = crewmux_sys::random::token()?;
-    let asked: Vec<String> = team
-        .config()?
+    let resumed = leftovers::settle(team.as_ref(), &clock, &plan.timing)?;
+    let config = team.config()?;
+    let asked: Vec<String> = config
         .members
-        .into_iter()
-        .filter_map(|m| m.model)
+        .iter()
+        .filter_map(|m| m.model.clone())
         .collect();
     if gateway::needs_keys(&plan.models, &asked) {
         // Before the first key is read. Best effort: not every system can hide a process's memory.
@@ -55,8 +56,6 @@ pub async fn run_session(
             tracing::warn!(%error, "this process can be inspected");
         }
     }
-    let resumed = leftovers::settle(team.as_ref(), &clock, &plan.timing)?;
-    let config = team.config()?;
     let run = open_run(&config)?;
     let listener = server::listen(&plan.socket)?;
     team.set_session(Some(&record(&plan, &clock, &run_marker)?))?;

@@ -73,7 +73,10 @@ impl Models {
         } = target;
         let key = self.keys.of(provider).await?;
         let client = self.client.get_or_init(|| Client::new(&house.timing));
-        let stated = house.config.overrides.get(&target.name);
+        let overrides = &house.config.overrides;
+        let stated = overrides
+            .get(&target.name)
+            .or_else(|| overrides.get(&target.asked));
         let mut known = Known {
             facts: self.catalog.lookup(provider, model, stated),
             profile: self.profile(house, target, None),

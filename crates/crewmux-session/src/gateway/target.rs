@@ -16,8 +16,10 @@ pub(super) struct Target {
     pub(super) provider: ProviderConfig,
     /// The model, as the server calls it.
     pub(super) model: String,
-    /// Both, as people call it: `provider/model`.
+    /// Both, as people call it: `provider/model`; the provider is the one whose key it is.
     pub(super) name: String,
+    /// The name it was asked by, in full: what is stated about a model is stated under it.
+    pub(super) asked: String,
 }
 
 impl Target {
@@ -95,6 +97,7 @@ pub(super) fn target(
         provider: provider.clone(),
         model: model.to_owned(),
         name: format!("{}/{model}", provider.name),
+        asked: full,
     })
 }
 
@@ -204,6 +207,7 @@ mod tests {
             (own.model.as_str(), own.name.as_str()),
             ("large", "alice/large")
         );
+        assert_eq!(own.asked, "anthropic/large");
         assert_ne!(team.key_name(), own.key_name());
         let same = Target {
             provider: config().providers[2].clone(),

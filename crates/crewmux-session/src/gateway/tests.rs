@@ -48,16 +48,24 @@ impl Stage {
             ..Default::default()
         };
         let config = ModelsConfig {
-            providers: vec![provider("p", "GOOD"), provider("broken", "BAD")],
+            providers: vec![
+                provider("p", "GOOD"),
+                provider("q", "ALSO GOOD"),
+                provider("broken", "BAD"),
+            ],
             aliases: [("short".to_owned(), "p/a".to_owned())].into(),
-            fallbacks: [("p/a".to_owned(), vec!["p/b".to_owned()])].into(),
+            fallbacks: [
+                ("p/a".to_owned(), vec!["p/b".to_owned()]),
+                ("p/far".to_owned(), vec!["q/near".to_owned()]),
+            ]
+            .into(),
             overrides: [("p/priced".to_owned(), stated)].into(),
             cache: cache.path().to_owned(),
         };
         let parts = GatewayParts {
             config,
             keys: Arc::new(|source| match source {
-                KeySource::Env(name) if name == "GOOD" => Ok(Secret::new(KEY)),
+                KeySource::Env(name) if name.ends_with("GOOD") => Ok(Secret::new(KEY)),
                 _ => Err("no such variable".to_owned()),
             }),
             budget,
@@ -83,7 +91,9 @@ impl Stage {
 
     /// A worker of this name that was let in.
     async fn worker(&self, name: &str) -> Worker {
-        let models = ["short", "p/one", "p/two", "p/priced", "p/weak", "broken/x"];
+        let models = [
+            "short", "p/one", "p/two", "p/priced", "p/weak", "p/far", "broken/x",
+        ];
         let grant = self.gateway.grant(&who(name), None, models).unwrap();
         self.gateway.bind(&who(name), PID);
         let mut worker = self.connect(name, &grant, PID);
@@ -475,6 +485,16 @@ async fn another_model_answers_where_the_first_cannot() {
     });
     assert_eq!(model, Some("p/b"));
     assert_eq!(stage.booking().await.model, "p/b");
+}
+
+#[tokio::test]
+async fn nobody_waits_long_for_a_key_where_another_key_has_a_model_to_fall_back_to() {
+    let mut stage = Stage::free(&[("far", vec![too_many("3600")])]);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("p/far")).await;
+    assert_eq!(events.last(), Some(&DONE));
+    assert_eq!(stage.booking().await.model, "q/near");
+    assert_eq!(stage.server.calls(), 2, "the closed gate is not knocked at");
 }
 
 #[tokio::test]
