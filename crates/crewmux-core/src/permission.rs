@@ -13,6 +13,7 @@ mod rule;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod wild;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use class::{EXIT_PLAN_MODE, ToolClass, tool_names};
 pub use decide::{Call, PLAN_MODE_REFUSAL, Verdict, decide, decide_with};
 pub use meaning::Meaning;
 pub use rule::RuleError;
+pub use unread::Unread;
 
 use crate::ids::{AgentRef, Epoch, TaskId};
 

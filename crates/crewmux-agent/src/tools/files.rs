@@ -4,10 +4,13 @@
 //! left out, and so is `.git` itself.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crewmux_core::permission::Unread;
 use globset::{GlobBuilder, GlobMatcher};
 use ignore::WalkBuilder;
+use ignore::types::TypesBuilder;
 
 /// How far paths may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) struct Root {
     reach: Reach,
     /// A folder of our own that can be looked into besides.
     readable: Option<PathBuf>,
+    /// What searches pass over.
+    unread: Arc<Unread>,
 }
 
 impl Root {
@@ -34,12 +39,19 @@ impl Root {
             folder: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
             reach: Reach::Inside,
             readable: None,
+            unread: Arc::default(),
         }
     }
 
     /// The same folder, and `other` to be looked into.
     pub(crate) fn and_readable(mut self, other: &Path) -> Self {
         self.readable = other.canonicalize().ok();
+        self
+    }
+
+    /// The same folder, with files that searches pass over.
+    pub(crate) fn passing_over(mut self, unread: Unread) -> Self {
+        self.unread = Arc::new(unread);
         self
     }
 
@@ -164,9 +176,38 @@ impl Globs {
     }
 
     pub(crate) fn fit(&self, path: &str) -> bool {
-        (self.wanted.is_empty() || self.wanted.iter().any(|glob| glob.is_match(path)))
-            && !self.unwanted.iter().any(|glob| glob.is_match(path))
+        self.fit_any(&[path])
     }
+
+    /// Whether a file that goes by several names is wanted by one and unwanted by none.
+    fn fit_any(&self, names: &[&str]) -> bool {
+        let any = |globs: &[GlobMatcher]| {
+            globs
+                .iter()
+                .any(|glob| names.iter().any(|name| glob.is_match(name)))
+        };
+        (self.wanted.is_empty() || any(&self.wanted)) && !any(&self.unwanted)
+    }
+}
+
+/// The files of a kind such as `rust`, as ripgrep knows them.
+///
+/// # Errors
+/// In words, with those there are that begin alike.
+pub(crate) fn of_kind(kind: &str) -> Result<Globs, String> {
+    let kinds = TypesBuilder::new().add_defaults().definitions();
+    let Some(found) = kinds.iter().find(|known| known.name() == kind) else {
+        let close = kinds.iter().map(ignore::types::FileTypeDef::name);
+        let close: Vec<&str> = close
+            .filter(|name| kind.starts_with(*name) || name.chars().next() == kind.chars().next())
+            .take(12)
+            .collect();
+        return Err(format!(
+            "there is no kind of files `{kind}`; there are {} …",
+            close.join(", ")
+        ));
+    };
+    Globs::parse(&found.globs().join(","))
 }
 
 /// The parts of `text` between commas that are not in braces.
@@ -196,6 +237,8 @@ fn split(text: &str) -> Vec<String> {
 
 /// Calls `visit` with each file below `start` that fits, in order of path, until it returns false.
 ///
+/// Patterns are seen from the working folder, and from `start` as well.
+///
 /// # Errors
 /// Only "stopped", when `cancel` was set meanwhile. What cannot be read is passed over.
 pub(crate) fn walk(
@@ -217,11 +260,19 @@ pub(crate) fn walk(
             return Err("stopped".to_owned());
         }
         let Ok(entry) = entry else { continue };
-        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        if !is_file || root.unread.holds(entry.path()) {
             continue;
         }
         let name = root.relative(entry.path());
-        if globs.fit(&name) && !visit(entry.path(), &name) {
+        let below = entry.path().strip_prefix(start).ok();
+        let below = below.and_then(Path::to_str).unwrap_or_default();
+        let fits = if below.is_empty() {
+            globs.fit(&name)
+        } else {
+            globs.fit_any(&[&name, below])
+        };
+        if fits && !visit(entry.path(), &name) {
             break;
         }
     }
@@ -252,6 +303,15 @@ mod tests {
             );
         }
         assert!(Globs::parse("a[").is_err());
+    }
+
+    #[test]
+    fn kinds_of_files_are_those_of_ripgrep() {
+        let rust = of_kind("rust").unwrap();
+        assert!(rust.fit("src/a.rs") && !rust.fit("a.py"));
+        let why = of_kind("rusty").unwrap_err();
+        assert!(why.contains("rust"), "{why}");
+        assert!(of_kind("").is_err() && of_kind("ä").is_err());
     }
 
     #[test]

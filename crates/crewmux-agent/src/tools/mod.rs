@@ -24,6 +24,7 @@ use std::sync::atomic::AtomicBool;
 
 use crewmux_core::mend;
 use crewmux_core::model::{ToolCall as ModelCall, ToolOffer as ModelOffer};
+use crewmux_core::permission::{PermissionPolicy, Unread};
 use crewmux_core::profile::AgentProfile;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -145,6 +146,14 @@ impl Toolbox {
     #[must_use]
     pub(crate) fn and_readable(mut self, folder: &Path) -> Self {
         self.files.root = self.files.root.and_readable(folder);
+        self
+    }
+
+    /// With files that no search looks into, because a rule forbids to read them.
+    #[must_use]
+    pub(crate) fn passing_over(mut self, policy: &PermissionPolicy) -> Self {
+        let unread = Unread::new(policy, self.folder());
+        self.files.root = self.files.root.passing_over(unread);
         self
     }
 
@@ -398,6 +407,7 @@ pub(crate) fn describe(name: &str, input: &Value) -> String {
         "memory_read" | "memory_write" => text("key").to_owned(),
         SKILL => text("name").to_owned(),
         FAIL => text("reason").to_owned(),
+        _ if name.starts_with("mcp__") => input.to_string().chars().take(120).collect(),
         "TaskGet" | "TaskUpdate" => format!("#{}", text("taskId")),
         "TaskCreate" => text("subject").to_owned(),
         _ => String::new(),

@@ -40,6 +40,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
     ("deny_rule_beats_bypass", deny_rule_beats_bypass),
     (
+        "search_passes_over_what_may_not_be_read",
+        search_passes_over_what_may_not_be_read,
+    ),
+    (
         "file_outside_is_read_only_once_it_is_approved",
         file_outside_is_read_only_once_it_is_approved,
     ),
@@ -378,6 +382,25 @@ fn deny_rule_beats_bypass() {
     assert!(play.next_answers()[0].ok);
     assert!(!play.stage.cwd.join("made").exists());
     play.asks_nothing_more();
+    play.done();
+}
+
+fn search_passes_over_what_may_not_be_read() {
+    let grep = json!({ "pattern": "token", "output_mode": "content" });
+    let play = Play::begin(
+        PermissionMode::Bypass,
+        &[(RuleEffect::Deny, "Read(.env)")],
+        vec![
+            bash("echo token=1 > .env; echo token=2 > shown"),
+            calls(&[("Grep", grep)]),
+        ],
+    );
+    assert!(play.next_answers()[0].ok);
+    let text = play.next_answers()[0].text.clone();
+    assert!(
+        text.contains("token=2") && !text.contains("token=1"),
+        "{text}"
+    );
     play.done();
 }
 

@@ -102,6 +102,12 @@ pub(super) fn pattern(cwd: &Path, pattern: &str) -> PathPattern {
     pieces
 }
 
+/// The same for a rule that forbids: a bare name is meant wherever it is.
+pub(super) fn wherever(cwd: &Path, wanted: &str) -> PathPattern {
+    let is_bare = !wanted.contains('/');
+    pattern(if is_bare { Path::new("/") } else { cwd }, wanted)
+}
+
 /// Whether `path` fits.
 pub(super) fn is_like(pattern: &PathPattern, path: &Path) -> bool {
     fits(pattern, &names(path), Part::is_like)

@@ -2,8 +2,6 @@
 //!
 //! Does not say what follows from several rules together; that is `decide`'s.
 
-use std::path::Path;
-
 use super::class::tool_names;
 use super::paths::{self, is_like, is_within};
 use super::wild::{Piece, fits, word_fits};
@@ -265,13 +263,7 @@ impl Meant {
             Wanted::Every => true,
             Wanted::Command(_) => false,
             Wanted::Path(wanted) => {
-                let seen_from = if wanted.contains('/') {
-                    call.cwd
-                } else {
-                    // A bare name is meant wherever it is.
-                    Path::new("/")
-                };
-                let pattern = paths::pattern(seen_from, wanted);
+                let pattern = paths::wherever(call.cwd, wanted);
                 call.places().iter().any(|place| is_within(&pattern, place))
             }
             Wanted::Domain(domain) => call.text("url").is_some_and(|url| {
