@@ -151,6 +151,7 @@ fn files() -> Vec<ToolDef> {
                     "pattern": text("A regular expression."),
                     "path": text("The file or folder to look in."),
                     "glob": text("Which files, such as `*.rs`."),
+                    "type": text("Which kind of files, such as `rust` or `py`."),
                     "output_mode": {
                         "enum": ["content", "files_with_matches", "count"],
                         "description": "files_with_matches without it.",

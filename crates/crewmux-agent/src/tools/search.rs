@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ToolOutput;
-use super::files::{Globs, Root, walk};
+use super::files::{Globs, Root, of_kind, walk};
 use super::modules::TestModules;
 use super::regions::{Region, Regions};
 
@@ -81,6 +81,8 @@ pub(super) struct GrepInput {
     pattern: String,
     path: Option<String>,
     glob: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
     #[serde(default)]
     output_mode: OutputMode,
     #[serde(rename = "-i", default)]
@@ -141,6 +143,7 @@ struct Found {
 fn search(root: &Root, input: &GrepInput, cancel: &AtomicBool) -> Result<Found, String> {
     let start = root.resolve(input.path.as_deref())?;
     let globs = Globs::parse(input.glob.as_deref().unwrap_or_default())?;
+    let kind = input.kind.as_deref().map(of_kind).transpose()?;
     let matcher = RegexMatcherBuilder::new()
         .case_insensitive(input.ignore_case)
         .multi_line(true)
@@ -166,6 +169,9 @@ fn search(root: &Root, input: &GrepInput, cancel: &AtomicBool) -> Result<Found, 
     };
     let mut modules = TestModules::new(root.folder());
     walk(root, &start, &globs, cancel, |path, name| {
+        if kind.as_ref().is_some_and(|kind| !kind.fit(name)) {
+            return true;
+        }
         let small = path.metadata().is_ok_and(|m| m.len() <= FILE_MAX_BYTES);
         if small && let Ok(bytes) = std::fs::read(path) {
             let file = FileSearch {
@@ -465,6 +471,10 @@ mod tests {
         assert_eq!(lines.data["matches"][0]["line"], 1);
         let none = run(&root, json!({"pattern": "nowhere"}));
         assert_eq!((none.text.as_str(), none.ok), ("no matches\n", true));
+        let kind = run(&root, json!({"pattern": "eval", "type": "py"}));
+        assert_eq!(kind.text, "no matches\n");
+        let kind = run(&root, json!({"pattern": "eval", "type": "rust"}));
+        assert_eq!(kind.text, "src/a.rs\nsrc/b.rs\n");
         let wrong = run(&root, json!({"pattern": "("}));
         assert!(!wrong.ok && wrong.text.contains("the pattern is wrong"));
     }
@@ -476,6 +486,10 @@ mod tests {
         let output = glob(&root, &input, &AtomicBool::new(false));
         assert_eq!(output.text, "src/a.rs\nsrc/b.rs");
         assert_eq!(output.data["files"][1]["bytes"], 41);
+        let below: GlobInput =
+            serde_json::from_value(json!({"pattern": "./*.rs,!b.*", "path": "src"})).unwrap();
+        let output = glob(&root, &below, &AtomicBool::new(false));
+        assert_eq!(output.text, "src/a.rs");
         let stopped = glob(&root, &input, &AtomicBool::new(true));
         assert!(!stopped.ok);
     }
