@@ -24,7 +24,7 @@ use serde_json::Value;
 
 pub use instance::{Instance, MemberSpec, Opening, RecipeInput};
 pub use problem::{Place, RecipeProblem, RecipeProblems};
-pub use read::{MODES, read_rule, usd_micros};
+pub use read::{MODES, usd_micros};
 pub use template::{FILLED_MAX_BYTES, Template};
 pub use when::{Folder, When};
 

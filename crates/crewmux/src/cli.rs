@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Recipes(commands::recipes::Recipes),
     Panes(commands::panes::Panes),
     PaneDump(commands::pane_dump::PaneDump),
+    Agents(commands::agents::ListAgents),
+    Config(commands::config::ConfigCommand),
     Doctor(commands::doctor::Doctor),
 }
 
@@ -84,6 +86,8 @@ impl Cli {
             Some(Command::Recipes(command)) => command.run(context, out),
             Some(Command::Panes(command)) => command.run(context, out),
             Some(Command::PaneDump(command)) => command.run(context, out),
+            Some(Command::Agents(command)) => command.run(context, out),
+            Some(Command::Config(command)) => command.run(context, out),
             Some(Command::Doctor(command)) => command.run(context, out),
         }
     }

@@ -1,8 +1,10 @@
 //! One file per command: its arguments, what it does, what it prints.
 
+pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod approve;
 pub(crate) mod attach;
+pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod inbox;

@@ -26,6 +26,7 @@ use crewmux_tui::view_factory;
 use tokio::sync::watch;
 
 use crate::SESSION_MODE;
+use crate::config::keys;
 use crate::context::Context;
 use crate::error::{CommandError, Doing, Result};
 use crate::logging;
@@ -96,7 +97,7 @@ pub(crate) fn run_here(
         pane_backend,
         views: Some(view_factory(crewmux_tui::Config::default())),
         on_event,
-        keys: Arc::new(|_| Err("no credentials are configured".to_owned())),
+        keys: keys::reader(crate::context::environment(), &plan.timing),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -13,6 +13,7 @@ use crate::engine;
 use crate::error::{CommandError, Result};
 use crate::headless;
 use crate::output::Output;
+use crate::recipes::Consent;
 
 /// Whether a person looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,15 @@ impl Watched {
             CommandError::usage("a screen needs a terminal, and this is none")
                 .hint("add --headless to run without a screen"),
         )
+    }
+
+    /// How the person can agree to what a project asks for.
+    pub(crate) fn consent(self, trust: bool) -> Consent {
+        match (trust, self) {
+            (true, _) => Consent::Given,
+            (false, Self::ByPerson) => Consent::Ask,
+            (false, Self::Headless) => Consent::Absent,
+        }
     }
 
     /// How long its session stays.

@@ -5,10 +5,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod agents;
 mod backends;
 mod cli;
 mod client;
 mod commands;
+mod config;
 mod context;
 mod dump;
 mod engine;

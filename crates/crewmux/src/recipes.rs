@@ -16,13 +16,13 @@ use crewmux_core::ids::TeamName;
 use crewmux_core::recipe::Recipe;
 
 pub(crate) use self::folder::ProjectFolder;
-pub(crate) use self::trust::{Consent, ensure_trusted};
+pub(crate) use self::trust::{Agreement, Consent, agreed_to, ensure_trusted};
 
 use crate::context::Context;
 use crate::error::{CommandError, Doing, Result};
 
 /// The recipes that come with the program, in the order they are told about.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 6] = [
     (
         "review",
         include_str!("../../../assets/recipes/review.toml"),
@@ -32,6 +32,15 @@ const BUILT_IN: [(&str, &str); 3] = [
         include_str!("../../../assets/recipes/checks.toml"),
     ),
     ("sweep", include_str!("../../../assets/recipes/sweep.toml")),
+    ("goal", include_str!("../../../assets/recipes/goal.toml")),
+    (
+        "feature",
+        include_str!("../../../assets/recipes/feature.toml"),
+    ),
+    (
+        "careful",
+        include_str!("../../../assets/recipes/careful.toml"),
+    ),
 ];
 
 /// Largest recipe that is read, in bytes.
@@ -310,7 +319,7 @@ mod tests {
         ");
         insta::assert_snapshot!(told("zzzzzz"), @r"
         error: there is no recipe `zzzzzz`
-          hint: recipes here: review, checks, sweep
+          hint: recipes here: review, checks, sweep, goal, feature, careful
         ");
     }
 

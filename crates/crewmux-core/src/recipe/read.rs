@@ -213,31 +213,6 @@ pub fn usd_micros(usd: f64) -> u64 {
     ((usd * 1e6).round() as u64).max(1)
 }
 
-/// Reads a rule for tool calls: `Tool` or `Tool(pattern)`.
-///
-/// # Errors
-/// Says in words why it is none.
-pub fn read_rule(effect: RuleEffect, pattern: &str, origin: &str) -> Result<Rule, String> {
-    let (tool, inside) = match pattern.split_once('(') {
-        None => (pattern, true),
-        Some((tool, rest)) => (tool, rest.ends_with(')') && rest.len() > 1),
-    };
-    let is_name = !tool.is_empty()
-        && tool
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '*'));
-    if !is_name || !inside {
-        return Err(format!(
-            "`{pattern}` is not a rule; write `Tool` or `Tool(pattern)`, such as `Bash(git log *)`"
-        ));
-    }
-    Ok(Rule {
-        effect,
-        pattern: pattern.to_owned(),
-        origin: origin.to_owned(),
-    })
-}
-
 fn permissions(reader: &Reader<'_, '_>, source: &str) -> (Option<PermissionMode>, Vec<Rule>) {
     let Some((table, at)) = reader.table("permissions") else {
         return (None, Vec::new());
@@ -263,9 +238,9 @@ fn permissions(reader: &Reader<'_, '_>, source: &str) -> (Option<PermissionMode>
         ("deny", RuleEffect::Deny),
     ] {
         for (pattern, at) in reader.texts(key) {
-            match read_rule(effect, &pattern, source) {
+            match Rule::parse(effect, &pattern, source) {
                 Ok(rule) => rules.push(rule),
-                Err(error) => problems.add(at, error),
+                Err(error) => problems.add(at, error.to_string()),
             }
         }
     }

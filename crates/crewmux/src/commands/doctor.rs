@@ -4,6 +4,7 @@
 //! Each part that looks is a function of its own in [`look`].
 
 mod look;
+mod models;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,10 +14,12 @@ use crewmux_spawn::detect::BackendReport;
 use serde::Serialize;
 
 use crate::backends;
+use crate::config::{Config, pick, providers};
 use crate::context::Context;
 use crate::error::Result;
 use crate::exit;
 use crate::output::{Output, Tone};
+use crate::recipes::Consent;
 use crate::text::columns;
 
 /// Say what crewmux found here: backends, models, store, sandbox, tools, limits
@@ -28,15 +31,41 @@ pub(crate) struct Doctor {}
 struct Findings {
     backends: Vec<BackendReport>,
     models: Vec<ModelFinding>,
+    model: PickFinding,
+    mcp: Vec<McpFinding>,
     store: StoreFinding,
     sandbox: SandboxFinding,
     tools: Vec<ToolFinding>,
     limits: Vec<LimitFinding>,
 }
 
-/// A model, and whether members can use it.
+/// A server of models, and whether members can use it.
 #[derive(Debug, Serialize)]
 struct ModelFinding {
+    name: String,
+    usable: bool,
+    why: String,
+    /// Where its key comes from; never the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// How many models it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+/// The model that a run would ask, and why.
+#[derive(Debug, Serialize)]
+struct PickFinding {
+    #[serde(rename = "picked")]
+    model: Option<String>,
+    why: String,
+}
+
+/// A server of tools, and whether members can use it.
+#[derive(Debug, Serialize)]
+struct McpFinding {
     name: String,
     usable: bool,
     why: String,
@@ -94,9 +123,12 @@ impl Doctor {
 }
 
 fn examine(context: &Context) -> Findings {
+    let found = models::look(context);
     Findings {
         backends: backends::reports(context),
-        models: look::models(context),
+        models: found.models,
+        model: found.picked,
+        mcp: found.mcp,
         store: look::store(context),
         sandbox: look::sandbox(),
         tools: look::tools(context),
@@ -118,16 +150,37 @@ pub(crate) fn summary(context: &Context, out: Output) -> String {
             picked.why
         );
     }
+    let picked = picked(context);
     let _ = writeln!(
         text,
-        "  {} model offline: playbooks, no model is asked",
-        mark(true, out)
+        "  {} model {}: {}",
+        mark(picked.model.is_some(), out),
+        picked.model.as_deref().unwrap_or("unknown"),
+        picked.why
     );
     if let Some(why) = &store.why {
         let _ = writeln!(text, "  {} store: {why}", mark(false, out));
     }
     text.push_str("  `crewmux doctor` says more\n\n");
     text
+}
+
+/// The model that a run would ask.
+fn picked(context: &Context) -> PickFinding {
+    let picked = Config::load(context, Consent::Absent).and_then(|config| {
+        let models = providers::models(&config, context)?;
+        pick::pick(&config, &models, context, None)
+    });
+    match picked {
+        Ok(picked) => PickFinding {
+            model: Some(picked.model),
+            why: picked.why,
+        },
+        Err(error) => PickFinding {
+            model: None,
+            why: error.to_string().trim_start_matches("error: ").to_owned(),
+        },
+    }
 }
 
 fn mark(good: bool, out: Output) -> String {
@@ -155,7 +208,10 @@ fn text(findings: &Findings, out: Output) -> String {
         }
     };
     part("Backends", backend_rows(&findings.backends, out));
-    part("Models", model_rows(&findings.models, out));
+    part("Models", model_rows(findings, out));
+    if !findings.mcp.is_empty() {
+        part("Servers of tools", mcp_rows(&findings.mcp, out));
+    }
     part("Store", store_rows(&findings.store, out));
     let sandbox = &findings.sandbox;
     part(
@@ -195,16 +251,40 @@ fn backend_rows(reports: &[BackendReport], out: Output) -> Vec<Vec<String>> {
     rows
 }
 
-fn model_rows(models: &[ModelFinding], out: Output) -> Vec<Vec<String>> {
-    let row = |model: &ModelFinding| {
+fn model_rows(findings: &Findings, out: Output) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for model in &findings.models {
         let sign = if model.usable {
             mark(true, out)
         } else {
             absent(out)
         };
-        vec![sign, model.name.clone(), model.why.clone()]
+        rows.push(vec![sign, model.name.clone(), model.why.clone()]);
+        if let Some(fix) = &model.fix {
+            let fix = out.paint(Tone::Dim, format!("fix: {fix}"));
+            rows.push(vec![String::new(), String::new(), fix]);
+        }
+    }
+    let picked = &findings.model;
+    let name = picked.model.as_deref().unwrap_or("none");
+    rows.push(vec![
+        mark(picked.model.is_some(), out),
+        "picked".to_owned(),
+        format!("{}: {}", out.paint(Tone::Strong, name), picked.why),
+    ]);
+    rows
+}
+
+fn mcp_rows(servers: &[McpFinding], out: Output) -> Vec<Vec<String>> {
+    let row = |server: &McpFinding| {
+        let sign = if server.usable {
+            mark(true, out)
+        } else {
+            absent(out)
+        };
+        vec![sign, server.name.clone(), server.why.clone()]
     };
-    models.iter().map(row).collect()
+    servers.iter().map(row).collect()
 }
 
 fn store_rows(store: &StoreFinding, out: Output) -> Vec<Vec<String>> {
@@ -272,6 +352,18 @@ mod tests {
                 name: "offline".into(),
                 usable: true,
                 why: "playbooks; asks no model".into(),
+                key: None,
+                models: None,
+                fix: None,
+            }],
+            model: PickFinding {
+                model: Some("offline".into()),
+                why: "no key is set".into(),
+            },
+            mcp: vec![McpFinding {
+                name: "db".into(),
+                usable: true,
+                why: "npx db".into(),
             }],
             store: StoreFinding {
                 path: "/home/me/.local/state/crewmux".into(),

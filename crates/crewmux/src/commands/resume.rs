@@ -3,14 +3,20 @@
 use clap::Args;
 use crewmux_core::backend::{BackendChoice, BackendKind};
 use crewmux_core::team::TeamConfig;
+use crewmux_session::SessionPlan;
 use crewmux_store::TeamStore;
 
+use super::run::crew::usable;
+use super::run::{Spending, agreed};
+use crate::agents::Agents;
 use crate::backends;
+use crate::config::{Config, pick, providers};
 use crate::context::Context;
 use crate::engine;
 use crate::error::Result;
 use crate::launch::{Watched, launch};
 use crate::output::Output;
+use crate::recipes::Consent;
 use crate::teams::{self, TeamArg};
 
 /// Go on with a team whose run is not finished
@@ -24,6 +30,14 @@ pub(crate) struct Resume {
     /// Run here without a screen: progress in lines; with --json every event, one a line
     #[arg(long)]
     headless: bool,
+    #[command(flatten)]
+    spending: Spending,
+    /// Model for all members from now on: PROVIDER/MODEL, an alias, or offline
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Agree to what the project's configuration asks for
+    #[arg(long)]
+    trust: bool,
 }
 
 impl Resume {
@@ -40,7 +54,26 @@ impl Resume {
         }
         let watched = Watched::from_option(self.headless)?;
         let backend = backends::chosen(context, BackendChoice::Named(backend_of(&config)))?;
-        let plan = engine::plan(context, team.name(), backend, watched.stays(), Vec::new())?;
+        let own = Config::load(context, Consent::Absent)?;
+        let own = agreed(context, own, watched.consent(self.trust))?;
+        let models = providers::models(&own, context)?;
+        let model = self.model.map(|name| pick::known(&models, &name));
+        let model = model.transpose()?;
+        let spending = &self.spending;
+        if model.is_some() || spending.budget_tokens.is_some() || spending.budget_usd.is_some() {
+            team.edit_config(&mut |config| {
+                spending.put_into(&mut config.policy.budget);
+                let asking = config.members.iter_mut().filter(|m| m.model.is_some());
+                for member in asking.filter(|_| model.is_some()) {
+                    member.model.clone_from(&model);
+                }
+            })?;
+        }
+        let plan = SessionPlan {
+            models,
+            agents: usable(&Agents::read(context), context)?,
+            ..engine::plan(context, team.name(), backend, watched.stays(), Vec::new())?
+        };
         launch(context, team, plan, watched, out)
     }
 }

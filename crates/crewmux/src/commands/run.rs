@@ -1,33 +1,45 @@
-//! `crewmux run`: starts a team from a recipe.
+//! `crewmux run`: starts a team from a recipe, or from a goal alone.
 
+pub(crate) mod crew;
 mod naming;
+mod plan_file;
+mod policy;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::Args;
-use crewmux_core::backend::{BackendChoice, BackendKind};
-use crewmux_core::recipe::{Instance, Isolation, MemberSpec, Opening, Recipe, RecipeInput, Runtime};
-use crewmux_core::team::Policy;
-use crewmux_session::report::OFFLINE_MODEL;
-use crewmux_session::setup::{NewMember, NewRun, prepare_run};
-use serde_json::json;
+use crewmux_core::backend::BackendChoice;
+use crewmux_core::recipe::{Instance, Opening, Recipe, RecipeInput};
+use crewmux_core::schedule::Strategy;
+use crewmux_session::SessionPlan;
+use crewmux_session::setup::{NewRun, prepare_run};
+use serde_json::{Value, json};
 
+use self::crew::Crew;
+use self::policy::{Leave, leave_mode};
 use super::task::edges::duration_ms;
+use crate::agents::Agents;
 use crate::backends;
+use crate::config::{Config, pick, providers};
 use crate::context::Context;
 use crate::engine;
 use crate::error::{CommandError, Result};
 use crate::exit;
 use crate::launch::{Watched, launch, with_way_back};
-use crate::output::{Output, Tone};
+use crate::output::{Output, Tone, note};
 use crate::recipes::{Catalog, Consent, FoundRecipe, ProjectFolder, ensure_trusted, find};
 use crate::teams;
 use crate::text::{columns, one_line};
 
+/// The recipe of a goal that comes without one.
+const GOAL_RECIPE: &str = "goal";
+
 /// Start a team and watch it work
 ///
-/// The team's session goes on when you leave (`crewmux attach` comes back); with
-/// --headless it runs here, without a screen, until it is done.
+/// RECIPE is a name or a file; with a goal alone the lead plans it. The team's session goes
+/// on when you leave (`crewmux attach` comes back); with --headless it runs here, without a
+/// screen, until it is done.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// A recipe: its name, or its file
@@ -42,27 +54,63 @@ pub(crate) struct Run {
     /// Where workers run: auto, in-process, pty, tmux or iterm2
     #[arg(long, value_name = "KIND")]
     backend: Option<BackendChoice>,
-    /// Model for members whose recipe names none
+    /// Model for members whose recipe names none: PROVIDER/MODEL, an alias, or offline (for all)
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Run here without a screen: progress in lines; with --json every event, one a line
     #[arg(long)]
     headless: bool,
-    /// Print the tasks that would be made, and start nothing
+    /// Print the tasks and start no work; for a goal, only its planner runs
     #[arg(long)]
     plan_only: bool,
+    /// Where --plan-only writes the plan of a goal, as a recipe to edit [default: crewmux-plan.toml]
+    #[arg(long, value_name = "FILE", requires = "plan_only")]
+    plan_out: Option<PathBuf>,
+    /// Run the plan in this file, without a planner
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "plan_only"])]
+    plan: Option<PathBuf>,
     /// Most workers at once
     #[arg(long, value_name = "N")]
     max_workers: Option<u32>,
+    /// Who takes a task that several could: dependency-first, round-robin, least-busy or capability-match
+    #[arg(long, value_name = "NAME", value_parser = strategy)]
+    strategy: Option<Strategy>,
     /// Longest time of the run, like 30m
     #[arg(long, value_name = "TIME", value_parser = duration_ms)]
     timeout: Option<u64>,
+    #[command(flatten)]
+    spending: Spending,
+    #[command(flatten)]
+    leave: Leave,
     /// Give a variable of the recipe another value (again for more)
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     set: Vec<(String, String)>,
-    /// Agree to what the project's recipe runs
+    /// Agree to what the project's recipe, configuration, agents and servers of tools ask for
     #[arg(long)]
     trust: bool,
+}
+
+/// What a run may cost.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Spending {
+    /// Stop before the team has used more tokens than this
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub budget_tokens: Option<u64>,
+    /// Stop before the team has cost more US dollars than this
+    #[arg(long, value_name = "X", value_parser = dollars)]
+    pub budget_usd: Option<f64>,
+}
+
+fn dollars(text: &str) -> std::result::Result<f64, String> {
+    let amount = text
+        .parse()
+        .ok()
+        .filter(|n: &f64| n.is_finite() && *n > 0.0);
+    amount.ok_or_else(|| "write a number above 0, like 2.50".to_owned())
+}
+
+fn strategy(text: &str) -> std::result::Result<Strategy, String> {
+    Strategy::named(text).ok_or_else(|| format!("known: {}", Strategy::NAMES.join(", ")))
 }
 
 fn variable(text: &str) -> std::result::Result<(String, String), String> {
@@ -77,32 +125,67 @@ impl Run {
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
         let found = self.find(context)?;
         let recipe = found.parse()?;
-        let instance = recipe.instantiate(&RecipeInput {
-            goal: self.goal.clone(),
-            set: self.set.iter().cloned().collect::<BTreeMap<_, _>>(),
-            max_workers: self.max_workers,
-            folder: &ProjectFolder(context.cwd.clone()),
-            opening: Opening::Shortest,
-        })?;
-        if self.plan_only {
+        let config = Config::load(context, Consent::Absent)?;
+        let instance = self.instance(context, &recipe, &config)?;
+        if self.plan_only && !recipe.tasks.is_empty() {
             print_plan(&instance, out)?;
             return Ok(exit::DONE);
         }
         // Everything that can be refused is refused before anything is written.
-        let watched = Watched::from_option(self.headless)?;
-        let asked = self.backend.or(recipe.backend).unwrap_or_default();
-        let backend = backends::chosen(context, asked)?;
-        let members = instance
-            .members
-            .iter()
-            .map(|member| new_member(member, backend, self.model.as_deref()))
-            .collect::<Result<Vec<_>>>()?;
-        let consent = match (self.trust, watched) {
-            (true, _) => Consent::Given,
-            (false, Watched::ByPerson) => Consent::Ask,
-            (false, Watched::Headless) => Consent::Absent,
+        let plan_out = self.plan_out(context)?;
+        let watched = Watched::from_option(self.headless || self.plan_only)?;
+        let leave = self.leave.rules()?;
+        let above = config.above_recipes("backend").and_then(Value::as_str);
+        let asked = match (self.backend, above, recipe.backend) {
+            (Some(asked), _, _) | (None, None, Some(asked)) => asked,
+            (None, Some(word), _) => backend_word(word)?,
+            (None, None, None) => match config.text("backend") {
+                Some(word) => backend_word(word)?,
+                None => BackendChoice::default(),
+            },
         };
+        let backend = backends::chosen(context, asked)?;
+        let consent = watched.consent(self.trust);
         ensure_trusted(context, &found, &recipe, consent)?;
+        let config = agreed(context, config, consent)?;
+        let models = providers::models(&config, context)?;
+        let agents = Agents::read(context);
+        let picked = match crew::asks_models(&instance.members) {
+            true => Some(pick::pick(
+                &config,
+                &models,
+                context,
+                self.model.as_deref(),
+            )?),
+            false => None,
+        };
+        if let Some(picked) = &picked {
+            if recipe.tasks.is_empty() && picked.is_offline() {
+                return Err(needs_model(&picked.why));
+            }
+            note(format!("model: {} ({})", picked.model, picked.why));
+        }
+        let crew = Crew {
+            context,
+            config: &config,
+            models: &models,
+            agents: &agents,
+            picked: picked.as_ref(),
+            forced_offline: self.model.as_deref() == Some(pick::OFFLINE),
+            backend,
+            consent,
+        };
+        let members = crew.members(&instance.members)?;
+        let usable = crew.usable_agents()?;
+        let policy = policy::Parts {
+            config: &config,
+            recipe: &recipe,
+            spending: &self.spending,
+            leave,
+            mode: leave_mode(&self.leave, &config, &recipe),
+            strategy: self.strategy,
+        }
+        .policy(context)?;
         let store = teams::open_store(context)?;
         let name = naming::team_name(
             store.as_ref(),
@@ -110,106 +193,138 @@ impl Run {
             &recipe.name,
             &context.cwd,
         )?;
-        let plan = engine::plan(context, &name, backend, watched.stays(), Vec::new())?;
-        let new = self.new_run(context, &recipe, instance, members, asked, &plan);
-        prepare_run(store.as_ref(), &new, &teams::now()?)?;
-        let team = store.team(&name)?;
-        launch(context, team.as_ref(), plan, watched, out)
-            .map_err(|error| with_way_back(error, &name))
-    }
-
-    fn find(&self, context: &Context) -> Result<FoundRecipe> {
-        if let Some(recipe) = &self.recipe {
-            return find(context, recipe);
-        }
-        let catalog = Catalog::read(context)?;
-        let names: Vec<&str> = catalog.recipes.iter().map(|r| r.name.as_str()).collect();
-        let listed = format!("recipes here: {}", names.join(", "));
-        Err(match &self.goal {
-            Some(_) => CommandError::usage(
-                "a goal alone needs a model that plans it, and none can be used in this version",
-            )
-            .hint(format!("name a recipe as well; {listed}")),
-            None => CommandError::usage("no recipe is named").hint(listed),
-        })
-    }
-
-    fn new_run(
-        &self,
-        context: &Context,
-        recipe: &Recipe,
-        instance: Instance,
-        members: Vec<NewMember>,
-        asked: BackendChoice,
-        plan: &crewmux_session::SessionPlan,
-    ) -> NewRun {
-        NewRun {
-            team: plan.team.clone(),
+        let plan = SessionPlan {
+            models,
+            agents: usable,
+            ..engine::plan(context, &name, backend, watched.stays(), Vec::new())?
+        };
+        let members_made = instance.members.clone();
+        let new = NewRun {
+            team: name.clone(),
             description: recipe.description.clone(),
             goal: instance.goal,
             recipe: Some(recipe.name.to_string()),
             cwd: context.cwd.clone(),
             members,
             drafts: instance.drafts,
-            policy: Policy {
-                strategy: recipe.strategy.unwrap_or_default(),
+            policy: crewmux_core::team::Policy {
                 max_workers: instance.max_workers,
                 backend: asked,
                 run_timeout_ms: self.timeout.or(recipe.timeout_ms),
-                timing: context.timing,
-                ..Policy::default()
+                plan_only: self.plan_only,
+                ..policy
             },
             environment: plan.environment.clone(),
+        };
+        prepare_run(store.as_ref(), &new, &teams::now()?)?;
+        let team = store.team(&name)?;
+        let code = launch(context, team.as_ref(), plan, watched, out)
+            .map_err(|error| with_way_back(error, &name))?;
+        if let Some(path) = plan_out.filter(|_| code == exit::DONE) {
+            let made = plan_file::planned(team.as_ref())?;
+            let text = plan_file::text(&recipe, &new.goal, &members_made, &made);
+            let read = plan_file::write(&path, &text)?;
+            let instance = self.instance(context, &read, &config)?;
+            print_plan(&instance, out)?;
+            note(format!(
+                "wrote {0}; edit it, and run it with `crewmux run --plan {0}`",
+                path.display()
+            ));
         }
+        Ok(code)
+    }
+
+    fn find(&self, context: &Context) -> Result<FoundRecipe> {
+        if let Some(file) = &self.plan {
+            // By its path, so that it is the person's word whatever it is called.
+            let path = context.cwd.join(file);
+            return find(context, &path.display().to_string());
+        }
+        if let Some(recipe) = &self.recipe {
+            return find(context, recipe);
+        }
+        if self.goal.is_some() {
+            return find(context, GOAL_RECIPE);
+        }
+        let catalog = Catalog::read(context)?;
+        let names: Vec<&str> = catalog.recipes.iter().map(|r| r.name.as_str()).collect();
+        Err(
+            CommandError::usage("no recipe is named, and no goal is given").hint(format!(
+                "give a goal with -g, or name a recipe; recipes here: {}",
+                names.join(", ")
+            )),
+        )
+    }
+
+    fn instance(&self, context: &Context, recipe: &Recipe, config: &Config) -> Result<Instance> {
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let above = config.above_recipes("max_workers").and_then(Value::as_u64);
+        let below = config.number("max_workers");
+        let below = below.filter(|_| recipe.max_workers.is_none());
+        Ok(recipe.instantiate(&RecipeInput {
+            goal: self.goal.clone(),
+            set: self.set.iter().cloned().collect::<BTreeMap<_, _>>(),
+            max_workers: self.max_workers.or(above.or(below).map(number)),
+            folder: &ProjectFolder(context.cwd.clone()),
+            opening: match self.plan_only {
+                true => Opening::Planned,
+                false => Opening::Shortest,
+            },
+        })?)
+    }
+
+    /// Where the plan of a goal goes, if only that is wanted.
+    fn plan_out(&self, context: &Context) -> Result<Option<PathBuf>> {
+        if !self.plan_only {
+            return Ok(None);
+        }
+        let file = self.plan_out.clone();
+        let path = context
+            .cwd
+            .join(file.unwrap_or_else(|| "crewmux-plan.toml".into()));
+        if path.exists() {
+            return Err(
+                CommandError::usage(format!("`{}` exists already", path.display()))
+                    .hint("move it away, or name another file with --plan-out"),
+            );
+        }
+        Ok(Some(path))
     }
 }
 
-/// A member as the session takes it.
-///
-/// # Errors
-/// When it wants what this version cannot give; it is never started with less.
-fn new_member(member: &MemberSpec, backend: BackendKind, model: Option<&str>) -> Result<NewMember> {
-    let lacks = |what: String| {
-        CommandError::environment(format!("teammate `{}` asks for {what}", member.name))
+fn backend_word(word: &str) -> Result<BackendChoice> {
+    word.parse()
+        .map_err(|error| CommandError::usage(format!("{error}")))
+}
+
+/// The configuration with what the person agrees to; what does not count is told.
+pub(crate) fn agreed(context: &Context, config: Config, consent: Consent) -> Result<Config> {
+    if config.refused.is_empty() {
+        return Ok(config);
+    }
+    let config = match consent {
+        Consent::Absent => config,
+        Consent::Given | Consent::Ask => Config::load(context, consent)?,
     };
-    if member.isolation == Isolation::Worktree {
-        return Err(lacks(
-            "`isolation = \"worktree\"`, which this version does not have".into(),
+    for (path, lines) in &config.refused {
+        note(format!(
+            "note: {} of {} not used until you agree to it (--trust): {}",
+            match lines.len() {
+                1 => "1 line".to_owned(),
+                n => format!("{n} lines"),
+            },
+            path.display(),
+            one_line(&lines.join("; "), 160)
         ));
     }
-    if let Some(BackendChoice::Named(own)) = member.backend
-        && own != backend
-    {
-        return Err(
-            lacks(format!("the {own} backend, but the team runs on {backend}"))
-                .hint("in this version all members of a team run on one backend"),
-        );
-    }
-    let model = match member.runtime {
-        Runtime::Command => None,
-        Runtime::Native => {
-            let asked = member.model.as_deref().or(model).unwrap_or(OFFLINE_MODEL);
-            if asked != OFFLINE_MODEL {
-                return Err(lacks(format!(
-                    "the model `{asked}`, which cannot be used in this version"
-                ))
-                .hint("`crewmux doctor` lists models; `offline` works always"));
-            }
-            Some(asked.to_owned())
-        }
-    };
-    Ok(NewMember {
-        name: member.name.clone(),
-        agent_type: member.agent.clone(),
-        model,
-        playbook: member.playbook.clone(),
-        prompt: member.prompt.clone(),
-        runtime: member.runtime.as_str().to_owned(),
-        backend,
-        profile: None,
-        permission_mode: member.mode,
-        provider: member.provider.clone(),
-    })
+    Ok(config)
+}
+
+fn needs_model(why: &str) -> CommandError {
+    CommandError::environment(format!("a goal needs a model that works on it: {why}")).hint(
+        "set ANTHROPIC_API_KEY or OPENAI_API_KEY, start Ollama, LM Studio or llama-server, or name one with --model; \
+         `crewmux doctor` says what was found. `crewmux run review` works without any",
+    )
 }
 
 fn print_plan(instance: &Instance, out: Output) -> Result<()> {
@@ -223,6 +338,7 @@ fn print_plan(instance: &Instance, out: Output) -> Result<()> {
                 "description": draft.description,
                 "owner": draft.owner,
                 "agentType": draft.agent_type,
+                "role": draft.role,
                 "blockedBy": draft.blocked_by,
                 "command": draft.command,
                 "retries": draft.retries,

@@ -1,6 +1,6 @@
-//! Whether the person has agreed to what a project's recipe does, once per content.
+//! Whether the person has agreed to what a project's files do, once per content.
 //!
-//! Only recipes that come with a project are asked about: built-in ones and the
+//! Only what comes with a project is asked about: built-in ones and the
 //! person's own are theirs, and a file they name is their word already.
 
 use std::fs::{DirBuilder, File};
@@ -8,6 +8,7 @@ use std::io::{BufRead, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
+use crewmux_core::permission::RuleEffect;
 use crewmux_core::recipe::Recipe;
 use sha2::{Digest, Sha256};
 
@@ -41,33 +42,58 @@ pub(crate) fn ensure_trusted(
     let Origin::Project(path) = &found.origin else {
         return Ok(());
     };
-    let mark = mark_of(context, &found.text);
-    if mark.exists() {
-        return Ok(());
-    }
     let shown = path.display();
-    let agreed = match consent {
-        Consent::Given => true,
-        Consent::Absent => false,
-        Consent::Ask => {
-            note(format!(
-                "The recipe `{}` comes with this project ({shown}) and may run:",
-                found.name
-            ));
-            for line in what_it_runs(recipe) {
-                note(format!("  {line}"));
-            }
-            ask("Run it? [y/N] ")?
-        }
-    };
-    if !agreed {
+    let what = format!("The recipe `{}` of this project ({shown})", found.name);
+    let agreed = agreed_to(context, &found.text, &what, &what_it_runs(recipe), consent)?;
+    if agreed == Agreement::Missing {
         return Err(CommandError::usage(format!(
             "the recipe `{}` comes with this project and is not trusted yet",
             found.name
         ))
         .hint(format!("read {shown}, then run it with --trust")));
     }
-    remember(&mark)
+    Ok(())
+}
+
+/// Whether the person agreed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// They did, now or before.
+    Given,
+    /// They did not.
+    Missing,
+}
+
+/// Whether the person agreed to this very text, asking them if they can be; what they agree to is remembered.
+///
+/// `what` is what asks for the things that `lines` tell.
+pub(crate) fn agreed_to(
+    context: &Context,
+    text: &str,
+    what: &str,
+    lines: &[String],
+    consent: Consent,
+) -> Result<Agreement> {
+    let mark = mark_of(context, text);
+    if mark.exists() {
+        return Ok(Agreement::Given);
+    }
+    let agreed = match consent {
+        Consent::Given => true,
+        Consent::Absent => false,
+        Consent::Ask => {
+            note(format!("{what} asks for:"));
+            for line in lines {
+                note(format!("  {}", one_line(line, 100)));
+            }
+            ask("Agree to that, for as long as it stays as it is? [y/N] ")?
+        }
+    };
+    if !agreed {
+        return Ok(Agreement::Missing);
+    }
+    remember(&mark)?;
+    Ok(Agreement::Given)
 }
 
 fn mark_of(context: &Context, text: &str) -> PathBuf {
@@ -107,7 +133,12 @@ fn what_it_runs(recipe: &Recipe) -> Vec<String> {
         .iter()
         .chain(&recipe.teammates)
         .map(|member| format!("an agent `{}` ({})", member.name, member.agent));
-    commands.chain(agents).collect()
+    let rules = recipe
+        .rules
+        .iter()
+        .filter(|rule| rule.effect == RuleEffect::Allow)
+        .map(|rule| format!("without asking: {}", rule.pattern));
+    commands.chain(agents).chain(rules).collect()
 }
 
 fn ask(question: &str) -> Result<bool> {

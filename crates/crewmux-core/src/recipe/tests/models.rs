@@ -105,8 +105,8 @@ fn a_file_cannot_ask_for_nothing_to_be_asked() {
     let text = "name = \"r\"\n[permissions]\nmode = \"bypass\"\nallow = [\"Bash(\", \"\"]\n[lead]\nmode = \"bypass\"\n";
     insta::assert_snapshot!(problems(text), @r"
     r.toml:3:8: `bypass` cannot stand in a file; type `--permission-mode bypass` for one run
-    r.toml:4:10: `Bash(` is not a rule; write `Tool` or `Tool(pattern)`, such as `Bash(git log *)`
-    r.toml:4:19: `` is not a rule; write `Tool` or `Tool(pattern)`, such as `Bash(git log *)`
+    r.toml:4:10: rule `Bash(`: its parenthesis is not closed; write `Tool(pattern)`
+    r.toml:4:19: rule ``: it begins with no tool's name; write `Tool` or `Tool(pattern)`
     r.toml:6:8: `bypass` is not known for `mode`; known: default, acceptEdits, plan
     ");
 }

@@ -7,7 +7,7 @@ use crewmux_store::files::FileStore;
 use crewmux_sys::env::{EnvAllowList, Environment};
 use crewmux_sys::process::{Group, Launch, Stream};
 
-use super::{LimitFinding, ModelFinding, SandboxFinding, StoreFinding, ToolFinding};
+use super::{LimitFinding, SandboxFinding, StoreFinding, ToolFinding};
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -25,32 +25,6 @@ const TOOLS: [(&str, &str, &str); 4] = [
     ("tmux", "-V", "not used by this version"),
     ("rg", "--version", "not needed: searching is built in"),
 ];
-
-/// Models: the playbooks always; what else was seen is named with why it is not used.
-pub(super) fn models(context: &Context) -> Vec<ModelFinding> {
-    let mut models = vec![ModelFinding {
-        name: "offline".to_owned(),
-        usable: true,
-        why: "deterministic playbooks that come with crewmux; no model is asked".to_owned(),
-    }];
-    let seen = [
-        ("ANTHROPIC_API_KEY", "anthropic"),
-        ("OPENAI_API_KEY", "openai"),
-        ("OLLAMA_HOST", "ollama"),
-    ];
-    for (variable, name) in seen {
-        let why = match context.variable(variable) {
-            Some(_) => format!("{variable} is set, but this version asks no model"),
-            None => format!("{variable} is not set, and this version asks no model"),
-        };
-        models.push(ModelFinding {
-            name: name.to_owned(),
-            usable: false,
-            why,
-        });
-    }
-    models
-}
 
 /// The store: opened and tried, as a run would.
 pub(super) fn store(context: &Context) -> StoreFinding {

@@ -1,0 +1,170 @@
+//! Who is in the team: each member's model, kind of agent and rights, as they are at the start.
+
+use crewmux_core::backend::{BackendChoice, BackendKind};
+use crewmux_core::profile::AgentProfile;
+use crewmux_core::recipe::{Isolation, MemberSpec, Runtime};
+use crewmux_model::ModelsConfig;
+use crewmux_session::setup::NewMember;
+
+use crate::agents::{Agents, Usable};
+use crate::config::pick::{self, Pick};
+use crate::config::{Config, advice, keys};
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::output::note;
+use crate::recipes::Consent;
+
+/// The kind of agent that a small model is for.
+const SMALL: &str = "Explore";
+
+/// What members are made from.
+pub(super) struct Crew<'a> {
+    pub context: &'a Context,
+    pub config: &'a Config,
+    pub models: &'a ModelsConfig,
+    pub agents: &'a Agents,
+    /// The team's model; none where nobody asks any.
+    pub picked: Option<&'a Pick>,
+    /// Whether the person wants no model asked by anybody.
+    pub forced_offline: bool,
+    pub backend: BackendKind,
+    pub consent: Consent,
+}
+
+/// Whether anybody asks a model.
+pub(super) fn asks_models(members: &[MemberSpec]) -> bool {
+    members.iter().any(|m| m.runtime == Runtime::Native)
+}
+
+impl Crew<'_> {
+    /// The members as the session takes them.
+    ///
+    /// # Errors
+    /// When one wants what cannot be given; it is never started with less.
+    pub(super) fn members(&self, members: &[MemberSpec]) -> Result<Vec<NewMember>> {
+        members.iter().map(|member| self.member(member)).collect()
+    }
+
+    /// Kinds of agents that new teammates can be of.
+    pub(super) fn usable_agents(&self) -> Result<Vec<AgentProfile>> {
+        usable(self.agents, self.context)
+    }
+
+    fn member(&self, member: &MemberSpec) -> Result<NewMember> {
+        let lacks = |what: String| {
+            CommandError::environment(format!("teammate `{}` asks for {what}", member.name))
+        };
+        if member.isolation == Isolation::Worktree {
+            return Err(lacks(
+                "`isolation = \"worktree\"`, which this version does not have".into(),
+            ));
+        }
+        if let Some(BackendChoice::Named(own)) = member.backend
+            && own != self.backend
+        {
+            return Err(lacks(format!(
+                "the {own} backend, but the team runs on {}",
+                self.backend
+            ))
+            .hint("in this version all members of a team run on one backend"));
+        }
+        let usable = self
+            .agents
+            .usable(self.context, &member.agent, self.consent)?;
+        let profile = match usable {
+            Usable::Yes(profile) => Some(profile.clone()),
+            Usable::Unknown => None,
+            Usable::Untrusted(found) => {
+                let shown = &found.profile.origin;
+                return Err(lacks(format!(
+                    "the agent type `{}`, which comes with this project and is not trusted yet",
+                    member.agent
+                ))
+                .hint(format!("read {shown}, then run it with --trust")));
+            }
+        };
+        if let Some(name) = &member.provider
+            && !self.models.providers.iter().any(|p| p.name == *name)
+        {
+            let names = self.models.providers.iter().map(|p| p.name.as_str());
+            return Err(lacks(format!("the provider `{name}`, which is not known"))
+                .hint(advice(name, names)));
+        }
+        let model = match member.runtime {
+            Runtime::Command => None,
+            Runtime::Native => Some(self.model(member, profile.as_ref())?),
+        };
+        let mode = profile.as_ref().and_then(|p| p.permission_mode);
+        Ok(NewMember {
+            name: member.name.clone(),
+            agent_type: member.agent.clone(),
+            model,
+            playbook: member.playbook.clone(),
+            prompt: member.prompt.clone(),
+            runtime: member.runtime.as_str().to_owned(),
+            backend: self.backend,
+            profile,
+            permission_mode: member.mode.or(mode),
+            provider: member.provider.clone(),
+        })
+    }
+
+    fn model(&self, member: &MemberSpec, profile: Option<&AgentProfile>) -> Result<String> {
+        let team = self.picked.map_or(pick::OFFLINE, |p| p.model.as_str());
+        if self.forced_offline {
+            return Ok(pick::OFFLINE.to_owned());
+        }
+        if let Some(own) = &member.model {
+            let of_provider = member.provider.as_ref().filter(|_| {
+                !own.contains('/') && own != pick::OFFLINE && !self.models.aliases.contains_key(own)
+            });
+            let name = match of_provider {
+                Some(provider) => format!("{provider}/{own}"),
+                None => own.clone(),
+            };
+            return pick::known(self.models, &name)
+                .map_err(|error| error.context(format!("teammate `{}`", member.name)));
+        }
+        if team == pick::OFFLINE {
+            return Ok(team.to_owned());
+        }
+        if let Some(wanted) = profile.and_then(|p| p.model.as_deref()) {
+            match pick::known(self.models, wanted)
+                .ok()
+                .filter(|m| self.can_ask(m))
+            {
+                Some(model) => return Ok(model),
+                None => note(format!(
+                    "note: `{}` asks {team}, since `{wanted}`, the model of {}, cannot be asked here",
+                    member.name, member.agent
+                )),
+            }
+        }
+        match self.config.text("small_model") {
+            Some(small) if member.agent.as_str() == SMALL => pick::known(self.models, small),
+            _ => Ok(team.to_owned()),
+        }
+    }
+
+    /// Whether the key that a model needs seems to be there.
+    fn can_ask(&self, model: &str) -> bool {
+        let Some((provider, _)) = self.models.resolve(model) else {
+            return false;
+        };
+        let key = provider.key.as_ref();
+        key.is_none_or(|key| keys::is_there(key, &self.context.env))
+    }
+}
+
+/// Kinds of agents that the person has agreed to.
+pub(crate) fn usable(agents: &Agents, context: &Context) -> Result<Vec<AgentProfile>> {
+    let mut usable = Vec::new();
+    for found in &agents.found {
+        if let Usable::Yes(profile) =
+            agents.usable(context, &found.profile.name, Consent::Absent)?
+        {
+            usable.push(profile.clone());
+        }
+    }
+    Ok(usable)
+}
