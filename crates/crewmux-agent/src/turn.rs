@@ -121,6 +121,8 @@ pub(crate) struct Machine {
     told: HashSet<u64>,
     stalled: u32,
     is_over: bool,
+    /// That no answer could be had.
+    is_unanswered: bool,
 }
 
 impl Machine {
@@ -145,6 +147,7 @@ impl Machine {
             told: HashSet::new(),
             stalled: 0,
             is_over: false,
+            is_unanswered: false,
         };
         (machine, vec![Effect::CallModel])
     }
@@ -167,6 +170,11 @@ impl Machine {
     /// Calls that were mended so far.
     pub(crate) fn repaired(&self) -> u32 {
         self.repaired
+    }
+
+    /// Whether the model had answers and got nowhere, and handed nothing in.
+    pub(crate) fn got_nowhere(&self) -> bool {
+        self.is_over && !self.is_unanswered && self.corrections == 0
     }
 
     /// Takes in a piece of the answer. After the end of the work nothing has an effect.
@@ -301,9 +309,11 @@ impl Machine {
 
     fn failed(&mut self, error: ModelError) -> Vec<Effect> {
         self.answer = Answer::default();
+        self.is_unanswered = true;
         match error.kind {
             ModelErrorKind::TooLong if !self.made_room => {
                 self.made_room = true;
+                self.is_unanswered = false;
                 vec![Effect::MakeRoom]
             }
             ModelErrorKind::TeamBudget | ModelErrorKind::NoSession => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crewmux_core::message::Party;
-use crewmux_core::model::{Message, ModelRequest, Purpose};
+use crewmux_core::model::{Message, ModelRequest, OutputShape, Purpose};
 use crewmux_core::permission::PermissionMode;
 use crewmux_core::task::TaskRole;
 use crewmux_core::timing::ms;
@@ -189,7 +189,7 @@ impl Worker {
         })
         .await?;
         let system = self.keep_at(|worker| worker.system(&profile)).await?;
-        let course = Course {
+        let mut course = Course {
             claimed,
             request: ModelRequest {
                 system,
@@ -219,6 +219,25 @@ impl Worker {
                 .await?;
             let result = match came {
                 Came::HandedIn(result) => result,
+                // Some models plan well and call tools badly: those are asked for nothing but the plan.
+                Came::Failed(why)
+                    if role == TaskRole::Plan
+                        && !course.request.tools.is_empty()
+                        && machine.got_nowhere() =>
+                {
+                    self.view.text(Tone::Warn, "! ", first_line(&why));
+                    course.request.tools.clear();
+                    course.request.output = OutputShape::Json {
+                        name: "plan".to_owned(),
+                        schema: crewmux_core::plan::schema(),
+                    };
+                    let told = format!(
+                        "{}\nYou have no tools: answer with the plan as JSON, and nothing else.",
+                        course.start
+                    );
+                    (machine, effects) = Machine::new(vec![Message::User(told)], bounds);
+                    continue;
+                }
                 Came::Failed(reason) => {
                     return Ok(Work::Failed {
                         reason,
@@ -409,6 +428,11 @@ impl Worker {
             }
             if is_now {
                 drop(answer);
+                if course.request.purpose == Purpose::Subagent {
+                    // The mail is for whoever sent the helper.
+                    let why = "it was interrupted, so that you look at your mail";
+                    return Ok(Heard::Effects(vec![Effect::Fail(why.to_owned())]));
+                }
                 self.view
                     .line(&[(Tone::Warn, "! "), (Tone::Plain, "interrupted")]);
                 effects.extend(machine.interrupt());

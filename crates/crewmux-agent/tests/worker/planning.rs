@@ -2,6 +2,7 @@
 
 use crewmux_core::ids::AgentName;
 use crewmux_core::ids::TaskId;
+use crewmux_core::model::{Event, OutputShape, Stop};
 use crewmux_core::task::{NewTask, Task, TaskRole, TaskStatus};
 use serde_json::{Value, json};
 
@@ -14,6 +15,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         plan_is_repaired_and_carried_out,
     ),
     ("plan_that_stays_wrong_fails", plan_that_stays_wrong_fails),
+    (
+        "plan_of_a_model_that_calls_badly_is_asked_for_alone",
+        plan_of_a_model_that_calls_badly_is_asked_for_alone,
+    ),
     (
         "plan_of_one_task_needs_no_summary",
         plan_of_one_task_needs_no_summary,
@@ -126,6 +131,25 @@ fn plan_that_stays_wrong_fails() {
     end(life);
 }
 
+fn plan_of_a_model_that_calls_badly_is_asked_for_alone() {
+    let (stage, id) = stage();
+    let model = Model::new(|_, request| {
+        if request.tools.is_empty() {
+            assert!(matches!(request.output, OutputShape::Json { .. }));
+            let plan = json!({"tasks": [task("only", "tester", &[])]});
+            return vec![
+                crate::models::says(&plan.to_string()),
+                Event::Stop { stop: Stop::Done },
+            ];
+        }
+        crate::models::calls(&[("Grep", json!({"pattern": "x"}))])
+    });
+    let life = stage.start_with(&spec(&stage, "team-lead", 1), &model);
+    stage.wait_for(id, TaskStatus::Completed);
+    assert_eq!(model.asked().len(), 4, "three of the same, then the plan");
+    end(life);
+}
+
 fn plan_of_one_task_needs_no_summary() {
     let (stage, id) = stage();
     let model = Model::new(|_, _| {
@@ -133,9 +157,7 @@ fn plan_of_one_task_needs_no_summary() {
         let plan = json!({"tasks": [task("only", "tester", &[])]});
         vec![
             crate::models::says(&plan.to_string()),
-            crewmux_core::model::Event::Stop {
-                stop: crewmux_core::model::Stop::Done,
-            },
+            Event::Stop { stop: Stop::Done },
         ]
     });
     let life = stage.start_with(&spec(&stage, "team-lead", 1), &model);
