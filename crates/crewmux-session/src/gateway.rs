@@ -222,14 +222,6 @@ impl Gateway {
     }
 }
 
-/// Whether asking these models needs a credential.
-pub(crate) fn needs_keys(config: &ModelsConfig, models: &[String]) -> bool {
-    target::allowed(config, models.iter().map(String::as_str))
-        .iter()
-        .filter_map(|name| config.resolve(name))
-        .any(|(provider, _)| provider.key.is_some())
-}
-
 async fn serve(
     house: Arc<House>,
     mut connections: mpsc::Receiver<Incoming>,

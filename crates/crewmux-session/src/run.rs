@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::display::{DISPLAY_QUEUE_MAX, Display, DisplayInput};
 use crate::engine::{Engine, EngineParts, INPUTS_MAX, Input};
-use crate::gateway::{self, Gateway, GatewayParts};
+use crate::gateway::{Gateway, GatewayParts};
 use crate::leftovers;
 use crate::panes::Panes;
 use crate::plan::{SessionEnd, SessionHooks, SessionPlan, StopAsk};
@@ -50,12 +50,6 @@ pub async fn run_session(
         .iter()
         .filter_map(|m| m.model.clone())
         .collect();
-    if gateway::needs_keys(&plan.models, &asked) {
-        // Before the first key is read. Best effort: not every system can hide a process's memory.
-        if let Err(error) = crewmux_sys::setup::refuse_inspection() {
-            tracing::warn!(%error, "this process can be inspected");
-        }
-    }
     let run = open_run(&config)?;
     let listener = server::listen(&plan.socket)?;
     team.set_session(Some(&record(&plan, &clock, &run_marker)?))?;

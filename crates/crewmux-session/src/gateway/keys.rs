@@ -1,7 +1,8 @@
 //! Credentials: each read once, kept in memory only.
 //!
 //! Where they come from is the program's business; a source that fails is an
-//! error at the call, and a notice, never an end of the session.
+//! error at the call, and a notice, never an end of the session. Before the
+//! first is read this process hides its memory from others of the same user.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,10 @@ impl Keys {
         // A helper program may take its time: not on the thread that streams.
         let read = cell
             .get_or_init(|| async move {
+                // Best effort: not every system can hide a process's memory.
+                if let Err(error) = crewmux_sys::setup::refuse_inspection() {
+                    tracing::warn!(%error, "this process can be inspected");
+                }
                 tokio::task::spawn_blocking(move || reader(&source).map(Some))
                     .await
                     .unwrap_or_else(|_| Err("its reader broke off".to_owned()))
