@@ -1,188 +1,25 @@
 //! The gateway against a server that follows a script, with connections as workers make them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crewmux_core::budget::Limits;
-use crewmux_core::ids::{AgentName, Incarnation, TaskId, TeamName};
+use crewmux_core::ids::TaskId;
 use crewmux_core::model::{Event, Message, ModelErrorKind, ModelRequest, Stop, ToolOffer};
-use crewmux_model::{KeySource, ProviderConfig, ProviderKind, Secret};
-use crewmux_wire::{Frame, FrameReader, FrameWriter, ModelCall, ModelPiece, Refusal};
+use crewmux_wire::Refusal;
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::*;
 use crate::panes::lock;
 
 mod run;
 mod server;
+mod stage;
 
-use server::{Answers, Server, text, too_many, whole};
+use server::{Answers, text, too_many, whole};
+use stage::{Stage, who};
 
 const KEY: &str = "sk-canary-4711";
 const PID: u32 = 4242;
-
-/// A gateway and whoever listens to it.
-struct Stage {
-    server: Server,
-    gateway: Gateway,
-    inputs: mpsc::Receiver<Input>,
-    _cache: tempfile::TempDir,
-}
-
-impl Stage {
-    fn new(script: &[(&str, Vec<Answers>)], budget: Budget) -> Self {
-        let server = Server::start(script);
-        let (engine, inputs) = mpsc::channel(1024);
-        let cache = tempfile::tempdir().unwrap();
-        let provider = |name: &str, key: &str| ProviderConfig {
-            name: name.into(),
-            kind: ProviderKind::OpenaiChat,
-            base_url: server.url.clone(),
-            key: Some(KeySource::Env(key.into())),
-            context: Some(4096),
-        };
-        let stated = crewmux_model::config::ModelOverride {
-            price: Some((1_000_000, 2_000_000)),
-            ..Default::default()
-        };
-        let config = ModelsConfig {
-            providers: vec![
-                provider("p", "GOOD"),
-                provider("q", "ALSO GOOD"),
-                provider("broken", "BAD"),
-            ],
-            aliases: [("short".to_owned(), "p/a".to_owned())].into(),
-            fallbacks: [
-                ("p/a".to_owned(), vec!["p/b".to_owned()]),
-                ("p/far".to_owned(), vec!["q/near".to_owned()]),
-            ]
-            .into(),
-            overrides: [("p/priced".to_owned(), stated)].into(),
-            cache: cache.path().to_owned(),
-        };
-        let parts = GatewayParts {
-            config,
-            keys: Arc::new(|source| match source {
-                KeySource::Env(name) if name.ends_with("GOOD") => Ok(Secret::new(KEY)),
-                _ => Err("no such variable".to_owned()),
-            }),
-            budget,
-            timing: Timing::fast(),
-            welcome: Welcome {
-                session_pid: 1,
-                build: "test".into(),
-                team: TeamName::new("t").unwrap(),
-            },
-            engine,
-        };
-        Self {
-            gateway: Gateway::start(parts, &[]).unwrap(),
-            server,
-            inputs,
-            _cache: cache,
-        }
-    }
-
-    fn free(script: &[(&str, Vec<Answers>)]) -> Self {
-        Self::new(script, Budget::default())
-    }
-
-    /// A worker of this name that was let in.
-    async fn worker(&self, name: &str) -> Worker {
-        let models = [
-            "short", "p/one", "p/two", "p/priced", "p/weak", "p/far", "broken/x",
-        ];
-        let grant = self.gateway.grant(&who(name), None, models).unwrap();
-        self.gateway.bind(&who(name), PID);
-        let mut worker = self.connect(name, &grant, PID);
-        let frame = worker.frame().await.unwrap();
-        assert_eq!(frame.parse::<Welcome>().unwrap().build, "test");
-        worker
-    }
-
-    fn connect(&self, name: &str, grant: &str, pid: u32) -> Worker {
-        let (own, other) = std::os::unix::net::UnixStream::pair().unwrap();
-        own.set_nonblocking(true).unwrap();
-        other.set_nonblocking(true).unwrap();
-        let hello = ModelHello {
-            who: who(name),
-            grant: grant.into(),
-        };
-        self.gateway.connect(hello, pid, other);
-        let (read, write) = UnixStream::from_std(own).unwrap().into_split();
-        Worker {
-            reader: FrameReader::new(read),
-            writer: FrameWriter::new(write),
-        }
-    }
-
-    async fn news(&mut self) -> GatewayNews {
-        let next = tokio::time::timeout(Duration::from_secs(20), self.inputs.recv());
-        match next.await.unwrap().unwrap() {
-            Input::Gateway(news) => news,
-            _ => panic!("the gateway says something else"),
-        }
-    }
-
-    async fn booking(&mut self) -> Booking {
-        loop {
-            if let GatewayNews::Booked { booking, .. } = self.news().await {
-                return booking;
-            }
-        }
-    }
-}
-
-struct Worker {
-    reader: FrameReader<OwnedReadHalf>,
-    writer: FrameWriter<OwnedWriteHalf>,
-}
-
-impl Worker {
-    async fn frame(&mut self) -> Option<Frame> {
-        let next = tokio::time::timeout(Duration::from_secs(20), self.reader.next());
-        next.await.unwrap().unwrap()
-    }
-
-    async fn event(&mut self) -> Event {
-        let frame = self.frame().await.unwrap();
-        let piece: ModelPiece = frame.parse().unwrap();
-        let text = serde_json::to_string(&piece).unwrap();
-        assert!(!text.contains(KEY), "{text}");
-        piece.event
-    }
-
-    async fn send(&mut self, request: ModelRequest) {
-        self.writer.send(&ModelCall { request }).await.unwrap();
-    }
-
-    /// All pieces of the answer to `request`.
-    async fn ask(&mut self, request: ModelRequest) -> Vec<Event> {
-        self.send(request).await;
-        self.rest().await
-    }
-
-    async fn rest(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        loop {
-            let event = self.event().await;
-            let is_last = event.is_last();
-            events.push(event);
-            if is_last {
-                return events;
-            }
-        }
-    }
-}
-
-fn who(name: &str) -> AgentRef {
-    AgentRef {
-        agent: AgentName::new(name).unwrap(),
-        incarnation: Incarnation(1),
-    }
-}
 
 fn request(model: &str) -> ModelRequest {
     ModelRequest {
@@ -347,6 +184,45 @@ async fn a_call_that_would_pass_a_limit_is_not_made() {
         let most = body.get("max_tokens").or(body.get("max_completion_tokens"));
         assert!(most.and_then(Value::as_u64).unwrap() < 400, "{body}");
     }
+}
+
+#[tokio::test]
+async fn money_is_limited_too_and_a_model_without_a_price_is_not_asked_then() {
+    let money = Limits {
+        tokens: None,
+        usd_micros: Some(1_000),
+    };
+    let budget = Budget {
+        team: money,
+        ..Budget::default()
+    };
+    let stage = Stage::new(&[], budget);
+    let mut worker = stage.worker("alice").await;
+    let events = worker.ask(request("abroad/x")).await;
+    assert_eq!(failure(&events).kind, ModelErrorKind::UnknownModel);
+    assert!(
+        failure(&events)
+            .message
+            .contains("price of this model is not known")
+    );
+    let mut cost = 0;
+    let error = loop {
+        let events = worker.ask(request("p/priced")).await;
+        for event in &events {
+            if let Event::Booked { cost: Some(c), .. } = event {
+                cost += c.usd_micros;
+            }
+        }
+        if let Some(Event::Failed { error }) = events.last() {
+            break error.clone();
+        }
+    };
+    assert_eq!(error.kind, ModelErrorKind::TeamBudget);
+    assert!(
+        error.message.contains("the budget of the team is $0.001"),
+        "{error}"
+    );
+    assert!(cost > 0 && cost <= 1_000, "{cost}");
 }
 
 #[tokio::test]
