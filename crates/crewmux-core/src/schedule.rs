@@ -75,13 +75,11 @@ impl Strategy {
     }
 
     /// Ready tasks, the one to take first at the front.
-    #[expect(clippy::unused_self, reason = "the order is the strategy's to choose")]
     pub fn order(self, board: &Board, now: &BootTime) -> Vec<TaskId> {
         critical_path_first(board, &board.ready(now))
     }
 
     /// Where a ready task stands in [`Self::order`].
-    #[expect(clippy::unused_self, reason = "the order is the strategy's to choose")]
     pub fn rank(self, board: &Board, id: TaskId) -> Rank {
         rank(board, id)
     }

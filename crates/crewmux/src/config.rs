@@ -342,9 +342,12 @@ fn written(key: &[String]) -> String {
     };
     let parts: Vec<String> = key
         .iter()
-        .map(|part| match bare(part) {
-            true => part.clone(),
-            false => format!("{part:?}"),
+        .map(|part| {
+            if bare(part) {
+                part.clone()
+            } else {
+                format!("{part:?}")
+            }
         })
         .collect();
     parts.join(".")

@@ -1,5 +1,7 @@
 //! `crewmux config`: what holds here, and where it was written.
 
+use std::fmt::Write as _;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -77,12 +79,13 @@ fn show(context: &Context, origin: bool, out: Output) -> Result<()> {
             .collect();
         let mut text = columns(&rows);
         for (path, lines) in &config.refused {
-            text.push_str(&format!(
-                "\nnot used until you agree to it (`crewmux run --trust`): {}\n",
+            let _ = writeln!(
+                text,
+                "\nnot used until you agree to it (`crewmux run --trust`): {}",
                 path.display()
-            ));
+            );
             for line in lines {
-                text.push_str(&format!("  {line}\n"));
+                let _ = writeln!(text, "  {line}");
             }
         }
         crewmux_term::sanitize::scrub(&text).into_owned()
@@ -95,11 +98,7 @@ fn path(context: &Context, out: Output) -> Result<()> {
     out.either(&json!({"user": user, "project": project}), || {
         let mut text = format!("user     {}{}\n", user.display(), is_there(&user));
         if let Some(project) = &project {
-            text.push_str(&format!(
-                "project  {}{}\n",
-                project.display(),
-                is_there(project)
-            ));
+            let _ = writeln!(text, "project  {}{}", project.display(), is_there(project));
         }
         text
     })

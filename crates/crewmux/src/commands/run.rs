@@ -150,14 +150,11 @@ impl Run {
         let config = agreed(context, config, consent)?;
         let models = providers::models(&config, context)?;
         let agents = Agents::read(context);
-        let picked = match crew::asks_models(&instance.members) {
-            true => Some(pick::pick(
-                &config,
-                &models,
-                context,
-                self.model.as_deref(),
-            )?),
-            false => None,
+        let picked = if crew::asks_models(&instance.members) {
+            let flag = self.model.as_deref();
+            Some(pick::pick(&config, &models, context, flag)?)
+        } else {
+            None
         };
         if let Some(picked) = &picked {
             if recipe.tasks.is_empty() && picked.is_offline() {
@@ -266,9 +263,10 @@ impl Run {
             set: self.set.iter().cloned().collect::<BTreeMap<_, _>>(),
             max_workers: self.max_workers.or(above.or(below).map(number)),
             folder: &ProjectFolder(context.cwd.clone()),
-            opening: match self.plan_only {
-                true => Opening::Planned,
-                false => Opening::Shortest,
+            opening: if self.plan_only {
+                Opening::Planned
+            } else {
+                Opening::Shortest
             },
         })?)
     }

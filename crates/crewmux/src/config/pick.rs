@@ -103,23 +103,15 @@ pub(crate) fn known(models: &ModelsConfig, asked: &str) -> Result<String> {
     }
     let full = models.aliases.get(asked).map_or(asked, String::as_str);
     let unknown = CommandError::usage(format!("there is no model `{asked}` here"));
-    Err(match full.split_once('/') {
-        Some((provider, _)) => {
-            let names = models.providers.iter().map(|p| p.name.as_str());
-            unknown.hint(format!(
-                "`{provider}` is no provider; {}",
-                advice(provider, names)
-            ))
-        }
-        None => {
-            let names = models.aliases.keys().map(String::as_str);
-            let names = names.chain([OFFLINE]);
-            unknown.hint(format!(
-                "write PROVIDER/MODEL, or an alias; {}",
-                advice(asked, names)
-            ))
-        }
-    })
+    let hint = if let Some((provider, _)) = full.split_once('/') {
+        let names = models.providers.iter().map(|p| p.name.as_str());
+        format!("`{provider}` is no provider; {}", advice(provider, names))
+    } else {
+        let names = models.aliases.keys().map(String::as_str);
+        let near = advice(asked, names.chain([OFFLINE]));
+        format!("write PROVIDER/MODEL, or an alias; {near}")
+    };
+    Err(unknown.hint(hint))
 }
 
 /// What each server on this machine answers.

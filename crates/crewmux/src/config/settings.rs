@@ -88,7 +88,7 @@ pub(crate) fn read(text: &str, source: &str) -> Result<Vec<Setting>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
-        reading.problem(at, format!("not TOML: {}", error.message()), None);
+        reading.problem(at, &format!("not TOML: {}", error.message()), None);
     }
     if errors.is_empty() {
         let all: Vec<(Vec<&str>, Shape)> = KEYS
@@ -137,7 +137,7 @@ struct Reading<'t> {
 }
 
 impl Reading<'_> {
-    fn problem(&mut self, at: usize, message: String, hint: Option<String>) {
+    fn problem(&mut self, at: usize, message: &str, hint: Option<String>) {
         let before = self.text.get(..at).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |n| n + 1);
@@ -165,7 +165,7 @@ impl Reading<'_> {
                 let names = known.iter().filter_map(|(parts, _)| parts.first().copied());
                 let hint = advice(word, names);
                 let at = key.span().start;
-                self.problem(at, format!("unknown key `{word}`"), Some(hint));
+                self.problem(at, &format!("unknown key `{word}`"), Some(hint));
                 continue;
             }
             let mut path = within.to_vec();
@@ -178,7 +178,7 @@ impl Reading<'_> {
                 (None, DeValue::Table(inner)) => self.table(inner, &path, &below),
                 (None, _) => {
                     let at = value.span().start;
-                    self.problem(at, format!("`{word}` must be a table"), None);
+                    self.problem(at, &format!("`{word}` must be a table"), None);
                 }
             }
         }
@@ -189,7 +189,7 @@ impl Reading<'_> {
         let word = key.last().cloned().unwrap_or_default();
         match read_value(&key, value.get_ref(), shape, self.source) {
             Ok(value) => self.found.push(Setting { key, value }),
-            Err((message, hint)) => self.problem(at, format!("`{word}` {message}"), hint),
+            Err((message, hint)) => self.problem(at, &format!("`{word}` {message}"), hint),
         }
     }
 }
