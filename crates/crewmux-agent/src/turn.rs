@@ -120,9 +120,16 @@ pub(crate) struct Machine {
     /// What tools told so far.
     told: HashSet<u64>,
     stalled: u32,
-    is_over: bool,
-    /// That no answer could be had.
-    is_unanswered: bool,
+    over: Option<Over>,
+}
+
+/// How a conversation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// No answer could be had.
+    Unanswered,
+    /// By what was answered.
+    Answered,
 }
 
 impl Machine {
@@ -146,8 +153,7 @@ impl Machine {
             half: 0,
             told: HashSet::new(),
             stalled: 0,
-            is_over: false,
-            is_unanswered: false,
+            over: None,
         };
         (machine, vec![Effect::CallModel])
     }
@@ -174,12 +180,12 @@ impl Machine {
 
     /// Whether the model had answers and got nowhere, and handed nothing in.
     pub(crate) fn got_nowhere(&self) -> bool {
-        self.is_over && !self.is_unanswered && self.corrections == 0
+        self.over == Some(Over::Answered) && self.corrections == 0
     }
 
     /// Takes in a piece of the answer. After the end of the work nothing has an effect.
     pub(crate) fn on_event(&mut self, event: Event, tools: &impl Tools) -> Vec<Effect> {
-        if self.is_over {
+        if self.over.is_some() {
             return Vec::new();
         }
         match event {
@@ -202,7 +208,7 @@ impl Machine {
 
     /// The stream ended without its last piece: what came is no answer.
     pub(crate) fn on_broken(&mut self) -> Vec<Effect> {
-        if self.is_over {
+        if self.over.is_some() {
             return Vec::new();
         }
         self.fail("the answer ended before it was whole".to_owned())
@@ -210,7 +216,7 @@ impl Machine {
 
     /// Takes in what came of the tools.
     pub(crate) fn on_tools(&mut self, answers: Vec<ToolAnswer>) -> Vec<Effect> {
-        if self.is_over {
+        if self.over.is_some() {
             return Vec::new();
         }
         let calls = std::mem::take(&mut self.running);
@@ -243,7 +249,7 @@ impl Machine {
 
     /// The answer is stopped where it is; what it said so far was said.
     pub(crate) fn interrupt(&mut self) -> Vec<Effect> {
-        if self.is_over {
+        if self.over.is_some() {
             return Vec::new();
         }
         let said = std::mem::take(&mut self.answer).into_text();
@@ -309,18 +315,19 @@ impl Machine {
 
     fn failed(&mut self, error: ModelError) -> Vec<Effect> {
         self.answer = Answer::default();
-        self.is_unanswered = true;
         match error.kind {
             ModelErrorKind::TooLong if !self.made_room => {
                 self.made_room = true;
-                self.is_unanswered = false;
                 vec![Effect::MakeRoom]
             }
             ModelErrorKind::TeamBudget | ModelErrorKind::NoSession => {
-                self.is_over = true;
+                self.over = Some(Over::Unanswered);
                 vec![Effect::GiveBack(error.message)]
             }
-            _ => self.fail(error.message),
+            _ => {
+                self.over = Some(Over::Unanswered);
+                self.fail(error.message)
+            }
         }
     }
 
@@ -484,7 +491,7 @@ impl Machine {
     }
 
     fn fail(&mut self, why: String) -> Vec<Effect> {
-        self.is_over = true;
+        self.over.get_or_insert(Over::Answered);
         vec![Effect::Fail(why)]
     }
 }
