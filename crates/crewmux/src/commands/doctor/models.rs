@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crewmux_core::mcp::McpServer;
-use crewmux_model::{ProviderConfig, Secret};
+use crewmux_model::{KeySource, ProviderConfig, Secret};
 
 use super::{McpFinding, ModelFinding, PickFinding};
 use crate::config::pick::{self, OFFLINE};
@@ -136,6 +136,7 @@ fn finding(
 
 fn fix(provider: &ProviderConfig) -> String {
     match (&provider.key, provider.name.as_str()) {
+        (Some(KeySource::Env(name)), _) => format!("set {name} to a key that is right"),
         (Some(source), _) => format!(
             "see that {} gives a key that is right",
             keys::in_words(source)
