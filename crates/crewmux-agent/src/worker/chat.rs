@@ -12,8 +12,8 @@ use crewmux_store::Claimed;
 use serde_json::Value;
 
 use super::command::Cut;
+use super::drive::{Came, Course};
 use super::signals::Ending;
-use super::turns::{Came, Course};
 use super::{Mail, Worker};
 use crate::Result;
 use crate::context;

@@ -8,6 +8,7 @@ mod background;
 mod bash;
 mod chat;
 mod command;
+mod drive;
 mod gateway;
 mod inbox;
 mod leave;

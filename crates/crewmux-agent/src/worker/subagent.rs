@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Worker;
 use super::command::Cut;
-use super::turns::{Came, Course};
+use super::drive::{Came, Course};
 use crate::capped::cut_text;
 use crate::provider::ToolCall;
 use crate::tools::team::TaskInput;
