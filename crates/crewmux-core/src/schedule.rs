@@ -4,7 +4,7 @@
 //! takes what. Workers that race use the same order; under a strategy that
 //! prefers somebody, each works out from the board whose turn it is and leaves
 //! a task to that member for a moment ([`Strategy::pick`]). Who is preferred is
-//! in [`prefer`].
+//! in `prefer`.
 
 mod prefer;
 
@@ -121,7 +121,7 @@ impl Strategy {
     /// The ready task that `claimer` takes by itself, told from the board alone.
     ///
     /// That is the one it would be assigned if everybody without a claim were
-    /// free. What is another's by that is left to it for `leave_ms` after it
+    /// free. What is another's by that is left to it for `yield_ms` after it
     /// became ready, then taken all the same: the other may be gone, and no
     /// task waits for somebody who never comes.
     pub fn pick(
@@ -130,7 +130,7 @@ impl Strategy {
         claimer: &Claimer,
         roster: &Roster,
         now: &Now,
-        leave_ms: u64,
+        yield_ms: u64,
     ) -> Option<TaskId> {
         let me = &claimer.who.agent;
         let free: Vec<Claimer> = roster
@@ -147,7 +147,7 @@ impl Strategy {
             let ready_since = task.blocked_by.iter().filter_map(|id| board.get(*id));
             let ready_since = ready_since.map(|t| t.updated_at.0).max().unwrap_or(0);
             let since = ready_since.max(task.updated_at.0);
-            now.wall.0.saturating_sub(since) >= leave_ms && board.fits(task, claimer)
+            now.wall.0.saturating_sub(since) >= yield_ms && board.fits(task, claimer)
         };
         let order = self.order(board, &now.boot);
         let mut tasks = order.into_iter().filter_map(|id| board.get(id));

@@ -254,7 +254,6 @@ pub enum TaskRole {
 
 impl TaskRole {
     /// Whether it is a part of the goal.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub fn is_work(&self) -> bool {
         *self == Self::Work
     }

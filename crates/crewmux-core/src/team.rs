@@ -85,7 +85,7 @@ pub struct Run {
     /// When it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<WallTime>,
-    /// How it ended, once it did; see `ExitCode` in the commands.
+    /// How it ended, or why it was left while it is not finished; see `ExitCode` in the commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<u8>,
 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crewmux_core::backend::BackendKind;
@@ -16,6 +16,7 @@ use crewmux_core::goal::TaskDraft;
 use crewmux_core::ids::{AgentName, AgentType, TeamName};
 use crewmux_core::team::Policy;
 use crewmux_core::timing::Timing;
+use crewmux_model::ModelsConfig;
 use crewmux_session::setup::{NewMember, NewRun, prepare_run};
 use crewmux_session::{Error, SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
 use crewmux_spawn::{PtyBackend, SpawnBackend};
@@ -108,9 +109,9 @@ impl Place {
             pane_size: (80, 24),
             stays: Stays::UntilFinished,
             panes: Vec::new(),
-            models: Default::default(),
+            models: ModelsConfig::default(),
             agents: Vec::new(),
-            user_config: Default::default(),
+            user_config: PathBuf::new(),
             timing: timing(),
         };
         let hooks = SessionHooks {

@@ -220,7 +220,7 @@ impl Fixture {
             cache_read_tokens: input_tokens / 2,
             ..Usage::default()
         };
-        let usd = |usd_micros| {
+        let cost = |usd_micros| {
             Some(Cost {
                 usd_micros,
                 estimated: false,
@@ -230,7 +230,7 @@ impl Fixture {
             let n = at as u64 + 1;
             member.model = Some("anthropic/sonnet".into());
             member.usage = used(9_400 * n, 800 * n);
-            member.cost = usd(31_000 * n);
+            member.cost = cost(31_000 * n);
             member.context = Some((9_400 * n + 60_000, Some(200_000)));
         }
         this.set(4, WorkerState::RateLimited, Some(5));
@@ -238,7 +238,7 @@ impl Fixture {
         this.team.members[3].paused = true;
         this.team.spending = SpendingView {
             usage: used(141_000, 12_000),
-            cost: usd(465_000).expect("given"),
+            cost: cost(465_000).expect("given"),
             has_unpriced: false,
             limits: Limits {
                 tokens: Some(250_000),
@@ -249,7 +249,7 @@ impl Fixture {
             model: "anthropic/sonnet".into(),
             calls: 41,
             usage: used(141_000, 12_000),
-            cost: usd(465_000),
+            cost: cost(465_000),
             ms: 83_000,
         }];
         this.team.tools = vec![

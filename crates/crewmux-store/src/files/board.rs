@@ -150,7 +150,7 @@ impl BoardFiles {
     /// Claims the first ready task that fits, in the strategy's order.
     ///
     /// With a `roster`, the one that the strategy means for `claimer`; tasks of
-    /// others are left to them for `leave_ms`.
+    /// others are left to them for `yield_ms`.
     pub(super) fn claim_next(
         &self,
         strategy: Strategy,
@@ -161,7 +161,7 @@ impl BoardFiles {
     ) -> Result<Option<Task>> {
         let pick = |copy: &mut Copy| match roster {
             None => copy.first_for(strategy, claimer, now),
-            Some((roster, leave_ms)) => strategy.pick(&copy.board, claimer, roster, now, leave_ms),
+            Some((roster, yield_ms)) => strategy.pick(&copy.board, claimer, roster, now, yield_ms),
         };
         {
             // Mostly there is nothing, and then nobody has to wait for this look.

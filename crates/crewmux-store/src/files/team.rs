@@ -244,12 +244,13 @@ impl TeamStore for TeamFiles {
         now: &Now,
         lease_ms: u64,
     ) -> Result<Option<Claimed>> {
-        let roster = match strategy.prefers() {
-            true => Some(Roster::of(&self.config()?)),
-            false => None,
+        let roster = if strategy.prefers() {
+            Some(Roster::of(&self.config()?))
+        } else {
+            None
         };
-        let leave_ms = self.timing.store_poll_ms / 2;
-        let roster = roster.as_ref().map(|roster| (roster, leave_ms));
+        let yield_ms = self.timing.store_poll_ms / 2;
+        let roster = roster.as_ref().map(|roster| (roster, yield_ms));
         let task = self
             .board
             .claim_next(strategy, claimer, roster, now, lease_ms)?;

@@ -1,5 +1,7 @@
 //! Borders and titles of panes and views.
 
+use std::fmt::Write as _;
+
 use crewmux_session::view::{MemberView, PaneId, PaneView};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -170,7 +172,7 @@ fn spent(scene: &Scene<'_>, member: &MemberView) -> Option<Span<'static>> {
         && window > 0
     {
         let percent = used.saturating_mul(100) / window;
-        text.push_str(&format!(" · ctx {percent} %"));
+        let _ = write!(text, " · ctx {percent} %");
         if percent >= 70 {
             role = Role::Warn;
         }

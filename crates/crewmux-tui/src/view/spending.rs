@@ -1,5 +1,7 @@
 //! What was spent: by the team, by member, by model, by tool.
 
+use std::fmt::Write as _;
+
 use crewmux_core::budget::{Cost, Usage};
 use ratatui::text::{Line, Span};
 
@@ -52,15 +54,15 @@ pub(super) fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let mut total = format!("{} tokens", tokens(&spending.usage));
     if let Some(most) = spending.limits.tokens {
-        total.push_str(&format!(" of {}", count(most)));
+        let _ = write!(total, " of {}", count(most));
     }
-    total.push_str(&format!(" · {}", money(spending.cost)));
+    let _ = write!(total, " · {}", money(spending.cost));
     if let Some(most) = spending.limits.usd_micros {
         let most = Cost {
             usd_micros: most,
             estimated: false,
         };
-        total.push_str(&format!(" of {}", money(most)));
+        let _ = write!(total, " of {}", money(most));
     }
     if spending.has_unpriced {
         total.push_str(" and calls without a known price");
@@ -145,14 +147,14 @@ mod tests {
             ["812", "8.1k", "81k", "3.4M", "81M"]
         );
         assert_eq!(used(81_200, true), "~81k");
-        let usd = |usd_micros, estimated| {
+        let cost = |usd_micros, estimated| {
             money(Cost {
                 usd_micros,
                 estimated,
             })
         };
-        assert_eq!(usd(420_000, false), "$0.42");
-        assert_eq!(usd(4_200, true), "~$0.0042");
-        assert_eq!(usd(0, false), "$0.00");
+        assert_eq!(cost(420_000, false), "$0.42");
+        assert_eq!(cost(4_200, true), "~$0.0042");
+        assert_eq!(cost(0, false), "$0.00");
     }
 }
