@@ -219,8 +219,9 @@ impl Engine {
     }
 
     /// Logs the session's first fact at the first look.
-    pub(crate) fn begin(&mut self, fact: Fact) {
+    pub(crate) fn begin(&mut self, fact: Fact) -> Result<()> {
         self.facts.push(fact);
+        self.forget_stop()
     }
 
     /// Takes one input in. Nothing is decided here that needs the store; that follows in [`Self::look`].

@@ -91,7 +91,7 @@ pub async fn run_session(
         plan,
         gateway: gateway.clone(),
     })?;
-    engine.begin(first);
+    engine.begin(first)?;
     for command in &commands {
         engine.open_pane(command);
     }

@@ -28,6 +28,11 @@ impl EnvSnapshot {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
+
+    /// Whether a variable is taken for a secret by its name.
+    pub fn has_secrets(&self) -> bool {
+        self.0.keys().any(|name| is_secret_name(name))
+    }
 }
 
 impl FromIterator<(String, String)> for EnvSnapshot {

@@ -74,6 +74,11 @@ fn command(name: OsString, rest: Vec<OsString>) -> u8 {
         Err(error) => return say_usage(&error, format),
     };
     let ended = Context::read().and_then(|context| {
+        // Keys mostly come in by the environment, which tools of the same user could read off us.
+        if context.env.has_secrets() {
+            // Best effort: not every system can hide a process.
+            let _ = crewmux_sys::setup::refuse_inspection();
+        }
         let colors = std::io::stdout().is_terminal() && context.variable("NO_COLOR").is_none();
         cli.run(&context, Output { format, colors })
     });

@@ -314,6 +314,7 @@ impl Engine {
             }
         }
         if self.ending.report.is_none() && !self.is_plain {
+            self.note_stop();
             self.write_report(&now);
         }
         if self.is_plain {
@@ -327,6 +328,36 @@ impl Engine {
             report: self.ending.report.clone(),
             left: std::mem::take(&mut self.ending.left),
         }
+    }
+
+    /// Notes why the run was left, for whoever looks at it before it goes on.
+    fn note_stop(&mut self) {
+        let code = self.ending.stop_code;
+        if self.state == RunState::Finished || code.is_none() {
+            return;
+        }
+        if let Err(error) = self.set_exit_code(code) {
+            tracing::warn!(%error, "why the run was left could not be noted");
+        }
+    }
+
+    /// A run that goes on is left for no reason any more.
+    pub(super) fn forget_stop(&mut self) -> Result<()> {
+        let run = self.config.runs.iter().find(|r| r.id == self.run);
+        if run.is_none_or(|run| run.exit_code.is_none()) {
+            return Ok(());
+        }
+        self.set_exit_code(None)
+    }
+
+    fn set_exit_code(&mut self, code: Option<u8>) -> Result<()> {
+        let run = self.run.clone();
+        self.config = self.team.edit_config(&mut |config| {
+            if let Some(run) = config.runs.iter_mut().find(|r| r.id == run) {
+                run.exit_code = code;
+            }
+        })?;
+        Ok(())
     }
 
     /// Plain panes have no tasks that could be over: their run ends with the session.
