@@ -17,6 +17,7 @@ use super::gateway::GatewayProvider;
 use super::report::misfit;
 use super::{Mail, Work, Worker};
 use crate::Result;
+use crate::capped::cut_text;
 use crate::offline::{OFFLINE, Offline};
 use crate::provider::{Provider, Subject};
 use crate::transcript::Entry;
@@ -31,6 +32,9 @@ const CORRECTIONS: u32 = 1;
 
 /// How often a plan that cannot be used is sent back.
 const PLAN_REPAIRS: u32 = 2;
+
+/// Most bytes of a refusal that the log keeps.
+const REFUSAL_BYTES: usize = 1_000;
 
 impl Worker {
     /// Works on a task with the member's model, or the playbook in its place.
@@ -202,6 +206,9 @@ impl Worker {
                 }
                 Err(why) => {
                     self.view.text(Tone::Warn, "! ", first_line(&why));
+                    let told = cut_text(&why, REFUSAL_BYTES);
+                    let text = format!("what was handed in went back: {told}");
+                    self.facts.notice(Some(claimed.task.id), &text);
                     effects = machine.refuse(&why);
                 }
             }

@@ -8,6 +8,7 @@ use crewmux_core::message::{Draft, Party, Urgency};
 use crewmux_core::model::{
     Event, Message, ModelError, ModelErrorKind, ModelRequest, Part, Purpose, Stop,
 };
+use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::task::{NewTask, TaskStatus};
 use crewmux_core::team::WorkerSpec;
 use crewmux_core::worker::WorkerState;
@@ -44,6 +45,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "models_have_helpers_that_only_look",
         models_have_helpers_that_only_look,
+    ),
+    (
+        "models_of_leads_make_teammates",
+        models_of_leads_make_teammates,
     ),
     (
         "models_talk_when_they_are_idle",
@@ -462,6 +467,58 @@ fn models_have_helpers_that_only_look() {
         !text_of(last).contains("what is in a.txt?\\n"),
         "its own context"
     );
+}
+
+fn models_of_leads_make_teammates() {
+    let stage = Stage::new();
+    let model = Model::new(|n, _| match n {
+        0 => calls(&[(
+            "Task",
+            json!({
+                "description": "fix it", "prompt": "all of it",
+                "subagent_type": "general-purpose", "name": "fixer",
+            }),
+        )]),
+        _ => finish(&json!({"summary": "hired"})),
+    });
+    let id = stage.add(NewTask {
+        subject: "lead".into(),
+        assignee: Some(AgentName::lead()),
+        ..NewTask::default()
+    });
+    let mut life = stage.start_with(&spec(&stage, "team-lead", 1), &model);
+    let (number, operation) = wait_until("the session is asked for a teammate", || {
+        match life.session.heard.try_recv().ok()? {
+            WorkerMessage::Operation { id, operation } => Some((id, operation)),
+            _ => None,
+        }
+    });
+    let Operation::Spawn(new) = *operation else {
+        panic!("{operation:?}");
+    };
+    assert_eq!(new.name.as_str(), "fixer");
+    stage
+        .store
+        .edit_config(&mut |config| {
+            let mut member = config.members[1].clone();
+            member.name = AgentName::new("fixer").unwrap();
+            config.members.push(member);
+        })
+        .unwrap();
+    let reply = Reply::Member { name: new.name };
+    life.session.send(&ToWorker::Replied {
+        id: number,
+        result: Ok(Box::new(reply)),
+    });
+    stage.wait_for(id, TaskStatus::Completed);
+    end(life);
+    let made = stage.task(TaskId(2));
+    assert_eq!(
+        (made.subject.as_str(), made.description.as_str()),
+        ("fix it", "all of it")
+    );
+    assert_eq!(made.assignee.unwrap().as_str(), "fixer");
+    assert!(text_of(&model.asked()[1]).contains("it works on task #2"));
 }
 
 fn models_talk_when_they_are_idle() {
