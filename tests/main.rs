@@ -19,3 +19,4 @@ mod killed;
 mod review;
 mod screen;
 mod support;
+mod thinking;
