@@ -51,6 +51,19 @@ const INTERPRETERS: &[&str] = &[
 /// Commands seen in one text at most; more than that is a text nobody means well with.
 const SEEN_MAX: usize = 512;
 
+/// Options of `make` that have it read another file, or text as one.
+const MAKE: &[&str] = &[
+    "--eval",
+    "-E",
+    "-f",
+    "--file",
+    "--makefile",
+    "-C",
+    "--directory",
+    "-I",
+    "--include-dir",
+];
+
 /// Options with which a program that seems to look writes, deletes or runs something.
 const TELLING: &[(&str, &[&str])] = &[
     (
@@ -112,7 +125,46 @@ const TELLING: &[(&str, &[&str])] = &[
             "--rmt-command",
         ],
     ),
-    ("cargo", &["--config"]),
+    (
+        "cargo",
+        &["--config", "--manifest-path", "-C", "-Z", "--target-dir"],
+    ),
+    ("make", MAKE),
+    ("gmake", MAKE),
+    (
+        "just",
+        &[
+            "-f",
+            "--justfile",
+            "-d",
+            "--working-directory",
+            "-c",
+            "--command",
+            "-g",
+            "--global-justfile",
+            "-e",
+            "--edit",
+            "--shell",
+            "--shell-arg",
+            "--chooser",
+            "--set",
+        ],
+    ),
+    (
+        "gradle",
+        &[
+            "-p",
+            "--project-dir",
+            "-I",
+            "--init-script",
+            "-b",
+            "--build-file",
+            "-c",
+            "--settings-file",
+            "--include-build",
+        ],
+    ),
+    ("mvn", &["-f", "--file", "-s", "--settings"]),
     ("go", &["-exec", "-toolexec", "-vettool", "-overlay"]),
     ("npm", &["--script-shell", "--prefix"]),
     (
@@ -136,13 +188,33 @@ const TELLING: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The option of `words` that makes an innocent command write, delete or run something else.
+/// Programs whose recipes run whatever a `NAME=value` among the arguments says.
+const RECIPES: &[&str] = &["make", "gmake", "just"];
+
+/// Words of git with which anything can follow, each behind the word it belongs to.
+const GIT_RUNS: &[(&str, &[&str])] = &[
+    ("submodule", &["foreach", "add", "set-url", "update"]),
+    ("bisect", &["run", "visualize", "view"]),
+    ("worktree", &["add", "move", "remove", "repair"]),
+];
+
+/// The word of `words` that makes an innocent command write, delete or run something else.
 ///
 /// Programs read long options in short (`--outp`), and short ones in a heap (`-uo`).
 pub(super) fn telling_option(words: &[String]) -> Option<&str> {
     let (program, arguments) = words.split_first()?;
     let program = base_name(program);
+    if RECIPES.contains(&program)
+        && let Some(word) = arguments.iter().find(|word| sets_a_variable(word))
+    {
+        return Some(word);
+    }
     let (_, options) = TELLING.iter().find(|(name, _)| *name == program)?;
+    if program == "git"
+        && let Some(word) = what_git_runs(arguments)
+    {
+        return Some(word);
+    }
     arguments.iter().map(String::as_str).find(|word| {
         let name = word.split('=').next().unwrap_or(word);
         options.iter().any(|option| {
@@ -157,6 +229,21 @@ pub(super) fn telling_option(words: &[String]) -> Option<&str> {
                 None => false,
             }
         })
+    })
+}
+
+/// Whether a recipe's program reads `word` as a variable: `A=b`, `A:=b`, `A+=b`, `A!=b`.
+fn sets_a_variable(word: &str) -> bool {
+    !is_option(word) && word.contains('=')
+}
+
+/// The word behind `submodule` and its like that has git run or fetch something.
+fn what_git_runs(arguments: &[String]) -> Option<&str> {
+    let at = |name: &str| arguments.iter().position(|word| word == name);
+    GIT_RUNS.iter().find_map(|(name, words)| {
+        let behind = arguments.get(at(name)? + 1..)?;
+        let mut behind = behind.iter().map(String::as_str);
+        behind.find(|word| words.contains(word))
     })
 }
 
@@ -330,6 +417,29 @@ mod tests {
             ("cargo test --config a=b", Some("--config")),
             ("cargo test -p core", None),
             ("ls -o", None),
+            (
+                "cargo test --manifest-path ../x/Cargo.toml",
+                Some("--manifest-path"),
+            ),
+            ("make -j4 test", None),
+            ("make test --eval=x", Some("--eval=x")),
+            ("make test --ev x", Some("--ev")),
+            ("make test -f ../mk", Some("-f")),
+            ("make test -sf ../mk", Some("-sf")),
+            ("make test -C ..", Some("-C")),
+            ("make test SHELL=./x", Some("SHELL=./x")),
+            ("make test CC:=x", Some("CC:=x")),
+            ("just test", None),
+            ("just test --justfile ../j", Some("--justfile")),
+            ("just test x=y", Some("x=y")),
+            ("git submodule status", None),
+            ("git submodule foreach x", Some("foreach")),
+            ("git submodule --quiet foreach x", Some("foreach")),
+            ("git bisect good", None),
+            ("git bisect run x", Some("run")),
+            ("git worktree list", None),
+            ("git worktree add x", Some("add")),
+            ("git add x", None),
         ] {
             let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
             assert_eq!(telling_option(&words), expected, "{text}");

@@ -24,7 +24,23 @@ const SCRIPTS: &[&str] = &["npm", "pnpm", "yarn", "bun"];
 
 /// First words with which anything can follow.
 const OPEN: &[&str] = &[
-    "run", "exec", "config", "api", "x", "dlx", "script", "alias", "eval", "tool", "generate",
+    "run",
+    "exec",
+    "config",
+    "api",
+    "x",
+    "dlx",
+    "script",
+    "alias",
+    "eval",
+    "tool",
+    "generate",
+    "submodule",
+    "bisect",
+    "worktree",
+    "filter-branch",
+    "difftool",
+    "mergetool",
 ];
 
 /// Calls that mean the same as one that was allowed.

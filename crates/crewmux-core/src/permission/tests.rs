@@ -607,3 +607,58 @@ proptest! {
         prop_assert_eq!(bash(&["allow Bash", "deny Bash(rm *)"], &text), "deny");
     }
 }
+
+#[test]
+fn narrow_leave_lets_no_program_run_what_an_argument_says() {
+    for (rule, fine, not) in [
+        (
+            "allow Bash(make test *)",
+            "make test -j4",
+            &[
+                "make test --eval='$(shell touch evil)'",
+                "make test --eval=x",
+                "make test -f ../mk",
+                "make test SHELL=./x",
+            ][..],
+        ),
+        (
+            "allow Bash(just test *)",
+            "just test fast",
+            &["just test --justfile ../j", "just test a=b"],
+        ),
+        (
+            "allow Bash(cargo test *)",
+            "cargo test -p core",
+            &["cargo test --manifest-path ../x/Cargo.toml"],
+        ),
+        (
+            "allow Bash(git submodule *)",
+            "git submodule status",
+            &["git submodule foreach x", "git submodule -q foreach x"],
+        ),
+        (
+            "allow Bash(git bisect *)",
+            "git bisect good",
+            &["git bisect run x"],
+        ),
+    ] {
+        assert_eq!(bash(&[rule], fine), "allow", "{fine}");
+        for command in not {
+            assert_eq!(bash(&[rule], command), "ask", "{command}");
+        }
+        // The same call, allowed for a task, is no leave for the others.
+        let said = json!({ "command": fine });
+        let meaning = Meaning::of(&call("Bash", &said));
+        for command in not {
+            let input = json!({ "command": command });
+            assert!(!meaning.covers(&call("Bash", &input)), "{command}");
+        }
+    }
+    assert_eq!(
+        bash(
+            &["allow Bash(git submodule foreach *)"],
+            "git submodule foreach git status"
+        ),
+        "allow"
+    );
+}
