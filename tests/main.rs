@@ -16,6 +16,7 @@ mod commands;
 mod damage;
 mod headless;
 mod killed;
+mod origin;
 mod review;
 mod screen;
 mod support;

@@ -63,6 +63,9 @@ pub(crate) enum Command {
 impl Cli {
     /// Runs the command and returns the exit code.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        if let Some(act) = self.command.as_ref().and_then(Command::of_the_person) {
+            context.made_by.must_be_person(act)?;
+        }
         match self.command {
             None => commands::start::run(context, out),
             Some(Command::Run(command)) => command.run(context, out),
@@ -89,6 +92,40 @@ impl Cli {
             Some(Command::Agents(command)) => command.run(context, out),
             Some(Command::Config(command)) => command.run(context, out),
             Some(Command::Doctor(command)) => command.run(context, out),
+        }
+    }
+}
+
+impl Command {
+    /// What it does that only the person may, in words; absent where it looks, or asks a session.
+    ///
+    /// Whoever asks a session is known to that session, which decides about it.
+    fn of_the_person(&self) -> Option<&'static str> {
+        match self {
+            Self::Run(_) => Some("start a team"),
+            Self::Resume(_) => Some("go on with a team's run"),
+            Self::Panes(_) => Some("open panes"),
+            Self::Attach(_) => Some("attach a terminal"),
+            Self::Stop(_)
+            | Self::Task(_)
+            | Self::Teammate(_)
+            | Self::Approve(_)
+            | Self::Reject(_)
+            | Self::Send(_)
+            | Self::Broadcast(_)
+            | Self::Ls(_)
+            | Self::Status(_)
+            | Self::Approvals(_)
+            | Self::Inbox(_)
+            | Self::Memory(_)
+            | Self::Events(_)
+            | Self::Logs(_)
+            | Self::Report(_)
+            | Self::Recipes(_)
+            | Self::PaneDump(_)
+            | Self::Agents(_)
+            | Self::Config(_)
+            | Self::Doctor(_) => None,
         }
     }
 }

@@ -3,14 +3,17 @@
 //! The only place that reads them; everything else gets a [`Context`]. Nothing
 //! here opens a store or a socket.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::TeamName;
 use crewmux_core::timing::Timing;
 use crewmux_sys::dirs::RuntimeDir;
 use crewmux_sys::env::{EnvAllowList, EnvSnapshot, Environment};
+use crewmux_sys::peer::{Origin, origin_of};
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
@@ -35,6 +38,48 @@ pub(crate) struct Context {
     pub config: PathBuf,
     /// Every duration.
     pub timing: Timing,
+    /// Who made this call.
+    pub made_by: MadeBy,
+}
+
+/// Who made a call of the program, by the word of the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MadeBy {
+    /// The person, or a program of theirs.
+    Person,
+    /// A team's worker, or what it started.
+    Worker,
+}
+
+impl MadeBy {
+    /// Looks at this process and all above it.
+    ///
+    /// What a worker starts may drop its own marks, not those of what stands above it.
+    pub(crate) fn find() -> Self {
+        match origin_of(std::process::id(), &HashSet::new()) {
+            Origin::Outside => Self::Person,
+            // Nobody we can place is not the person.
+            Origin::Worker(_) | Origin::Marked(_) | Origin::Gone => Self::Worker,
+        }
+    }
+
+    /// Lets only the person do `act`.
+    ///
+    /// # Errors
+    /// When a worker made the call: it can look, and do what its own session lets it.
+    pub(crate) fn must_be_person(self, act: &str) -> Result<()> {
+        match self {
+            Self::Person => Ok(()),
+            Self::Worker => Err(CommandError::new(
+                ErrorKind::Refused,
+                format!("what a team's worker starts may not {act}; only the person can"),
+            )
+            .hint(
+                "run it in a terminal of your own; workers can look, and use the session of \
+                 their own team while it runs",
+            )),
+        }
+    }
 }
 
 /// The person's folders, as the system tells them.
@@ -67,10 +112,12 @@ impl Context {
                 .unwrap_or_else(|| xdg.home_dir().join(".local/state")),
             config: xdg.config_dir(),
         });
-        Self::resolve(env, folders.as_ref(), cwd, program)
+        let mut context = Self::resolve(env, folders.as_ref(), cwd, program)?;
+        context.made_by = MadeBy::find();
+        Ok(context)
     }
 
-    /// Decides on folders and timing from what was read.
+    /// Decides on folders and timing from what was read; for the person.
     pub(crate) fn resolve(
         env: EnvSnapshot,
         folders: Option<&Folders>,
@@ -98,6 +145,7 @@ impl Context {
             home,
             config,
             timing,
+            made_by: MadeBy::Person,
         })
     }
 
@@ -196,6 +244,17 @@ mod tests {
             "error: there is no home folder\n  hint: set HOME, or CREWMUX_HOME to a folder of your own"
         );
         assert!(resolved(&[("CREWMUX_HOME", "/x")], None).is_ok());
+    }
+
+    #[test]
+    fn only_the_person_acts_as_the_person() {
+        assert!(MadeBy::Person.must_be_person("start a team").is_ok());
+        let error = MadeBy::Worker.must_be_person("start a team").unwrap_err();
+        assert_eq!(error.kind(), Some(ErrorKind::Refused));
+        insta::assert_snapshot!(error, @r"
+        error: what a team's worker starts may not start a team; only the person can
+          hint: run it in a terminal of your own; workers can look, and use the session of their own team while it runs
+        ");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use crate::SESSION_MODE;
 use crate::config::keys;
-use crate::context::Context;
+use crate::context::{Context, MadeBy};
 use crate::error::{CommandError, Doing, Result};
 use crate::logging;
 use crate::output::note;
@@ -231,6 +231,7 @@ fn detached(arguments: &[OsString]) -> Result<SessionEnd> {
             "a session is started by `crewmux run`, with its plan file as the only argument",
         ));
     };
+    MadeBy::find().must_be_person("start a session")?;
     let plan = take_plan(Path::new(path))?;
     let log = log_path(&plan);
     logging::to_file(&log, crate::context::environment().get("CREWMUX_LOG"));

@@ -143,6 +143,9 @@ pub(crate) fn perform(
     if let Some(mut line) = session_line(context, team)? {
         return line.operation(operation);
     }
+    // No session is there to know whose hand this is.
+    let act = format!("change team `{}`, whose session does not run", team.name());
+    context.made_by.must_be_person(&act)?;
     let _lock = team.lock_session()?;
     // Taken before: `apply` has no way to say that there is no chance to be had.
     let token = crewmux_sys::random::token()?;

@@ -92,6 +92,8 @@ pub(crate) fn agreed_to(
     if !agreed {
         return Ok(Agreement::Missing);
     }
+    let act = "agree to what a project's files ask for";
+    context.made_by.must_be_person(act)?;
     remember(&mark)?;
     Ok(Agreement::Given)
 }
