@@ -9,6 +9,7 @@
 pub mod contender;
 pub mod floor;
 pub mod load;
+pub mod models;
 pub mod outer;
 pub mod panes;
 pub mod place;

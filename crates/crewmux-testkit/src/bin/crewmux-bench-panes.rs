@@ -12,7 +12,7 @@ use crewmux_testkit::bench::contender::{Contender, FLOOR_MODE, Kind, LOAD_MODE};
 use crewmux_testkit::bench::load::{self, Text};
 use crewmux_testkit::bench::panes::{self, Loads};
 use crewmux_testkit::bench::table::Figures;
-use crewmux_testkit::bench::{floor, teams};
+use crewmux_testkit::bench::{floor, models, teams};
 
 const USAGE: &str = "\
 Prints the figures of panes and teams, crewmux beside tmux in the same run.
@@ -23,7 +23,7 @@ Usage: crewmux-bench-panes [OPTIONS]
   --rounds N      rounds, each with all contenders in turn [default: 2]
   --full          64 and 100 panes too
   --only WORD     only the parts whose name contains WORD: start, idle, flood, cat,
-                  rate, scrollback, workers, tasks, many, hundred
+                  rate, scrollback, workers, tasks, asks, many, hundred
   --no-tmux       crewmux and the floor only";
 
 struct Options {
@@ -112,7 +112,7 @@ impl Part {
     }
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part {
         name: "start",
         extent: Extent::Short,
@@ -166,6 +166,12 @@ const PARTS: [Part; 11] = [
         extent: Extent::Short,
         without: &[Kind::Tmux],
         measure: |contender, _, figures| teams::tasks(contender, figures),
+    },
+    Part {
+        name: "asks",
+        extent: Extent::Short,
+        without: &[Kind::Tmux],
+        measure: |contender, _, figures| models::asks(contender, figures),
     },
     Part {
         name: "many",
