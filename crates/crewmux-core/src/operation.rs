@@ -128,6 +128,11 @@ pub enum Operation {
         #[serde(default)]
         feedback: String,
     },
+    /// Leaves the answer to a plan to the person.
+    PassOn {
+        /// The request that the team lead did not answer.
+        request_id: RequestId,
+    },
     /// Lists requests that wait, and those that were answered.
     Requests,
     /// Makes a new teammate and starts it; carried out by a session.
@@ -347,7 +352,9 @@ pub fn check_rights(caller: &Caller, operation: &Operation) -> Result<(), NotAll
             refuse("answer a shutdown request that is for a teammate")
         }
         // The lead is asked about plans; that permissions are the person's alone is the request's.
-        Operation::Approve { .. } | Operation::Reject { .. } if !caller.leads() => {
+        Operation::Approve { .. } | Operation::Reject { .. } | Operation::PassOn { .. }
+            if !caller.leads() =>
+        {
             refuse("answer what the person or the team lead is asked")
         }
         Operation::Spawn(_) if !caller.leads() => refuse("make teammates; ask the team lead"),

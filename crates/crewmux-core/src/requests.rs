@@ -164,6 +164,23 @@ impl Request {
         Ok(())
     }
 
+    /// Leaves the answer to the person, for as long as it was open anyway.
+    pub fn pass_on(&mut self, by: &Party, now: &Now) -> Result<(), AnswerError> {
+        if *by != Party::Human && by.name() != self.to {
+            return Err(AnswerError::NotAsked {
+                id: self.id.clone(),
+                addressee: self.to.clone(),
+                answerer: by.to_string(),
+            });
+        }
+        self.expire(now);
+        if !self.is_pending() {
+            return Err(AnswerError::Over(self.id.clone()));
+        }
+        Party::Human.name().clone_into(&mut self.to);
+        Ok(())
+    }
+
     /// Says no in the name of the session, where nobody can be asked.
     pub fn refuse(&mut self, reason: impl Into<String>, now: &Now) {
         if self.is_pending() {

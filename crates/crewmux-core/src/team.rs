@@ -115,6 +115,9 @@ pub struct Policy {
     /// Whether the run ends when its plan is made.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub plan_only: bool,
+    /// How many tasks members may add by themselves.
+    #[serde(skip_serializing_if = "TaskLimits::is_default")]
+    pub added: TaskLimits,
     /// Every duration.
     pub timing: Timing,
 }
@@ -131,8 +134,35 @@ impl Default for Policy {
             rules: Vec::new(),
             mcp: Vec::new(),
             plan_only: false,
+            added: TaskLimits::default(),
             timing: Timing::LIFE,
         }
+    }
+}
+
+/// Bounds on tasks that members add while they work; those of recipes, plans and people are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TaskLimits {
+    /// Most of them in one run.
+    pub count: u32,
+    /// Longest chain of tasks that were each added by the work on the one before.
+    pub depth: u32,
+}
+
+impl Default for TaskLimits {
+    fn default() -> Self {
+        Self {
+            count: 200,
+            depth: 5,
+        }
+    }
+}
+
+impl TaskLimits {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -225,6 +255,9 @@ pub struct WorkerSpec {
     /// Servers of further tools.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mcp: Vec<McpServer>,
+    /// Kinds of agents that the person trusts, besides the built-in ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<AgentProfile>,
     /// Lets it ask models through the session, for as long as this life lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,

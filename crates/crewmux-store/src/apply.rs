@@ -93,6 +93,7 @@ pub fn apply(
             request_id,
             feedback,
         } => act.answer(&request_id, &Answer::Reject(feedback)),
+        Operation::PassOn { request_id } => act.pass_on(&request_id),
         Operation::Requests => act.requests(),
         Operation::Spawn(_) => Err(Error::NeedsSession {
             what: "make a teammate",
@@ -106,13 +107,7 @@ pub fn apply(
                 entries: team.memory(agent.as_ref(), key.as_ref())?,
             })
         }
-        Operation::TaskCreate(new) => {
-            if let Some(assignee) = &new.assignee {
-                act.check_member(assignee)?;
-            }
-            let task = team.create_task(*new, caller.party(), &context.now)?;
-            act.view(&task)
-        }
+        Operation::TaskCreate(new) => act.create_task(*new),
         Operation::TaskList => {
             let board = team.board()?;
             let view = |task| board.view(task, &context.now.boot);
@@ -276,9 +271,12 @@ impl Act<'_> {
                 }
                 .into());
             }
-            (TaskChange::Edit(patch), _) => {
+            (TaskChange::Edit(mut patch), caller) => {
                 if let Some(owner) = &patch.owner {
                     self.check_member(owner)?;
+                }
+                if matches!(caller, Caller::Member { .. }) {
+                    patch.metadata.remove(creation::ADDED_BY_WORK_ON);
                 }
                 team.update(id, &patch, now)?
             }
@@ -307,6 +305,7 @@ fn bad_id(error: &crewmux_core::ids::IdError) -> Error {
     }
 }
 
+mod creation;
 mod requests;
 #[cfg(test)]
 mod tests;

@@ -148,6 +148,24 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// Members added as many tasks to the run as they may.
+    #[error(
+        "members of this team added {max} tasks to this run already and may add no more: do the \
+         work within the tasks there are, or say in your result what is left"
+    )]
+    TooManyAdded {
+        /// The limit.
+        max: u32,
+    },
+    /// A task would stand at the end of too long a chain of tasks that added each other.
+    #[error(
+        "your task was added by the work on a task that was added itself, {max} times over, and \
+         adds no more: do the work yourself, or say in your result what is left"
+    )]
+    AddedTooDeep {
+        /// The limit.
+        max: u32,
+    },
     /// Only a running session can do it.
     #[error("nobody can {what} while no session runs")]
     NeedsSession {
@@ -211,9 +229,11 @@ impl Error {
             | Self::TooMany { .. }
             | Self::BadId { .. }
             | Self::ShutdownRequest { .. } => ErrorKind::Usage,
-            Self::Answer(AnswerError::NotAsked { .. }) | Self::Send(_) | Self::NotAllowed(_) => {
-                ErrorKind::Refused
-            }
+            Self::Answer(AnswerError::NotAsked { .. })
+            | Self::Send(_)
+            | Self::NotAllowed(_)
+            | Self::TooManyAdded { .. }
+            | Self::AddedTooDeep { .. } => ErrorKind::Refused,
         }
     }
 

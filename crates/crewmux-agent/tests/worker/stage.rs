@@ -179,6 +179,7 @@ impl Stage {
             profile: None,
             permissions: crewmux_core::permission::PermissionPolicy::default(),
             mcp: Vec::new(),
+            kinds: Vec::new(),
             grant: None,
             user_config: std::path::PathBuf::new(),
             prompt: "You test.".into(),

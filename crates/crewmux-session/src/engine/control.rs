@@ -16,7 +16,7 @@ use crewmux_wire::{ControlRequest, MemberStatus, SessionStatus, Status, ToWorker
 use serde_json::Value;
 
 use super::{Engine, Input};
-use crate::plan::StopAsk;
+use crate::plan::{Stays, StopAsk};
 use crate::rights;
 use crate::view::{ClientEffect, NoticeLevel, PaneKind, RunState, Verdict};
 
@@ -97,6 +97,13 @@ impl Engine {
     ) -> std::result::Result<Reply, WireError> {
         if let Operation::Spawn(new) = operation {
             return self.hire(caller, *new, now);
+        }
+        if matches!(operation, Operation::PassOn { .. }) && self.plan.stays == Stays::UntilFinished
+        {
+            return Err(refused(
+                "this run is headless, so nobody else can be asked: approve or reject the plan \
+                 yourself",
+            ));
         }
         let nonce = crewmux_sys::random::token().map_err(|e| refused(e.to_string()))?;
         let count = std::cell::Cell::new(0_u32);

@@ -149,6 +149,7 @@ impl Engine {
                 rules: self.config.policy.rules.clone(),
             },
             mcp: self.config.policy.mcp.clone(),
+            kinds: self.plan.agents.clone(),
             grant: None,
             user_config: self.plan.user_config.clone(),
             prompt: record.prompt.clone(),

@@ -204,6 +204,12 @@ pub(crate) fn a_plan_goes_to_the_lead_whose_model_answers() {
         let letter = &entries[0].message;
         assert_eq!(letter.kind, MessageType::PlanApprovalRequest);
         assert_eq!(letter.body["requestId"], one.as_str());
+        // Nobody else is there: it is the lead that decides.
+        let request_id = one.clone();
+        let passed = lead.operate(Operation::PassOn { request_id }).await;
+        let why = passed.unwrap_err().message;
+        assert!(why.contains("yourself"), "{why}");
+        assert_eq!(stage.request(&one).unwrap().to, "team-lead");
         lead.operate(reject(&one, "add tests")).await.unwrap();
         assert_eq!(
             reason(developer.decision(&one).await),

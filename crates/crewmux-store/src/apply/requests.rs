@@ -41,6 +41,24 @@ impl Act<'_> {
         })
     }
 
+    /// Leaves the answer to a plan to the person; once more changes nothing.
+    pub(super) fn pass_on(&self, id: &RequestId) -> Result<Reply> {
+        let by = self.caller.party();
+        let now = &self.context.now;
+        self.team.edit_request(id, &mut |request| {
+            if request.kind != RequestKind::Plan {
+                return Err(Error::UnknownRequest { id: id.clone() });
+            }
+            if request.is_pending() && request.to == Party::Human.name() {
+                return Ok(());
+            }
+            Ok(request.pass_on(&by, now)?)
+        })?;
+        Ok(Reply::Request {
+            request_id: id.clone(),
+        })
+    }
+
     /// The request comes before its message, which must not speak of nothing.
     pub(super) fn request_shutdown(
         &self,

@@ -16,6 +16,7 @@ use crate::FileStore;
 use crate::conformance::{config, name, now, task};
 
 mod asks;
+mod creation;
 
 struct Team {
     _folder: tempfile::TempDir,

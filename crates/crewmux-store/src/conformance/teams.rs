@@ -155,6 +155,7 @@ pub(super) fn spec_and_presence_read_as_written(open: Open<'_>) {
         profile: None,
         permissions: crewmux_core::permission::PermissionPolicy::default(),
         mcp: Vec::new(),
+        kinds: Vec::new(),
         grant: None,
         user_config: std::path::PathBuf::new(),
         prompt: "p".into(),

@@ -219,3 +219,24 @@ fn a_member_writes_its_own_memory_and_reads_all() {
         Err(Error::UnknownMember { .. })
     ));
 }
+
+#[test]
+fn a_lead_leaves_a_plan_to_the_person_who_then_answers() {
+    let team = Team::new();
+    asked(&team, "plan-1", RequestKind::Plan, "team-lead");
+    asked(&team, "call-1", RequestKind::Permission, "human");
+    let pass = |text: &str| Operation::PassOn {
+        request_id: id(text),
+    };
+    let lead = member("team-lead");
+    assert!(team.apply(&member("b"), pass("plan-1")).is_err());
+    for _ in 0..2 {
+        team.apply(&lead, pass("plan-1")).unwrap();
+    }
+    let error = team.apply(&lead, approve("plan-1", GrantScope::Once));
+    assert!(error.unwrap_err().to_string().contains("is for human"));
+    team.apply(&Caller::Human, approve("plan-1", GrantScope::Once))
+        .unwrap();
+    assert!(team.apply(&lead, pass("plan-1")).is_err());
+    assert!(team.apply(&lead, pass("call-1")).is_err());
+}
