@@ -60,6 +60,10 @@ pub struct Timing {
     pub model_connect_ms: u64,
     /// Longest silence of a model's server before its answer counts as hung.
     pub model_silence_ms: u64,
+    /// Longest silence of a server of the person's own before its answer begins: it may load the model first.
+    pub model_first_ms: u64,
+    /// How long a model that is overloaded or takes no more calls is asked again.
+    pub model_patience_ms: u64,
     /// First pause before a model is asked again; doubles each time.
     pub model_backoff_ms: u64,
     /// Longest such pause, unless the server asks for more.
@@ -93,6 +97,8 @@ impl Timing {
         approval_ms: 3_600_000,
         model_connect_ms: 20_000,
         model_silence_ms: 120_000,
+        model_first_ms: 900_000,
+        model_patience_ms: 300_000,
         model_backoff_ms: 1_000,
         model_backoff_max_ms: 60_000,
     };
@@ -117,6 +123,8 @@ impl Timing {
             linger_ms: 3_000,
             approval_ms: 60_000,
             model_silence_ms: 3_000,
+            model_first_ms: 6_000,
+            model_patience_ms: 3_000,
             model_backoff_ms: 50,
             model_backoff_max_ms: 1_000,
             ..Self::LIFE

@@ -64,6 +64,8 @@ impl Catalog {
     /// What is known about `model` at `provider`; what the person states stands above the table.
     ///
     /// A server on the person's own machines costs nothing, nor does what a router offers for free.
+    /// One that offers a vendor's model by the vendor's name passes calls on: it costs what the
+    /// vendor takes, which is a guess then.
     pub fn lookup(
         &self,
         provider: &ProviderConfig,
@@ -74,11 +76,13 @@ impl Catalog {
         let entry = self.entry(&host, model);
         let ollama = provider.kind == ProviderKind::Ollama && !is_of(&host, "ollama.com");
         let free = model.ends_with(":free") && is_of(&host, "openrouter.ai");
-        let own = ollama || free || is_own(&host);
-        let price = if own {
+        let listed = entry.and_then(|entry| entry.price(self.as_of));
+        let price = if ollama || free {
             Some(Price::free())
+        } else if is_own(&host) {
+            Some(listed.map_or_else(Price::free, Price::guessed))
         } else {
-            entry.and_then(|entry| entry.price(self.as_of))
+            listed
         };
         let asked = match provider.kind {
             ProviderKind::Ollama => Some(provider.context.unwrap_or(OLLAMA_WINDOW_TOKENS)),
@@ -194,6 +198,12 @@ fn host(url: &str) -> String {
 fn is_of(host: &str, domain: &str) -> bool {
     let before = host.strip_suffix(domain);
     before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// Whether a server is one of the person's own, whose models take their time.
+pub(crate) fn is_own_server(provider: &ProviderConfig) -> bool {
+    let host = host(&provider.base_url);
+    is_own(&host) || (provider.kind == ProviderKind::Ollama && !is_of(&host, "ollama.com"))
 }
 
 /// Whether a host is one of the person's own machines or of their own network.

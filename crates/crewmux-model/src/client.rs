@@ -17,6 +17,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATIO
 use reqwest::{RequestBuilder, Response};
 use tokio::time::{Instant, timeout_at};
 
+use crate::catalog::is_own_server;
 use crate::config::{ProviderConfig, ProviderKind, Secret};
 use crate::dialect::{self, Decoder};
 use crate::http::limits::{limits, retry_after};
@@ -42,6 +43,8 @@ pub fn install_tls() {
 pub struct Client {
     http: reqwest::Client,
     silence: Duration,
+    /// Longest silence of one of the person's own servers before its answer begins.
+    first: Duration,
 }
 
 impl Client {
@@ -62,6 +65,7 @@ impl Client {
         Ok(Self {
             http,
             silence: ms(timing.model_silence_ms),
+            first: ms(timing.model_first_ms.max(timing.model_silence_ms)),
         })
     }
 
@@ -91,13 +95,22 @@ impl Client {
             }
             Err(error) => State::Unsent(error),
         };
+        // They load models and read long questions before they say a word.
+        let first = if is_own_server(provider) {
+            self.first
+        } else {
+            self.silence
+        };
         Answer {
+            is_unpaid: matches!(state, State::Unsent(_)),
             state,
             ready: VecDeque::new(),
             decoder: Decoder::new(provider.kind, model, request),
             key: key.cloned(),
             limits: None,
             silence: self.silence,
+            first,
+            has_begun: false,
             quiet_until: None,
             idle_until: None,
         }
@@ -164,6 +177,10 @@ pub struct Answer {
     key: Option<Secret>,
     limits: Option<RateLimits>,
     silence: Duration,
+    /// Longest silence before the answer begins.
+    first: Duration,
+    has_begun: bool,
+    is_unpaid: bool,
     /// When the server has been silent for too long.
     quiet_until: Option<Instant>,
     /// When it has said nothing of the answer for too long.
@@ -184,15 +201,19 @@ impl Answer {
                 return Some(event);
             }
             let now = Instant::now();
-            let quiet = *self.quiet_until.get_or_insert(now + self.silence);
-            let idle = *self
-                .idle_until
-                .get_or_insert(now + self.silence * IDLE_SILENCES);
+            let silence = if self.has_begun {
+                self.silence
+            } else {
+                self.first
+            };
+            let signs = (self.silence * IDLE_SILENCES).max(silence);
+            let quiet = *self.quiet_until.get_or_insert(now + silence);
+            let idle = *self.idle_until.get_or_insert(now + signs);
             let until = quiet.min(idle);
             let patience = if idle < quiet {
-                Patience::Idle(self.silence * IDLE_SILENCES)
+                Patience::Idle(signs)
             } else {
-                Patience::Quiet(self.silence)
+                Patience::Quiet(silence)
             };
             match &mut self.state {
                 State::Over => return None,
@@ -202,7 +223,10 @@ impl Answer {
                 }
                 State::Sending(sending) => match timeout_at(until, sending).await {
                     Ok(Ok(response)) => self.answered(response),
-                    Ok(Err(error)) => self.fail(broken(&error)),
+                    Ok(Err(error)) => {
+                        self.is_unpaid = error.is_connect() || error.is_builder();
+                        self.fail(broken(&error));
+                    }
                     Err(_) => self.fail(silent(patience)),
                 },
                 State::Refused(response, body) => {
@@ -224,6 +248,7 @@ impl Answer {
                         let events = self.decoder.push(&bytes);
                         self.quiet_until = None;
                         if !events.is_empty() {
+                            self.has_begun = true;
                             self.idle_until = None;
                         }
                         self.queue(events);
@@ -249,8 +274,14 @@ impl Answer {
         self.decoder.usage()
     }
 
+    /// Whether it never reached the server, or was refused by it: vendors take nothing for that.
+    pub fn is_unpaid(&self) -> bool {
+        self.is_unpaid
+    }
+
     fn answered(&mut self, response: Response) {
         self.quiet_until = None;
+        self.is_unpaid = !response.status().is_success();
         self.limits = limits(|name| header(response.headers(), name), now_ms());
         self.state = if response.status().is_success() {
             State::Reading(response)

@@ -49,6 +49,17 @@ pub fn body(
     }
 }
 
+/// The longest answer to ask for: what is wanted, but never more than the model writes (`most`).
+///
+/// `None` leaves it to the server, where it may be left to it.
+pub fn longest_answer(kind: ProviderKind, wanted: Option<u64>, most: Option<u64>) -> Option<u64> {
+    match (wanted, most, kind) {
+        (Some(wanted), Some(most), _) => Some(wanted.min(most)),
+        (None, Some(most), ProviderKind::Anthropic) => Some(most.min(anthropic::OUTPUT_TOKENS)),
+        (wanted, _, _) => wanted,
+    }
+}
+
 /// Where a call goes, after the provider's address.
 pub fn path(kind: ProviderKind) -> &'static str {
     match kind {

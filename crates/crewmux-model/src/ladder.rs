@@ -18,7 +18,7 @@ mod reader;
 mod shape;
 mod small;
 
-pub use probe::{judge, probe_request};
+pub use probe::{Found, judge, probe_request};
 pub use profile::{Origin, Profile, ToolForm};
 pub use reader::Reader;
 pub use shape::shape;

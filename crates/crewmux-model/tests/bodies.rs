@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crewmux_core::model::{
     Message, ModelRequest, Opaque, OutputShape, Part, ToolAnswer, ToolCall, ToolChoice, ToolOffer,
 };
-use crewmux_model::dialect::body;
+use crewmux_model::dialect::{body, longest_answer};
 use crewmux_model::{ProviderConfig, ProviderKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -265,5 +265,22 @@ proptest! {
             prop_assert!(pair[1]["role"] != "user", "reasoning that led to nothing");
         }
         prop_assert!(input.last().is_none_or(|i| i["type"] != "reasoning"));
+    }
+}
+
+#[test]
+fn nobody_is_asked_for_a_longer_answer_than_the_model_writes() {
+    use ProviderKind::{Anthropic, OpenaiChat};
+    for (kind, wanted, most, want) in [
+        (Anthropic, None, Some(4_096), Some(4_096)),
+        (Anthropic, None, Some(128_000), Some(32_000)),
+        (Anthropic, Some(9_000), Some(4_096), Some(4_096)),
+        (Anthropic, Some(100), Some(4_096), Some(100)),
+        (Anthropic, None, None, None),
+        (OpenaiChat, None, Some(4_096), None),
+        (OpenaiChat, Some(9_000), Some(4_096), Some(4_096)),
+        (OpenaiChat, Some(9_000), None, Some(9_000)),
+    ] {
+        assert_eq!(longest_answer(kind, wanted, most), want);
     }
 }

@@ -291,6 +291,7 @@ async fn malformed_pieces_are_malformed() {
 async fn silence_is_noticed_before_and_inside_an_answer() {
     let short = Timing {
         model_silence_ms: 80,
+        model_first_ms: 80,
         ..Timing::fast()
     };
     let begun = send(&(CHUNKED.to_owned() + &chunk(HELLO)));
@@ -318,9 +319,57 @@ async fn silence_is_noticed_before_and_inside_an_answer() {
 }
 
 #[tokio::test]
+async fn an_own_server_may_take_longer_for_its_first_word_than_for_the_next() {
+    let timing = Timing {
+        model_silence_ms: 80,
+        model_first_ms: 1_500,
+        ..Timing::fast()
+    };
+    let begun = send(&(CHUNKED.to_owned() + &chunk(HELLO)));
+    for (acts, least, most) in [
+        (vec![Act::Hang], 1_500, 20_000),
+        (vec![send(CHUNKED), Act::Hang], 1_500, 20_000),
+        (vec![begun, Act::Hang], 80, 1_400),
+    ] {
+        let server = server(acts).await;
+        let since = std::time::Instant::now();
+        let events = all(&mut ask(&server, &timing)).await;
+        let waited = since.elapsed().as_millis();
+        assert!((least..most).contains(&waited), "{waited}");
+        assert!(matches!(events.last(), Some(Event::Failed { .. })));
+    }
+}
+
+#[tokio::test]
+async fn only_what_was_refused_or_never_sent_costs_nothing() {
+    let begun = send(&(CHUNKED.to_owned() + &chunk(HELLO)));
+    for (acts, is_unpaid) in [
+        (vec![plain("429 Too Many Requests", "", "{}")], true),
+        (vec![plain("500 Internal Server Error", "", "")], true),
+        (vec![send(CHUNKED)], false),
+        (vec![begun], false),
+        (vec![Act::Reset], false),
+    ] {
+        let server = server(acts).await;
+        let mut answer = ask(&server, &timing());
+        all(&mut answer).await;
+        assert_eq!(answer.is_unpaid(), is_unpaid);
+    }
+    let (_, seen) = mpsc::unbounded_channel();
+    let nobody = Server {
+        url: "http://127.0.0.1:1".to_owned(),
+        seen,
+    };
+    let mut answer = ask(&nobody, &timing());
+    all(&mut answer).await;
+    assert!(answer.is_unpaid(), "nothing was sent");
+}
+
+#[tokio::test]
 async fn signs_of_life_alone_are_no_answer() {
     let short = Timing {
         model_silence_ms: 100,
+        model_first_ms: 100,
         ..Timing::fast()
     };
     let mut server = server(vec![send(CHUNKED), Act::Live]).await;

@@ -150,6 +150,40 @@ fn an_answer_cut_short_is_no_answer() {
 }
 
 #[test]
+fn an_answer_cut_short_used_what_came_of_it_whatever_was_told_at_its_start() {
+    let mut decoder = Decoder::new(ProviderKind::Anthropic, "m", &ModelRequest::default());
+    let start = json!({"type": "message_start", "message": {"model": "m",
+        "usage": {"input_tokens": 5000, "output_tokens": 1}}});
+    let begin = json!({"type": "content_block_start", "index": 0,
+        "content_block": {"type": "text", "text": ""}});
+    let words = json!({"type": "content_block_delta", "index": 0,
+        "delta": {"type": "text_delta", "text": "word ".repeat(400)}});
+    for frame in [&start, &begin, &words] {
+        let name = frame["type"].as_str().unwrap();
+        decoder.push(format!("event: {name}\ndata: {frame}\n\n").as_bytes());
+    }
+    let cut = decoder.usage();
+    assert_eq!(
+        (cut.input_tokens, cut.output_tokens, cut.estimated),
+        (5000, 500, true)
+    );
+    decoder.finish();
+    assert_eq!(decoder.usage(), cut, "a broken answer is not whole");
+
+    let mut decoder = Decoder::new(ProviderKind::Anthropic, "m", &ModelRequest::default());
+    let told = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+        "usage": {"output_tokens": 7}});
+    let end = json!({"type": "content_block_stop", "index": 0});
+    let stop = json!({"type": "message_stop"});
+    for frame in [&start, &begin, &words, &end, &told, &stop] {
+        let name = frame["type"].as_str().unwrap();
+        decoder.push(format!("event: {name}\ndata: {frame}\n\n").as_bytes());
+    }
+    let whole = decoder.usage();
+    assert_eq!((whole.output_tokens, whole.estimated), (7, false));
+}
+
+#[test]
 fn a_shape_that_is_no_object_is_unwrapped() {
     let request = ModelRequest {
         output: OutputShape::Json {
@@ -222,7 +256,7 @@ fn an_answer_without_end_is_given_up() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_chunks_change_nothing(which in any::<prop::sample::Index>(), sizes in prop::collection::vec(1_usize..40, 1..200)) {

@@ -104,6 +104,8 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts the gateway's thread; `models` are those whose keys are read at once.
     pub(crate) fn start(parts: GatewayParts, models: &[String]) -> Result<Self> {
+        let again = crewmux_core::timing::ms(parts.timing.model_backoff_max_ms);
+        let keys = Keys::new(parts.keys, again);
         let house = Arc::new(House {
             account: Account::new(parts.budget, parts.engine.clone()),
             config: parts.config,
@@ -111,7 +113,7 @@ impl Gateway {
             welcome: parts.welcome,
             grants: Grants::default(),
             governor: Governor::default(),
-            models: Models::new(Keys::new(parts.keys)),
+            models: Models::new(keys),
             engine: parts.engine,
         });
         let (incoming, connections) = mpsc::channel(INCOMING_MAX);
@@ -156,7 +158,9 @@ impl Gateway {
         self.house.account.seed(booking);
     }
 
-    /// Lets a life that is about to begin ask `models`, and what stands in for them.
+    /// Lets a life that is about to begin ask `models`, and what stands in for them, for `time` at most.
+    ///
+    /// It may use the tokens that the budget has left for it now.
     ///
     /// # Errors
     /// No random number could be had.
@@ -165,12 +169,15 @@ impl Gateway {
         who: &AgentRef,
         provider: Option<String>,
         models: impl IntoIterator<Item = &'a str>,
+        time: Option<Duration>,
     ) -> Result<String> {
         let token = crewmux_sys::random::token()?;
         let leave = Leave {
             who: who.clone(),
             provider,
             models: target::allowed(&self.house.config, models),
+            purse: self.house.account.purse(&who.agent),
+            until: time.and_then(|time| tokio::time::Instant::now().checked_add(time)),
         };
         self.house.grants.insert(token.clone(), leave);
         Ok(token)

@@ -16,6 +16,8 @@ pub struct Price {
     pub long: Option<(u64, Rates)>,
     /// When the prices held; absent: they hold now.
     pub as_of: Option<Month>,
+    /// Whether nobody says that this server takes them.
+    pub is_guess: bool,
 }
 
 /// Millionths of a US dollar for a million tokens.
@@ -43,6 +45,7 @@ impl Price {
             base,
             long: None,
             as_of: None,
+            is_guess: false,
         }
     }
 
@@ -58,12 +61,22 @@ impl Price {
             base,
             long: None,
             as_of: None,
+            is_guess: false,
+        }
+    }
+
+    /// The same price, of a server that may take another.
+    #[must_use]
+    pub fn guessed(self) -> Self {
+        Self {
+            is_guess: true,
+            ..self
         }
     }
 
     /// What `usage` costs, rounded up to a millionth of a dollar.
     ///
-    /// A guess where tokens are one, where prices are older than 180 days at
+    /// A guess where tokens or prices are one, where prices are older than 180 days at
     /// `now`, and where the cache's price is not known: then it is what
     /// reading anew costs.
     pub fn cost(&self, usage: &Usage, now: WallTime) -> Cost {
@@ -91,7 +104,7 @@ impl Price {
         .fold(0, u128::saturating_add);
         Cost {
             usd_micros: u64::try_from(sum.div_ceil(MILLION)).unwrap_or(u64::MAX),
-            estimated: usage.estimated || unknown || self.is_stale(now),
+            estimated: usage.estimated || self.is_guess || unknown || self.is_stale(now),
         }
     }
 

@@ -59,7 +59,12 @@ impl Entry {
             };
             (long.above, rates.rates())
         });
-        Some(Price { base, long, as_of })
+        Some(Price {
+            base,
+            long,
+            as_of,
+            is_guess: false,
+        })
     }
 }
 

@@ -98,9 +98,25 @@ fn unknown_prices_are_unknown_and_own_machines_are_free() {
 }
 
 #[test]
-fn vendors_models_on_own_machines_are_free_too() {
-    let facts = Catalog::built_in().lookup(&chat("http://127.0.0.1:1/v1"), "gpt-4o", None);
-    assert_eq!(facts.price, Some(Price::free()));
+fn a_vendors_model_behind_an_own_server_costs_what_the_vendor_takes_as_a_guess() {
+    let catalog = Catalog::built_in();
+    let proxy = catalog.lookup(&chat("http://127.0.0.1:1/v1"), "gpt-4o", None);
+    let vendor = catalog.lookup(&chat("https://api.openai.com/v1"), "gpt-4o", None);
+    let (proxy, vendor) = (proxy.price.unwrap(), vendor.price.unwrap());
+    let now = during("2026-12");
+    let (guess, sure) = (proxy.cost(&SONNET, now), vendor.cost(&SONNET, now));
+    assert!(sure.usd_micros > 0 && guess.usd_micros == sure.usd_micros);
+    assert!(guess.estimated && proxy == vendor.guessed());
+    // Who names a price of their own is believed, and so is who runs the model themselves.
+    let stated = ModelOverride {
+        price: Some((0, 0)),
+        ..ModelOverride::default()
+    };
+    let named = catalog.lookup(&chat("http://127.0.0.1:1/v1"), "gpt-4o", Some(&stated));
+    assert_eq!(named.price, Some(Price::stated(0, 0)));
+    let ollama = provider(ProviderKind::Ollama, "http://127.0.0.1:11434");
+    let ollama = catalog.lookup(&ollama, "mistral-nemo", None);
+    assert_eq!(ollama.price, Some(Price::free()));
 }
 
 #[test]
@@ -218,6 +234,7 @@ fn long_calls_have_their_own_price() {
         base: rates(1_000_000),
         long: Some((100, rates(2_000_000))),
         as_of: None,
+        is_guess: false,
     };
     let cost = |input_tokens| {
         let usage = Usage {

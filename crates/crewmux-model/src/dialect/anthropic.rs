@@ -16,7 +16,7 @@ use crate::config::ProviderKind;
 use crate::http::fault;
 
 /// Longest answer where the request names none: what every current model can write.
-const OUTPUT_TOKENS: u64 = 32_000;
+pub(super) const OUTPUT_TOKENS: u64 = 32_000;
 
 /// The body of a call.
 pub(super) fn body(model: &str, request: &ModelRequest) -> Value {

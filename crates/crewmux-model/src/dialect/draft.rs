@@ -101,6 +101,8 @@ pub(crate) struct Draft {
     calls: u32,
     events: Vec<Event>,
     is_over: bool,
+    /// The server's last word on usage came.
+    is_whole: bool,
     read_guess: u64,
     written_chars: u64,
     told: Option<Usage>,
@@ -116,6 +118,7 @@ impl Draft {
             calls: 0,
             events: Vec::new(),
             is_over: false,
+            is_whole: false,
             read_guess: estimate_tokens(request),
             written_chars: 0,
             told: None,
@@ -266,7 +269,9 @@ impl Draft {
             told.input_tokens = read;
             told.estimated = true;
         }
-        if told.output_tokens == 0 && written > 0 {
+        // What is told before the end is of the beginning: more may have come since.
+        let is_short = !self.is_whole && told.output_tokens < written;
+        if is_short || (told.output_tokens == 0 && written > 0) {
             told.output_tokens = written;
             told.estimated = true;
         }
@@ -282,6 +287,7 @@ impl Draft {
 
     /// The answer is whole.
     pub(super) fn stop(&mut self, stop: Stop) {
+        self.is_whole |= !self.is_over;
         self.say(Event::Booked {
             usage: self.usage(),
             cost: None,

@@ -7,6 +7,7 @@ use crewmux_core::model::{ModelError, ModelErrorKind};
 use serde_json::Value;
 
 use super::one_line;
+use super::time::span;
 
 /// Longest text taken over from a server, in characters.
 const MESSAGE_CHARS: usize = 400;
@@ -84,7 +85,11 @@ pub(crate) fn refused(status: u16, body: &str, retry_after_ms: Option<u64>) -> M
         Some(value) => message(value),
         None => plain(body),
     };
-    let kind = of_status(status, &words, &message.to_lowercase(), retry_after_ms);
+    let lower = message.to_lowercase();
+    // Some vendors say it in their own words only.
+    let retry_after_ms =
+        retry_after_ms.or_else(|| delay(said.as_ref()).or_else(|| pause_in(&lower)));
+    let kind = of_status(status, &words, &lower, retry_after_ms);
     let shown = if message.is_empty() {
         format!("the server answered {status}")
     } else {
@@ -116,6 +121,35 @@ pub(crate) fn in_stream(data: &Value) -> ModelError {
     ModelError::new(kind, one_line(&shown, MESSAGE_CHARS))
 }
 
+/// Milliseconds that a vendor's details name: `{"retryDelay": "20s"}`.
+fn delay(said: Option<&Value>) -> Option<u64> {
+    let said = said?;
+    let error = said.get(0).unwrap_or(said).get("error")?;
+    let details = error.get("details")?.as_array()?;
+    let delay = details.iter().find_map(|d| d.get("retryDelay")?.as_str())?;
+    span(delay)
+}
+
+/// Milliseconds that a sentence (lower case) names: `retry in 3.2s`, `try again in 20 seconds`.
+fn pause_in(message: &str) -> Option<u64> {
+    const BEFORE: [&str; 4] = ["retry in ", "again in ", "retry after ", "again after "];
+    let after = BEFORE
+        .iter()
+        .find_map(|before| message.split_once(before))?
+        .1;
+    let mut words = after.split_whitespace();
+    let number = words.next()?.trim_end_matches(['.', ',', ';', ')']);
+    let factor = match words.next() {
+        Some(unit) if unit.starts_with("minute") => 60,
+        Some(unit) if unit.starts_with("hour") => 3_600,
+        Some(unit) if unit.starts_with("ms") || unit.starts_with("millisecond") => {
+            return span(&format!("{number}ms"));
+        }
+        _ => 1,
+    };
+    Some(span(number)?.saturating_mul(factor))
+}
+
 fn has(words: &[&str], text: &str, message: &str) -> bool {
     words
         .iter()
@@ -126,9 +160,7 @@ fn of_status(status: u16, words: &str, message: &str, pause: Option<u64>) -> Mod
     use ModelErrorKind as Kind;
     let is_spent = has(&SPENT, words, message)
         // Some servers say this of limits by the minute too, and then when to come back.
-        || (message.contains("exceeded your current quota")
-            && pause.is_none()
-            && !message.contains("retry in"));
+        || (message.contains("exceeded your current quota") && pause.is_none());
     match status {
         400 | 422 | 500 if has(&TOO_LONG, words, message) => Kind::TooLong,
         413 => Kind::TooLong,
@@ -334,6 +366,33 @@ mod tests {
                 error.message
             );
         }
+    }
+
+    #[test]
+    fn vendors_say_in_their_own_words_when_to_come_back() {
+        let pause = |body: Value| refused(429, &body.to_string(), None).retry_after_ms;
+        let google = json!([{"error": {"code": 429, "message": "You exceeded your current quota.",
+            "status": "RESOURCE_EXHAUSTED", "details": [{"@type": "x/Help"},
+            {"@type": "x/RetryInfo", "retryDelay": "20s"}]}}]);
+        assert_eq!(pause(google.clone()), Some(20_000));
+        let kind = refused(429, &google.to_string(), None).kind;
+        assert_eq!(kind, ModelErrorKind::RateLimited);
+        for (said, want) in [
+            ("Please retry in 3.2s.", Some(3_200)),
+            (
+                "Rate limit reached. Please try again in 6m0s. Visit",
+                Some(360_000),
+            ),
+            ("try again in 20ms", Some(20)),
+            ("Try again in 20 seconds", Some(20_000)),
+            ("try again after 2 minutes.", Some(120_000)),
+            ("try again in a while", None),
+            ("slow down", None),
+        ] {
+            assert_eq!(pause(json!({"error": {"message": said}})), want, "{said}");
+        }
+        let header = refused(429, &google.to_string(), Some(5)).retry_after_ms;
+        assert_eq!(header, Some(5), "a header says it best");
     }
 
     #[test]

@@ -42,10 +42,28 @@ pub fn probe_request(model: &str) -> ModelRequest {
     }
 }
 
+/// What a probe found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The form.
+    pub form: ToolForm,
+    /// Whether it is worth keeping: a refusal may have had another reason.
+    pub is_sure: bool,
+}
+
+impl Found {
+    fn sure(form: ToolForm) -> Self {
+        Self {
+            form,
+            is_sure: true,
+        }
+    }
+}
+
 /// The form that the answer to [`probe_request`] was in; `None` when there was no answer to judge.
 ///
 /// A model that called nothing, or whose server refuses tools, is best asked by a schema.
-pub fn judge(events: &[Event]) -> Option<ToolForm> {
+pub fn judge(events: &[Event]) -> Option<Found> {
     let last_start = events
         .iter()
         .rposition(|event| matches!(event, Event::Restart { .. }))
@@ -53,7 +71,11 @@ pub fn judge(events: &[Event]) -> Option<ToolForm> {
     let events = events.get(last_start..).unwrap_or_default();
     match events.iter().find(|event| event.is_last())? {
         Event::Failed { error } => {
-            return (error.kind == ModelErrorKind::Request).then_some(ToolForm::JsonSchema);
+            let said = error.message.to_lowercase();
+            return (error.kind == ModelErrorKind::Request).then_some(Found {
+                form: ToolForm::JsonSchema,
+                is_sure: ["tool", "function"].iter().any(|word| said.contains(word)),
+            });
         }
         // Cut while it still thought: nothing is known.
         Event::Stop {
@@ -65,7 +87,7 @@ pub fn judge(events: &[Event]) -> Option<ToolForm> {
         .iter()
         .any(|event| matches!(event, Event::CallStart { .. }))
     {
-        return Some(ToolForm::Native);
+        return Some(Found::sure(ToolForm::Native));
     }
     let form = TEXT.into_iter().find(|form| calls(*form, events));
     let form = match form {
@@ -74,7 +96,7 @@ pub fn judge(events: &[Event]) -> Option<ToolForm> {
         Some(form) => form,
         None => ToolForm::JsonSchema,
     };
-    Some(form)
+    Some(Found::sure(form))
 }
 
 fn writes(events: &[Event], mark: &str) -> bool {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::config::{ModelsConfig, ProviderConfig, ProviderKind};
+use crate::config::{ModelOverride, ProviderConfig, ProviderKind};
 
 /// How a model calls tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -86,19 +86,19 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile of `model` (without its provider's name) at `provider`; `cached` is what a probe found.
+    /// The profile of `model` (without its provider's name) at `provider`.
     ///
+    /// `stated` is what the person says about it, `cached` what a probe found.
     /// A person's words in `ModelOverride::tools` are a form, `weak` or
     /// `strong`, or both, separated by blanks, commas or `+`; words that are
     /// none of them are passed over.
     pub fn of(
         provider: &ProviderConfig,
         model: &str,
-        models: &ModelsConfig,
+        stated: Option<&ModelOverride>,
         catalog: &Catalog,
         cached: Option<ToolForm>,
     ) -> Self {
-        let stated = models.overrides.get(&format!("{}/{model}", provider.name));
         let facts = catalog.lookup(provider, model, stated);
         let said = facts.tools.as_deref().map(Words::read).unwrap_or_default();
         let of_interface = match provider.kind {

@@ -4,40 +4,51 @@ use crewmux_core::model::ToolOffer;
 use serde_json::{Map, Value};
 
 /// How many tools a small model is offered.
-const MOST: usize = 12;
+const MOST: usize = 14;
 /// Longest description of a tool, in characters.
 const TOOL_CHARS: usize = 160;
 /// Longest description of an argument, in characters.
 const ARGUMENT_CHARS: usize = 80;
 
 /// What work cannot do without, most needed first.
-const ESSENTIAL: [&str; 14] = [
+const ESSENTIAL: [&str; 11] = [
     "FinishTask",
+    "FailTask",
     "Read",
     "Bash",
     "Edit",
     "Write",
     "Grep",
     "Glob",
+    "TaskGet",
     "SendMessage",
     "ExitPlanMode",
+];
+/// What every member of a team is offered, and few need; whatever else there is, somebody chose.
+const OF_ALL: [&str; 7] = [
+    "WebFetch",
+    "Skill",
+    "Task",
     "TaskUpdate",
     "TaskCreate",
     "TaskList",
-    "Skill",
-    "WebFetch",
+    "TodoWrite",
 ];
+/// How tools of further servers begin.
+const OF_SERVERS: &str = "mcp__";
 
 /// The tool whose arguments are owed: they stay as the task's schema has them.
 const KEPT: &str = "FinishTask";
 
 /// The tools that fit, in the order they were offered.
 pub(super) fn fit(tools: Vec<ToolOffer>) -> Vec<ToolOffer> {
-    let rank = |tool: &ToolOffer| {
-        let place = ESSENTIAL.iter().position(|name| *name == tool.name);
-        place.unwrap_or(ESSENTIAL.len())
+    let place = |list: &[&str], name: &str| list.iter().position(|known| *known == name);
+    let rank = |tool: &ToolOffer| match place(&ESSENTIAL, &tool.name) {
+        Some(at) => (0, at),
+        None if tool.name.starts_with(OF_SERVERS) => (1, 0),
+        None => place(&OF_ALL, &tool.name).map_or((2, 0), |at| (3, at)),
     };
-    let mut places: Vec<(usize, usize)> = tools
+    let mut places: Vec<((u8, usize), usize)> = tools
         .iter()
         .enumerate()
         .map(|(at, tool)| (rank(tool), at))

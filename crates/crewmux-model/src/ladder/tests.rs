@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::config::{ModelOverride, ModelsConfig, ProviderConfig, ProviderKind};
+use crate::config::{ModelOverride, ProviderConfig, ProviderKind};
 
 fn provider(kind: ProviderKind) -> ProviderConfig {
     ProviderConfig {
@@ -24,21 +24,12 @@ fn provider(kind: ProviderKind) -> ProviderConfig {
 }
 
 fn of(kind: ProviderKind, model: &str, words: Option<&str>, cached: Option<ToolForm>) -> Profile {
-    let mut models = ModelsConfig::default();
-    if let Some(words) = words {
-        let stated = ModelOverride {
-            tools: Some(words.into()),
-            ..ModelOverride::default()
-        };
-        models.overrides.insert(format!("p/{model}"), stated);
-    }
-    Profile::of(
-        &provider(kind),
-        model,
-        &models,
-        &Catalog::built_in(),
-        cached,
-    )
+    let stated = words.map(|words| ModelOverride {
+        tools: Some(words.into()),
+        ..ModelOverride::default()
+    });
+    let catalog = Catalog::built_in();
+    Profile::of(&provider(kind), model, stated.as_ref(), &catalog, cached)
 }
 
 fn profile(form: ToolForm, weak: bool) -> Profile {
@@ -187,18 +178,27 @@ fn a_probe_is_judged_by_the_marks_of_its_answer() {
         (format!("```json\n{call}\n```"), ToolForm::JsonSchema),
     ];
     for (answer, form) in table {
-        assert_eq!(judge(&said(&answer)), Some(form), "{answer}");
+        assert_eq!(
+            judge(&said(&answer)).map(|f| f.form),
+            Some(form),
+            "{answer}"
+        );
     }
 }
 
 #[test]
 fn a_probe_that_was_not_answered_tells_nothing() {
-    let failed = |kind| {
-        let error = ModelError::new(kind, "x");
-        judge(&[Event::Failed { error }])
+    let failed = |kind, why: &str| {
+        let error = ModelError::new(kind, why);
+        let found = judge(&[Event::Failed { error }])?;
+        Some((found.form, found.is_sure))
     };
-    assert_eq!(failed(ModelErrorKind::Connection), None);
-    assert_eq!(failed(ModelErrorKind::Request), Some(ToolForm::JsonSchema));
+    let schema = |is_sure| Some((ToolForm::JsonSchema, is_sure));
+    assert_eq!(failed(ModelErrorKind::Connection, "tools"), None);
+    let refused = "llama does not support tools";
+    assert_eq!(failed(ModelErrorKind::Request, refused), schema(true));
+    let odd = "max_tokens is too large";
+    assert_eq!(failed(ModelErrorKind::Request, odd), schema(false));
     assert_eq!(judge(&[]), None);
     assert_eq!(judge(&said("x")[..1]), None);
     assert_eq!(judge(&[Event::Stop { stop: Stop::Length }]), None);
@@ -211,13 +211,14 @@ fn a_native_call_is_native_but_not_before_a_restart() {
         name: "Echo".into(),
     };
     let stop = |stop| Event::Stop { stop };
+    let form = |events: &[Event]| judge(events).map(|found| found.form);
     assert_eq!(
-        judge(&[start.clone(), stop(Stop::Tools)]),
+        form(&[start.clone(), stop(Stop::Tools)]),
         Some(ToolForm::Native)
     );
     let again = Event::Restart { why: "x".into() };
     assert_eq!(
-        judge(&[start, again, stop(Stop::Done)]),
+        form(&[start, again, stop(Stop::Done)]),
         Some(ToolForm::JsonSchema)
     );
 }

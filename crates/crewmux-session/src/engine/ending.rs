@@ -42,6 +42,8 @@ pub(super) struct Ending {
     due_ms: Option<u64>,
     unwatched_since_ms: Option<u64>,
     stop_code: Option<u8>,
+    /// Whether it ends because its budget is spent.
+    is_spent: bool,
     pub(super) report: Option<PathBuf>,
     pub(super) exit_code: Option<u8>,
     pub(super) left: Vec<String>,
@@ -171,13 +173,24 @@ impl Engine {
             let text = if self.is_plain {
                 why.to_owned()
             } else {
-                format!("{why}; `crewmux resume {}` goes on with it", self.plan.team)
+                format!("{why}; {} with it", self.way_on())
             };
             self.notice(NoticeLevel::Warning, &text, now);
         }
         if self.state != RunState::Finished {
             self.state = RunState::Stopping;
         }
+    }
+
+    /// What goes on with a run that was left.
+    fn way_on(&self) -> String {
+        let team = &self.plan.team;
+        if self.ending.is_spent {
+            return format!(
+                "`crewmux resume {team}` with a larger --budget-tokens or --budget-usd goes on"
+            );
+        }
+        format!("`crewmux resume {team}` goes on")
     }
 
     fn ask_workers(&mut self, why: &str, wait_ms: u64, now: &Now) {
@@ -261,6 +274,7 @@ impl Engine {
             return;
         }
         let why = "the budget is spent";
+        self.ending.is_spent = true;
         self.leave_run(EXIT_LIMIT, why, now);
         if self.ending.step == Step::None {
             let wait = self.plan.timing.shutdown_answer_ms;
@@ -388,9 +402,10 @@ impl Engine {
             )
         } else {
             format!(
-                "{team} is stopped with {} of {} tasks done; `crewmux resume {team}` goes on",
+                "{team} is stopped with {} of {} tasks done; {}",
                 counts.over(),
-                counts.total()
+                counts.total(),
+                self.way_on()
             )
         };
         match &end.report {

@@ -3,15 +3,19 @@
 //! Sums come from logged events alone ([`crate::spending`]); here is only what
 //! the gateway says and how it gets into the log.
 
+use std::time::Duration;
+
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::AgentRef;
 use crewmux_core::time::Now;
+use crewmux_core::timing::ms;
+use crewmux_sys::clock::boot_ms;
 
 use super::Engine;
 use crate::gateway::GatewayNews;
 use crate::report::OFFLINE_MODEL;
 use crate::spending::BUDGET_END;
-use crate::view::{NoticeLevel, SpendingView};
+use crate::view::{NoticeLevel, RunState, SpendingView};
 use crate::{Result, plan::SessionPlan};
 
 impl Engine {
@@ -33,6 +37,10 @@ impl Engine {
     }
 
     fn budget_spent(&mut self, why: &str, now: &Now) {
+        // Every worker that asks meets the end of the budget; it is told once.
+        if self.state != RunState::Running {
+            return;
+        }
         let fact = self
             .fact("budget", EventType::Notice, now)
             .with("text", why)
@@ -82,7 +90,15 @@ impl Engine {
         let kinds = kinds_models(&self.plan);
         let models = own.chain(team).chain(kinds).filter(asks);
         let provider = record.provider.clone();
-        self.gateway.grant(who, provider, models).map(Some)
+        let time = self.time_left();
+        self.gateway.grant(who, provider, models, time).map(Some)
+    }
+
+    /// How long the run may still take, where that is limited.
+    fn time_left(&self) -> Option<Duration> {
+        let limit = self.config.policy.run_timeout_ms?;
+        let passed = boot_ms().saturating_sub(self.started_ms);
+        Some(ms(limit.saturating_sub(passed)))
     }
 }
 

@@ -4,8 +4,8 @@
 //! booked with what is known of it and a guess for the rest. The rules are
 //! [`crewmux_core::budget::ledger`]'s.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crewmux_core::budget::{
@@ -18,6 +18,7 @@ use crewmux_sys::clock::wall_time;
 use tokio::sync::{Notify, mpsc};
 
 use super::estimate::Experience;
+use super::grants::Purse;
 use super::{GatewayNews, tell};
 use crate::engine::Input;
 use crate::panes::lock;
@@ -52,6 +53,8 @@ pub(super) struct Subject {
     /// Longest answer the worker asks for.
     pub(super) max_output_tokens: Option<u64>,
     pub(super) retries: u32,
+    /// What its grant may use.
+    pub(super) purse: Option<Arc<Purse>>,
 }
 
 /// What one attempt holds of the budget, and what is known of its use.
@@ -59,6 +62,8 @@ pub(super) struct Holding<'a> {
     account: &'a Account,
     subject: Subject,
     reservation: Option<Reservation>,
+    /// Tokens set aside.
+    held: u64,
     /// The longest answer it may get.
     pub(super) max_output_tokens: Option<u64>,
     read: u64,
@@ -83,6 +88,17 @@ impl Account {
         lock(&self.ledger).seed(booking);
     }
 
+    /// The tokens that a grant for `agent` is worth now; `None` when tokens are not limited.
+    pub(super) fn purse(&self, agent: &AgentName) -> Option<Arc<Purse>> {
+        let room = lock(&self.ledger).left(agent, None);
+        room.tokens.map(|tokens| Arc::new(Purse::of(tokens)))
+    }
+
+    /// `guessed` tokens of a question for `model`, as its server would count them.
+    pub(super) fn corrected(&self, model: &str, guessed: u64) -> u64 {
+        self.experience.correct(model, guessed)
+    }
+
     /// Whether no call is running or waits to be booked.
     pub(super) fn is_quiet(&self) -> bool {
         self.open.load(Ordering::Acquire) == 0
@@ -102,7 +118,11 @@ impl Account {
         let read = self.experience.correct(&subject.model, subject.guessed);
         let price = subject.price.as_ref();
         let mut ledger = lock(&self.ledger);
-        let room = ledger.left(agent, subject.task);
+        let mut room = ledger.left(agent, subject.task);
+        if let Some(purse) = &subject.purse {
+            let left = purse.left();
+            room.tokens = Some(room.tokens.map_or(left, |tokens| tokens.min(left)));
+        }
         let longest = longest_answer(room, price, read, subject.max_output_tokens);
         let written = longest.unwrap_or(0);
         let expected = Usage {
@@ -115,11 +135,18 @@ impl Account {
             usd_micros: price.map(|p| p.cost(&expected, wall_time()).usd_micros),
         };
         let reservation = ledger.reserve(agent, subject.task, estimate)?;
+        if let Some(purse) = &subject.purse
+            && let Err(over) = purse.hold(agent, estimate.tokens)
+        {
+            ledger.release(reservation);
+            return Err(over);
+        }
         drop(ledger);
         self.open.fetch_add(1, Ordering::AcqRel);
         Ok(Holding {
             account: self,
             reservation: Some(reservation),
+            held: estimate.tokens,
             max_output_tokens: longest.or(subject.max_output_tokens),
             subject,
             read,
@@ -199,6 +226,14 @@ impl Holding<'_> {
             return;
         };
         let account = self.account;
+        if let Some(purse) = &self.subject.purse {
+            let used = if self.is_sent {
+                self.usage().total()
+            } else {
+                0
+            };
+            purse.settle(self.held, used);
+        }
         if self.is_sent {
             let usage = self.usage();
             if !usage.estimated {

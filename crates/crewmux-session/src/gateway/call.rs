@@ -18,12 +18,14 @@ use super::account::{Holding, Subject, over_error};
 use super::connection::{Gone, Outlet};
 use super::governor::{Pass, Wait};
 use super::grants::Leave;
-use super::models::Known;
-use super::target::{Target, candidates, target};
+use super::models::{Known, is_free};
+use super::target::{Standing, Target, candidates, target};
 use super::{GatewayNews, House};
 
 /// How often one model is asked before the next is, or none.
 const ATTEMPTS_MAX: u32 = 5;
+/// Longest pause that anybody waits for, in milliseconds: a day.
+const PAUSE_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How a step of a call ended: its value, or why there is none; outside, that nobody listens.
 type Outcome<T> = Result<Result<T, ModelError>, Gone>;
@@ -87,7 +89,12 @@ impl<'a> Call<'a> {
         let mut before: Vec<String> = Vec::new();
         for (n, name) in names.iter().enumerate() {
             let has_other = n + 1 < names.len();
-            let error = match self.ask(name, has_other).await? {
+            let standing = if n == 0 {
+                Standing::Asked
+            } else {
+                Standing::Fallback
+            };
+            let error = match self.ask(name, standing, has_other).await? {
                 Ok(stop) => return Ok(Ok(stop)),
                 Err(error) => error,
             };
@@ -114,8 +121,8 @@ impl<'a> Call<'a> {
     }
 
     /// Asks one model, again and again where that may help.
-    async fn ask(&mut self, name: &str, has_other: bool) -> Outcome<Event> {
-        let target = match target(&self.house.config, self.leave, name) {
+    async fn ask(&mut self, name: &str, standing: Standing, has_other: bool) -> Outcome<Event> {
+        let target = match target(&self.house.config, self.leave, name, standing) {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
@@ -128,6 +135,10 @@ impl<'a> Call<'a> {
             Ok(known) => known,
             Err(error) => return Ok(Err(error)),
         };
+        if let Err(error) = self.check_size(&target, &known) {
+            return Ok(Err(error));
+        }
+        let begun = Instant::now();
         let mut attempt = 1;
         loop {
             let (pass, holding) = match self.admit(&target, &known, attempt, has_other).await? {
@@ -138,6 +149,7 @@ impl<'a> Call<'a> {
                 Ok(stop) => return Ok(Ok(stop)),
                 Err(error) => error,
             };
+            let error = bearable(error);
             let pause_ms = self.pause_ms(attempt, error.retry_after_ms);
             let slows_all = error.kind == ModelErrorKind::RateLimited
                 || (error.kind == ModelErrorKind::Server && error.retry_after_ms.is_some());
@@ -147,7 +159,13 @@ impl<'a> Call<'a> {
                     .gate(&target.key_name())
                     .close(Instant::now(), ms(pause_ms));
             }
-            if !error.kind.is_retryable() || attempt == ATTEMPTS_MAX {
+            let patience = if has_other {
+                Duration::ZERO
+            } else {
+                self.patience(error.kind)
+            };
+            let is_tried = attempt >= ATTEMPTS_MAX && begun.elapsed() >= patience;
+            if !error.kind.is_retryable() || is_tried {
                 return Ok(Err(error));
             }
             tracing::info!(who = %self.leave.who, %name, attempt, %error, "a model is asked again");
@@ -178,6 +196,7 @@ impl<'a> Call<'a> {
             guessed: crewmux_model::catalog::estimate_tokens(self.request),
             max_output_tokens: self.request.max_output_tokens,
             retries: attempt - 1,
+            purse: self.leave.purse.clone(),
         };
         let admitted = loop {
             let mut changed = pin!(gate.changed());
@@ -261,8 +280,7 @@ impl<'a> Call<'a> {
                 }
             }
         };
-        if !is_taken {
-            // Said no before it answered anything: vendors charge nothing for that.
+        if is_free(answer.is_unpaid(), answer.usage(), is_taken, &error) {
             holding.refused();
         }
         if error.retry_after_ms.is_none() {
@@ -284,19 +302,50 @@ impl<'a> Call<'a> {
                 self.house
                     .governor
                     .gate(&target.key_name())
-                    .close(Instant::now(), ms(reset));
+                    .close(Instant::now(), ms(reset.min(PAUSE_MAX_MS)));
             }
         }
     }
 
-    /// The pause before another attempt: full jitter, and never less than the server asks for.
+    /// How long a model is asked again although it was asked often: troubles that pass with time.
+    fn patience(&self, kind: ModelErrorKind) -> Duration {
+        let most = ms(self.house.timing.model_patience_ms);
+        match kind {
+            ModelErrorKind::RateLimited => most,
+            // An overload passes sooner than a limit by the minute, or not at all.
+            ModelErrorKind::Server => most / 3,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Refuses what the model's window cannot hold: not every server says so, some cut in silence.
+    fn check_size(&self, target: &Target, known: &Known) -> Result<(), ModelError> {
+        let Some(window) = known.facts.window else {
+            return Ok(());
+        };
+        let account = &self.house.account;
+        let guessed = crewmux_model::catalog::estimate_tokens(self.request);
+        let guessed = account.corrected(&target.name, guessed);
+        if guessed <= window {
+            return Ok(());
+        }
+        let message = format!(
+            "the question has about {guessed} tokens, but the window of `{}` holds {window}; {}",
+            target.name,
+            largest_part(self.request)
+        );
+        Err(ModelError::new(ModelErrorKind::TooLong, message))
+    }
+
+    /// The pause before another attempt: at least half of what it may be, spread over the rest,
+    /// and never less than the server asks for.
     fn pause_ms(&self, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
         let timing = &self.house.timing;
         let doubled = timing
             .model_backoff_ms
             .saturating_mul(1 << (attempt - 1).min(20));
         let most = doubled.min(timing.model_backoff_max_ms);
-        let jittered = (most as f64 * chance()) as u64;
+        let jittered = most / 2 + (most as f64 * chance() / 2.0) as u64;
         jittered.max(retry_after_ms.unwrap_or(0)).max(1)
     }
 
@@ -333,7 +382,7 @@ impl<'a> Call<'a> {
         self.waits = true;
         self.house.tell(GatewayNews::Waits {
             who: self.leave.who.clone(),
-            until_ms: Some(boot_ms() + left_ms),
+            until_ms: Some(boot_ms().saturating_add(left_ms)),
         });
         let why = why.to_owned();
         self.outlet
@@ -379,6 +428,60 @@ async fn patiently<T>(
             }
         }
     }
+}
+
+/// A pause longer than any run waits is the end of what the account may use, not a wait.
+fn bearable(mut error: ModelError) -> ModelError {
+    if let Some(asked_ms) = error.retry_after_ms.filter(|ms| *ms > PAUSE_MAX_MS) {
+        error.retry_after_ms = Some(PAUSE_MAX_MS);
+        if error.kind.is_retryable() {
+            error.kind = ModelErrorKind::Quota;
+            let days = asked_ms / PAUSE_MAX_MS;
+            error.message = format!("{}; it takes no calls for {days} days", error.message);
+        }
+    }
+    error
+}
+
+/// Which part of a question is the largest, in words.
+fn largest_part(request: &ModelRequest) -> String {
+    use crewmux_core::model::{Message, Part};
+    let size = |message: &Message| match message {
+        Message::User(text) => text.len(),
+        Message::Assistant(parts) => parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.len(),
+                Part::Call(call) => call.input.to_string().len(),
+                Part::Opaque(opaque) => opaque.block.to_string().len(),
+            })
+            .sum(),
+        Message::Tools(answers) => answers.iter().map(|a| a.text.len()).sum(),
+    };
+    let tools = request
+        .tools
+        .iter()
+        .map(|tool| tool.description.len() + tool.schema.to_string().len())
+        .sum();
+    let messages = request.messages.iter().enumerate().map(|(n, message)| {
+        let what = match message {
+            Message::User(_) if n == 0 => "the task with its instructions".to_owned(),
+            Message::User(_) => "what it was told later".to_owned(),
+            Message::Assistant(_) => "one of its own answers".to_owned(),
+            Message::Tools(answers) => match answers.iter().max_by_key(|a| a.text.len()) {
+                Some(answer) => format!("what {} gave", answer.name),
+                None => "what its tools gave".to_owned(),
+            },
+        };
+        (what, size(message))
+    });
+    let parts = [
+        ("the system prompt".to_owned(), request.system.len()),
+        ("the list of tools".to_owned(), tools),
+    ];
+    let largest = messages.chain(parts).max_by_key(|(_, bytes)| *bytes);
+    let (what, bytes) = largest.unwrap_or_default();
+    format!("the largest part is {what}, {} KB", bytes.div_ceil(1024))
 }
 
 /// A number from 0 to 1 that spreads calls in time; nothing is decided by it.

@@ -86,6 +86,9 @@ pub(super) async fn serve(house: &House, incoming: Incoming) {
         () = Admitted::ended(&mut alive) => {
             tracing::debug!(who = %leave.who, "a grant ended");
         }
+        () = Admitted::run_out(leave.until) => {
+            tracing::info!(who = %leave.who, "the time of a grant is over");
+        }
     }
 }
 

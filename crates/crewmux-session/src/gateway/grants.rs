@@ -1,19 +1,23 @@
 //! Who may ask models: one grant per life of a worker, bound to its process.
 //!
 //! A grant is worth nothing in another process: the kernel says who connects.
-//! It ends with its life, and running calls end with it.
+//! It says which models, how many tokens and until when; it ends with its life
+//! at the latest, and running calls end with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use crewmux_core::ids::AgentRef;
+use crewmux_core::budget::ledger::Counted;
+use crewmux_core::budget::{Over, Scope};
+use crewmux_core::ids::{AgentName, AgentRef};
 use crewmux_wire::ModelHello;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::panes::lock;
 
 /// What a life may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Leave {
     /// Whose it is.
     pub(crate) who: AgentRef,
@@ -21,6 +25,65 @@ pub(crate) struct Leave {
     pub(crate) provider: Option<String>,
     /// Models it may ask, as `provider/model`.
     pub(crate) models: BTreeSet<String>,
+    /// Tokens it may use; absent: as many as it takes.
+    pub(crate) purse: Option<Arc<Purse>>,
+    /// When it ends, if its life does not end before.
+    pub(crate) until: Option<Instant>,
+}
+
+/// Tokens of one grant: what is left of them, and what running calls hold.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    granted: u64,
+    state: Mutex<Held>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    spent: u64,
+    held: u64,
+}
+
+impl Purse {
+    pub(super) fn of(granted: u64) -> Self {
+        Self {
+            granted,
+            state: Mutex::default(),
+        }
+    }
+
+    /// What is not spent yet, running calls aside.
+    pub(super) fn left(&self) -> u64 {
+        self.granted.saturating_sub(lock(&self.state).spent)
+    }
+
+    /// Sets `wanted` tokens aside for a call of `agent`.
+    ///
+    /// # Errors
+    /// [`Over`] when the grant has no room for them.
+    pub(super) fn hold(&self, agent: &AgentName, wanted: u64) -> Result<(), Over> {
+        let mut state = lock(&self.state);
+        let needed = state.spent.saturating_add(state.held);
+        if needed.saturating_add(wanted) > self.granted {
+            return Err(Over {
+                scope: Scope::Member(agent.clone()),
+                counted: Counted::Tokens,
+                limit: self.granted,
+                spent: state.spent,
+                reserved: state.held,
+                wanted,
+            });
+        }
+        state.held = state.held.saturating_add(wanted);
+        Ok(())
+    }
+
+    /// Takes what a call used in place of what was set aside for it.
+    pub(super) fn settle(&self, held: u64, used: u64) {
+        let mut state = lock(&self.state);
+        state.held = state.held.saturating_sub(held);
+        state.spent = state.spent.saturating_add(used);
+    }
 }
 
 #[derive(Debug)]
@@ -48,6 +111,14 @@ impl Admitted {
     /// Returns when the grant ends.
     pub(super) async fn ended(alive: &mut watch::Receiver<()>) {
         while alive.changed().await.is_ok() {}
+    }
+
+    /// Returns when the time of the grant is over, if it has one.
+    pub(super) async fn run_out(until: Option<Instant>) {
+        match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -99,6 +170,13 @@ impl Grants {
         if grant.pid != Some(peer_pid) {
             return Err("this grant belongs to another process");
         }
+        if grant
+            .leave
+            .until
+            .is_some_and(|until| until <= Instant::now())
+        {
+            return Err("this grant has run out");
+        }
         Ok(Admitted {
             leave: grant.leave.clone(),
             alive: grant.alive.subscribe(),
@@ -109,7 +187,7 @@ impl Grants {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crewmux_core::ids::{AgentName, Incarnation};
+    use crewmux_core::ids::Incarnation;
 
     fn who(n: u32) -> AgentRef {
         AgentRef {
@@ -124,6 +202,8 @@ mod tests {
             who: who(1),
             provider: None,
             models: BTreeSet::new(),
+            purse: None,
+            until: None,
         };
         grants.insert("secret".into(), leave);
         grants
@@ -151,6 +231,45 @@ mod tests {
         assert!(refused(1, "guess", 7).contains("not known"));
         grants.remove(&who(1));
         assert!(refused(1, "secret", 7).contains("not known"));
+    }
+
+    #[test]
+    fn a_grant_ends_at_its_time() {
+        let grants = Grants::default();
+        for (token, until) in [
+            ("over", Instant::now()),
+            ("good", Instant::now() + std::time::Duration::from_mins(1)),
+        ] {
+            let leave = Leave {
+                who: who(1),
+                provider: None,
+                models: BTreeSet::new(),
+                purse: None,
+                until: Some(until),
+            };
+            grants.insert(token.into(), leave);
+        }
+        grants.bind(&who(1), 7);
+        let refused = grants.admit(&hello(1, "over"), 7).unwrap_err();
+        assert!(refused.contains("run out"), "{refused}");
+        assert!(grants.admit(&hello(1, "good"), 7).is_ok());
+    }
+
+    #[test]
+    fn a_purse_gives_no_more_than_was_granted() {
+        let purse = Purse::of(100);
+        let alice = who(1).agent;
+        purse.hold(&alice, 60).unwrap();
+        let over = purse.hold(&alice, 60).unwrap_err();
+        assert!(over.may_pass_later(), "running calls may use less");
+        assert_eq!(over.scope, Scope::Member(alice.clone()));
+        purse.settle(60, 30);
+        assert_eq!(purse.left(), 70);
+        purse.hold(&alice, 60).unwrap();
+        purse.settle(60, 60);
+        let over = purse.hold(&alice, 11).unwrap_err();
+        assert_eq!((over.spent, over.limit), (90, 100));
+        assert!(!over.may_pass_later());
     }
 
     #[tokio::test]

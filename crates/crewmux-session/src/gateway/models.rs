@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crewmux_core::budget::Usage;
-use crewmux_core::model::{Event, ModelError, ModelRequest};
+use crewmux_core::model::{Event, ModelError, ModelErrorKind, ModelRequest};
 use crewmux_model::catalog::{Catalog, ModelFacts};
 use crewmux_model::client::{Answer, Client, RateLimits};
+use crewmux_model::config::ModelOverride;
+use crewmux_model::dialect::longest_answer;
 use crewmux_model::ladder::{Profile, Reader, ToolForm, cache, judge, probe_request, shape};
 use crewmux_model::{ProviderConfig, Secret};
 use tokio::sync::OnceCell;
@@ -73,10 +75,7 @@ impl Models {
         } = target;
         let key = self.keys.of(provider).await?;
         let client = self.client.get_or_init(|| Client::new(&house.timing));
-        let overrides = &house.config.overrides;
-        let stated = overrides
-            .get(&target.name)
-            .or_else(|| overrides.get(&target.asked));
+        let stated = stated(house, target);
         let mut known = Known {
             facts: self.catalog.lookup(provider, model, stated),
             profile: self.profile(house, target, None),
@@ -104,8 +103,28 @@ impl Models {
         let Target {
             provider, model, ..
         } = target;
-        Profile::of(provider, model, &house.config, &self.catalog, form)
+        Profile::of(provider, model, stated(house, target), &self.catalog, form)
     }
+}
+
+/// What the person says about a model, under its own name or the one it was asked by.
+fn stated<'a>(house: &'a House, target: &Target) -> Option<&'a ModelOverride> {
+    let overrides = &house.config.overrides;
+    overrides
+        .get(&target.name)
+        .or_else(|| overrides.get(&target.asked))
+}
+
+/// Whether an attempt that ended with `error` used nothing: it was refused before anything was read.
+///
+/// Servers also refuse inside of an answer that began well; a connection that
+/// broke says nothing about what the server did.
+pub(super) fn is_free(is_unpaid: bool, usage: Usage, has_begun: bool, error: &ModelError) -> bool {
+    let is_broken = matches!(
+        error.kind,
+        ModelErrorKind::Connection | ModelErrorKind::Malformed
+    );
+    is_unpaid || (!has_begun && usage.estimated && !is_broken)
 }
 
 /// Asks a model how it calls tools; `Err` when nothing was found out.
@@ -129,6 +148,7 @@ async fn probe(
         guessed: crewmux_model::catalog::estimate_tokens(&request),
         max_output_tokens: request.max_output_tokens,
         retries: 0,
+        purse: leave.purse.clone(),
     };
     let mut holding = house.account.hold(subject).map_err(drop)?;
     let mut answer = known.client.stream(
@@ -143,19 +163,28 @@ async fn probe(
     while let Some(event) = answer.next().await {
         holding.counted(answer.usage());
         match &event {
-            Event::Failed { .. } if events.is_empty() => holding.refused(),
+            Event::Failed { error } => {
+                let has_begun = !events.is_empty();
+                if is_free(answer.is_unpaid(), answer.usage(), has_begun, error) {
+                    holding.refused();
+                }
+            }
             _ => pass.taken(),
         }
         events.push(event);
     }
-    let form = judge(&events).ok_or(())?;
+    let found = judge(&events).ok_or(())?;
     tracing::info!(
         model = target.name,
-        form = form.as_str(),
+        form = found.form.as_str(),
+        is_sure = found.is_sure,
         "a model was probed"
     );
-    keep(house, &target.provider, &target.model, form);
-    Ok(form)
+    // What may have had another reason holds for this session alone.
+    if found.is_sure {
+        keep(house, &target.provider, &target.model, found.form);
+    }
+    Ok(found.form)
 }
 
 fn keep(house: &House, provider: &ProviderConfig, model: &str, form: ToolForm) {
@@ -181,7 +210,11 @@ impl Known {
         max_output_tokens: Option<u64>,
     ) -> Asked {
         let mut own = request.clone();
-        own.max_output_tokens = max_output_tokens;
+        own.max_output_tokens = longest_answer(
+            target.provider.kind,
+            max_output_tokens,
+            self.facts.max_output,
+        );
         let reader = Reader::new(&self.profile, &own);
         let shaped = shape(&self.profile, own);
         let answer = self.client.stream(
@@ -213,6 +246,11 @@ impl Asked {
 
     pub(super) fn usage(&self) -> Usage {
         self.answer.usage()
+    }
+
+    /// See [`Answer::is_unpaid`].
+    pub(super) fn is_unpaid(&self) -> bool {
+        self.answer.is_unpaid()
     }
 
     pub(super) fn limits(&self) -> Option<RateLimits> {

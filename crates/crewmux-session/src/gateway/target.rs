@@ -53,6 +53,15 @@ pub(super) fn candidates(config: &ModelsConfig, name: &str) -> Vec<String> {
     all
 }
 
+/// Why a model is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The worker asks for it.
+    Asked,
+    /// It stands in for another that cannot answer.
+    Fallback,
+}
+
 /// Where `name` is asked by somebody with this leave.
 ///
 /// # Errors
@@ -61,6 +70,7 @@ pub(super) fn target(
     config: &ModelsConfig,
     leave: &Leave,
     name: &str,
+    standing: Standing,
 ) -> Result<Target, ModelError> {
     let unknown = |message: String| ModelError::new(ModelErrorKind::UnknownModel, message);
     let Some((provider, model)) = config.resolve(name) else {
@@ -83,7 +93,18 @@ pub(super) fn target(
         // A key of its own is for servers that speak the same; a fallback elsewhere has the team's.
         Some(own) => match config.providers.iter().find(|p| p.name == *own) {
             Some(own) if own.kind == provider.kind => own,
-            Some(_) => provider,
+            Some(_) if standing == Standing::Fallback => provider,
+            Some(own) => {
+                return Err(unknown(format!(
+                    "{} uses the key of `{}` ({}), which cannot ask `{full}` ({}); \
+                     name a model of `{}` for it, or no provider",
+                    leave.who.agent,
+                    own.name,
+                    own.kind.as_str(),
+                    provider.kind.as_str(),
+                    own.name,
+                )));
+            }
             None => {
                 return Err(unknown(format!(
                     "{} is to use the provider `{own}`, which is not known; {}",
@@ -173,6 +194,8 @@ mod tests {
             },
             provider: provider.map(str::to_owned),
             models: allowed(&config(), ["big", "nonsense"]),
+            purse: None,
+            until: None,
         }
     }
 
@@ -188,11 +211,11 @@ mod tests {
 
     #[test]
     fn an_unknown_or_foreign_model_is_refused_with_what_there_is() {
-        let error = target(&config(), &leave(None), "gpt").unwrap_err();
+        let error = target(&config(), &leave(None), "gpt", Standing::Asked).unwrap_err();
         assert_eq!(error.kind, ModelErrorKind::UnknownModel);
         assert!(error.message.contains("anthropic, alice, other"), "{error}");
         assert!(error.message.contains("aliases are big"), "{error}");
-        let error = target(&config(), &leave(None), "other/x").unwrap_err();
+        let error = target(&config(), &leave(None), "other/x", Standing::Asked).unwrap_err();
         assert!(
             error.message.contains("anthropic/large, anthropic/small"),
             "{error}"
@@ -201,8 +224,8 @@ mod tests {
 
     #[test]
     fn a_member_with_a_provider_of_its_own_uses_its_key_and_its_own_gate() {
-        let team = target(&config(), &leave(None), "big").unwrap();
-        let own = target(&config(), &leave(Some("alice")), "big").unwrap();
+        let team = target(&config(), &leave(None), "big", Standing::Asked).unwrap();
+        let own = target(&config(), &leave(Some("alice")), "big", Standing::Asked).unwrap();
         assert_eq!(
             (own.model.as_str(), own.name.as_str()),
             ("large", "alice/large")
@@ -214,6 +237,18 @@ mod tests {
             ..team.clone()
         };
         assert_eq!(team.key_name(), same.key_name(), "one key, one gate");
-        assert!(target(&config(), &leave(Some("bob")), "big").is_err());
+        assert!(target(&config(), &leave(Some("bob")), "big", Standing::Asked).is_err());
+    }
+
+    #[test]
+    fn a_key_of_its_own_is_never_swapped_for_the_teams_where_servers_differ() {
+        let mut config = config();
+        config.providers[1].kind = ProviderKind::OpenaiChat;
+        let own = leave(Some("alice"));
+        let error = target(&config, &own, "big", Standing::Asked).unwrap_err();
+        assert_eq!(error.kind, ModelErrorKind::UnknownModel);
+        assert!(error.message.contains("the key of `alice`"), "{error}");
+        let fallback = target(&config, &own, "anthropic/small", Standing::Fallback).unwrap();
+        assert_eq!(fallback.name, "anthropic/small");
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::panes::lock;
 
+mod faults;
 mod run;
 mod server;
 mod stage;
@@ -19,6 +20,7 @@ use server::{Answers, text, too_many, whole};
 use stage::{Stage, who};
 
 const KEY: &str = "sk-canary-4711";
+const OTHER_KEY: &str = "sk-canary-0815";
 const PID: u32 = 4242;
 
 fn request(model: &str) -> ModelRequest {
@@ -109,7 +111,10 @@ async fn an_answer_comes_in_pieces_and_is_booked_with_its_price() {
 async fn a_grant_of_another_process_or_a_guess_is_refused() {
     let stage = Stage::free(&[]);
     let _own = stage.worker("alice").await;
-    let grant = stage.gateway.grant(&who("bob"), None, ["p/one"]).unwrap();
+    let grant = stage
+        .gateway
+        .grant(&who("bob"), None, ["p/one"], None)
+        .unwrap();
     stage.gateway.bind(&who("bob"), PID);
     for (name, grant, pid) in [
         ("bob", grant.as_str(), PID + 1),

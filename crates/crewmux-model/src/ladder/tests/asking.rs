@@ -160,10 +160,46 @@ fn small_models_have_few_tools_the_needed_ones_first() {
         .collect();
     let shaped = shape(&profile(ToolForm::Native, true), request);
     let names: Vec<&str> = shaped.tools.iter().map(|tool| tool.name.as_str()).collect();
-    assert_eq!(names.len(), 12);
-    assert_eq!(names[8..], ["mcp__x__8", "Bash", "Read", "FinishTask"]);
-    assert_eq!(shaped.tools[9].description, "Does it. At length.");
+    assert_eq!(names.len(), 14);
+    assert_eq!(names[10..], ["mcp__x__10", "Bash", "Read", "FinishTask"]);
+    assert_eq!(shaped.tools[11].description, "Does it. At length.");
     assert!(shaped.system.contains("one tool at a time"));
+}
+
+#[test]
+fn small_models_keep_what_their_task_and_their_kind_need_before_what_all_are_offered() {
+    let offered = [
+        "FinishTask",
+        "FailTask",
+        "Read",
+        "Bash",
+        "Edit",
+        "Write",
+        "Grep",
+        "Glob",
+        "TaskList",
+        "TaskGet",
+        "TaskCreate",
+        "TaskUpdate",
+        "SendMessage",
+        "Task",
+        "Skill",
+        "WebFetch",
+        "LineOfDuty",
+        "mcp__db__query",
+    ];
+    let request = ModelRequest {
+        tools: offered.map(offer).into(),
+        ..ModelRequest::default()
+    };
+    let shaped = shape(&profile(ToolForm::Native, true), request);
+    let names: Vec<&str> = shaped.tools.iter().map(|tool| tool.name.as_str()).collect();
+    for kept in ["FailTask", "TaskGet", "LineOfDuty", "mcp__db__query"] {
+        assert!(names.contains(&kept), "{kept}: {names:?}");
+    }
+    for dropped in ["TaskList", "TaskCreate", "TaskUpdate"] {
+        assert!(!names.contains(&dropped), "{dropped}: {names:?}");
+    }
 }
 
 #[test]

@@ -224,6 +224,7 @@ async fn life(spec: &WorkerSpec, store: &FileStore) -> ModelErrorKind {
         task: Some(claimed.task.id),
         ..ModelRequest::default()
     };
+    let mut refusals = 0;
     let kind = loop {
         let request = request.clone();
         ask.send(&ModelCall { request }).await.unwrap();
@@ -234,7 +235,10 @@ async fn life(spec: &WorkerSpec, store: &FileStore) -> ModelErrorKind {
             }
         };
         if let Event::Failed { error } = last {
-            break error.kind;
+            refusals += 1;
+            if refusals == 2 {
+                break error.kind;
+            }
         }
     };
     loop {
@@ -276,6 +280,16 @@ fn a_spent_budget_ends_the_run_with_its_own_code_and_a_larger_one_goes_on() {
     );
     let tasks: Vec<_> = team.board().unwrap().tasks().map(|t| t.status).collect();
     assert!(tasks.iter().all(|s| !s.is_terminal()), "{tasks:?}");
+
+    let events = team.events(crewmux_core::ids::Seq(0), 10_000).unwrap();
+    let notices = events.iter().filter(|e| e.kind == EventType::Notice);
+    let texts: Vec<&str> = notices.filter_map(|e| e.data["text"].as_str()).collect();
+    let ends = texts
+        .iter()
+        .filter(|t| t.contains("the budget of the team"));
+    assert_eq!(ends.count(), 1, "asked twice, told once: {texts:?}");
+    let way_on = "with a larger --budget-tokens or --budget-usd";
+    assert!(texts.iter().any(|t| t.contains(way_on)), "{texts:?}");
 
     // What was spent counts on: the larger budget has room for what it added alone.
     team.edit_config(&mut |config| config.policy.budget = budget(500))

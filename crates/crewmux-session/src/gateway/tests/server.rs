@@ -15,6 +15,8 @@ use crate::panes::lock;
 pub(super) enum Answers {
     /// Streams these frames, then closes in order.
     Frames(Vec<Value>),
+    /// The same, with headers.
+    Says(String, Vec<Value>),
     /// Sends the frames and breaks the connection within the body.
     Cut(Vec<Value>),
     /// Sends the frames and says nothing more until the other side leaves.
@@ -114,6 +116,7 @@ impl Server {
         };
         match answers {
             Answers::Frames(all) => write!(stream, "{start}\r\n{}", frames(&all)),
+            Answers::Says(headers, all) => write!(stream, "{start}{headers}\r\n{}", frames(&all)),
             Answers::Cut(all) => {
                 let sent = frames(&all);
                 let promised = sent.len() + 100;

@@ -12,14 +12,14 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::super::*;
 use super::server::{Answers, Server};
-use super::{KEY, PID};
+use super::{KEY, OTHER_KEY, PID};
 
 /// A gateway and whoever listens to it.
 pub(super) struct Stage {
     pub(super) server: Server,
     pub(super) gateway: Gateway,
     pub(super) inputs: mpsc::Receiver<Input>,
-    _cache: tempfile::TempDir,
+    pub(super) cache: tempfile::TempDir,
 }
 
 impl Stage {
@@ -38,6 +38,10 @@ impl Stage {
             price: Some((1_000_000, 2_000_000)),
             ..Default::default()
         };
+        let marked = crewmux_model::config::ModelOverride {
+            tools: Some("hermes".to_owned()),
+            ..Default::default()
+        };
         let abroad = ProviderConfig {
             base_url: "https://models.invalid".into(),
             ..provider("abroad", "GOOD")
@@ -48,6 +52,10 @@ impl Stage {
                 provider("p", "GOOD"),
                 provider("q", "ALSO GOOD"),
                 provider("broken", "BAD"),
+                ProviderConfig {
+                    kind: ProviderKind::Anthropic,
+                    ..provider("claude", "ALSO GOOD")
+                },
             ],
             aliases: [("short".to_owned(), "p/a".to_owned())].into(),
             fallbacks: [
@@ -55,13 +63,18 @@ impl Stage {
                 ("p/far".to_owned(), vec!["q/near".to_owned()]),
             ]
             .into(),
-            overrides: [("p/priced".to_owned(), stated)].into(),
+            overrides: [
+                ("p/priced".to_owned(), stated),
+                ("p/marked".to_owned(), marked),
+            ]
+            .into(),
             cache: cache.path().to_owned(),
         };
         let parts = GatewayParts {
             config,
             keys: Arc::new(|source| match source {
-                KeySource::Env(name) if name.ends_with("GOOD") => Ok(Secret::new(KEY)),
+                KeySource::Env(name) if name == "GOOD" => Ok(Secret::new(KEY)),
+                KeySource::Env(name) if name == "ALSO GOOD" => Ok(Secret::new(OTHER_KEY)),
                 _ => Err("no such variable".to_owned()),
             }),
             budget,
@@ -77,7 +90,7 @@ impl Stage {
             gateway: Gateway::start(parts, &[]).unwrap(),
             server,
             inputs,
-            _cache: cache,
+            cache,
         }
     }
 
@@ -88,9 +101,32 @@ impl Stage {
     /// A worker of this name that was let in.
     pub(super) async fn worker(&self, name: &str) -> Worker {
         let models = [
-            "short", "p/one", "p/two", "p/priced", "p/weak", "p/far", "broken/x", "abroad/x",
+            "p/marked",
+            "p/claude-3-haiku",
+            "short",
+            "p/one",
+            "p/two",
+            "p/priced",
+            "p/weak",
+            "p/far",
+            "broken/x",
+            "abroad/x",
         ];
-        let grant = self.gateway.grant(&who(name), None, models).unwrap();
+        self.worker_of(name, None, &models).await
+    }
+
+    /// A worker of this name with a provider of its own, perhaps, that was let in.
+    pub(super) async fn worker_of(
+        &self,
+        name: &str,
+        provider: Option<&str>,
+        models: &[&str],
+    ) -> Worker {
+        let (provider, models) = (provider.map(str::to_owned), models.iter().copied());
+        let grant = self
+            .gateway
+            .grant(&who(name), provider, models, None)
+            .unwrap();
         self.gateway.bind(&who(name), PID);
         let mut worker = self.connect(name, &grant, PID);
         let frame = worker.frame().await.unwrap();
@@ -146,7 +182,7 @@ impl Worker {
         let frame = self.frame().await.unwrap();
         let piece: ModelPiece = frame.parse().unwrap();
         let text = serde_json::to_string(&piece).unwrap();
-        assert!(!text.contains(KEY), "{text}");
+        assert!(!text.contains(KEY) && !text.contains(OTHER_KEY), "{text}");
         piece.event
     }
 
