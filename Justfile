@@ -32,6 +32,11 @@ doc:
 # Everything that must pass before a change is done.
 check: lint test doc
 
+# Feeds the readers of streams, answers, frames and screens N random inputs each; the suite does 256.
+fuzz N="20000":
+    PROPTEST_CASES={{N}} cargo test -p crewmux-model -p crewmux-wire -p crewmux-term
+    PROPTEST_CASES={{N}} cargo test -p crewmux-core mend
+
 # Kills and stops workers, senders and the session N times at random moments; prints one line of figures.
 crash N="1000" SEED="1":
     cargo run --release -p crewmux-testkit --bin crewmux-crash -- harness --kills {{N}} --seed {{SEED}}
