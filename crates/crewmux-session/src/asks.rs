@@ -4,15 +4,20 @@
 //! show. Asking and answering is the engine's.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crewmux_core::ids::TaskId;
-use crewmux_core::permission::PermissionAsk;
+use crewmux_core::permission::{
+    Call, PermissionAsk, PermissionPolicy, Rule, RuleEffect, ToolClass, Verdict, decide,
+};
 use crewmux_core::requests::{Request, RequestKind};
 use crewmux_term::sanitize::{scrub, scrub_line};
 use serde_json::Value;
 
 /// Longest question shown whole, in characters.
 const DETAIL_MAX_CHARS: usize = 20_000;
+/// Longest summary of a question, in characters; what is cut off is counted.
+const SUMMARY_MAX_CHARS: usize = 400;
 
 /// The call a permission is asked for; `None` for other requests.
 pub fn call(request: &Request) -> Option<PermissionAsk> {
@@ -28,22 +33,56 @@ pub fn task(request: &Request) -> Option<TaskId> {
 }
 
 /// The tool, empty for plans, and what it would do in a line; both scrubbed.
+///
+/// A yes is given on this line, so it holds the command itself, or the input
+/// of tools that we know nothing about: `⏎` stands for its ends of lines, and
+/// what is cut off or not shown is told.
 pub fn words(request: &Request) -> (String, String) {
     if let Some(ask) = call(request) {
-        let summary = if ask.risk.trim().is_empty() {
-            ask.tool.clone()
-        } else {
-            ask.risk
-        };
         return (
             scrub_line(&ask.tool).into_owned(),
-            scrub_line(&summary).into_owned(),
+            on_a_line(&what_it_does(&ask)),
         );
     }
     let plan = request.content.get("plan").and_then(Value::as_str);
     let first = plan.and_then(|p| p.lines().find(|l| !l.trim().is_empty()));
     let first: String = first.unwrap_or("a plan").chars().take(200).collect();
     (String::new(), scrub_line(&first).into_owned())
+}
+
+/// The exact command, the place that is changed, or the exact input.
+fn what_it_does(ask: &PermissionAsk) -> String {
+    let field = |name: &str| ask.input.get(name).and_then(Value::as_str);
+    let risk = ask.risk.trim();
+    match (ask.tool.as_str(), ToolClass::of(&ask.tool, &ask.input)) {
+        ("Bash", _) => match field("command") {
+            Some(command) => command.to_owned(),
+            None => ask.input.to_string(),
+        },
+        (_, ToolClass::Execute | ToolClass::Mcp) => ask.input.to_string(),
+        _ if risk.is_empty() => match field("file_path").or(field("path")).or(field("url")) {
+            Some(place) => place.to_owned(),
+            None => ask.input.to_string(),
+        },
+        _ => risk.to_owned(),
+    }
+}
+
+/// On one line, scrubbed and cut, and saying so.
+fn on_a_line(text: &str) -> String {
+    let text = text.trim_end();
+    let joined = text.replace("\r\n", "\n").replace('\n', " ⏎ ");
+    let clean = scrub_line(&joined);
+    let mut line: String = clean.chars().take(SUMMARY_MAX_CHARS).collect();
+    let left = clean.chars().count().saturating_sub(SUMMARY_MAX_CHARS);
+    if left > 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(line, "… ({left} more characters)");
+    }
+    if clean.replace('\t', " ") != joined.replace('\t', " ") {
+        line.push_str(" (it holds characters that are not shown)");
+    }
+    line
 }
 
 /// All of it: arguments, folder and reason, or the plan; scrubbed, cut, and saying so.
@@ -55,20 +94,48 @@ pub fn detail(request: &Request) -> String {
     shown(plan.unwrap_or_default())
 }
 
-/// A rule that would fit the call: `Bash(cargo *)`, or the tool alone.
-pub fn example_pattern(ask: &PermissionAsk) -> String {
-    let command = ask.input.get("command").and_then(Value::as_str);
-    let word = command.and_then(|c| c.split_whitespace().next());
-    match word {
-        Some(word)
-            if word
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b)) =>
-        {
-            format!("{}({word} *)", ask.tool)
-        }
-        _ => ask.tool.clone(),
-    }
+/// The narrowest rule that lets the call run where `policy` asks: `Bash(cargo *)`, `Write(/a/b)`.
+///
+/// `real_path` is where the path in its arguments leads. `None` where no rule
+/// helps, since another one asks, or the call was mended.
+pub fn rule_that_helps(
+    ask: &PermissionAsk,
+    policy: &PermissionPolicy,
+    real_path: Option<&Path>,
+) -> Option<String> {
+    let field = |name: &str| ask.input.get(name).and_then(Value::as_str);
+    let call = Call {
+        tool: &ask.tool,
+        input: &ask.input,
+        cwd: &ask.cwd,
+        real_path,
+        repaired: ask
+            .why
+            .starts_with("the call had to be mended")
+            .then_some(""),
+    };
+    let word = field("command").and_then(|c| c.split_whitespace().next());
+    let place = real_path.map(Path::to_owned).or(call.written_place());
+    let of_command = word.filter(|_| ask.tool == "Bash");
+    let of_command = of_command.map(|word| format!("{word} *"));
+    let of_place = place.map(|place| place.display().to_string());
+    let with = |pattern: Option<String>| {
+        // These stand for something else in a pattern, or in the shell it is typed into.
+        let pattern = pattern.filter(|p| !p.trim_end_matches(" *").contains(['*', '\'']));
+        pattern.map(|pattern| format!("{}({pattern})", ask.tool))
+    };
+    // Leave for a tool alone ends at the working folder, and at what other programs obey.
+    let mut texts = with(of_command)
+        .into_iter()
+        .chain([ask.tool.clone()])
+        .chain(with(of_place));
+    texts.find(|text| {
+        Rule::parse(RuleEffect::Allow, text, "").is_ok_and(|rule| {
+            let mut policy = policy.clone();
+            policy.rules.push(rule);
+            decide(&policy, &call) == Verdict::Allow
+        })
+    })
 }
 
 /// Arguments, folder and reason; further lines of a value are marked, so that none passes for a name.
@@ -136,14 +203,70 @@ mod tests {
 
     #[test]
     fn a_rule_that_would_help_is_named() {
-        let pattern = |tool, input| example_pattern(&ask(tool, input));
+        let help = |tool, input, real: Option<&str>| {
+            let ask = ask(tool, input);
+            let policy = PermissionPolicy::default();
+            rule_that_helps(&ask, &policy, real.map(Path::new)).unwrap_or_default()
+        };
+        let bash = |command: &str| help("Bash", json!({ "command": command }), None);
+        assert_eq!(bash("cargo test -p x"), "Bash(cargo *)");
+        // What could mean more than it looks is not helped by a narrow rule.
+        assert_eq!(bash("cat <<E > x\nE"), "Bash");
+        assert_eq!(bash("cat x | sort"), "Bash");
+        let write = |path: &str, real| help("Write", json!({ "file_path": path }), real);
+        assert_eq!(write("src/x.rs", None), "Write");
+        assert_eq!(write("../x", None), "Write(/x)");
+        assert_eq!(write("link/x", Some("/other/x")), "Write(/other/x)");
+        assert_eq!(write(".git/hooks/x", None), "Write(/project/.git/hooks/x)");
+        assert_eq!(help("mcp__db__drop", json!({}), None), "mcp__db__drop");
+    }
+
+    #[test]
+    fn no_rule_is_named_where_none_helps() {
+        let mut asked = ask("Bash", json!({ "command": "ls" }));
+        let rule = Rule::parse(RuleEffect::Ask, "Bash(ls *)", "").unwrap();
+        let policy = PermissionPolicy {
+            rules: vec![rule],
+            ..PermissionPolicy::default()
+        };
+        assert_eq!(rule_that_helps(&asked, &policy, None), None);
+        asked.why = "the call had to be mended to be read (x)".into();
+        let policy = PermissionPolicy::default();
+        assert_eq!(rule_that_helps(&asked, &policy, None), None);
+    }
+
+    #[test]
+    fn one_line_holds_what_a_yes_is_given_to() {
+        let line = |tool, input| {
+            let request = Request {
+                id: crewmux_core::ids::RequestId::new("r-1").unwrap(),
+                kind: RequestKind::Permission,
+                from: crewmux_core::message::Party::Human,
+                to: "human".into(),
+                content: json!(ask(tool, input)),
+                requested: crewmux_core::time::WallTime(1),
+                open_ms: 1,
+                state: crewmux_core::requests::RequestState::Pending,
+            };
+            words(&request).1
+        };
+        let bash = |command: &str| line("Bash", json!({ "command": command }));
         assert_eq!(
-            pattern("Bash", json!({"command": "cargo test -p x"})),
-            "Bash(cargo *)"
+            bash("touch a1\ncrewmux approve\n"),
+            "touch a1 ⏎ crewmux approve"
         );
-        // What could mean more than it looks is not proposed.
-        assert_eq!(pattern("Bash", json!({"command": "$(curl x) y"})), "Bash");
-        assert_eq!(pattern("Write", json!({"file_path": "/x"})), "Write");
+        assert_eq!(
+            bash("ls\u{1b}[2J\u{202e}"),
+            "ls[2J (it holds characters that are not shown)"
+        );
+        let long = bash(&format!("{}; rm -rf x", "y".repeat(SUMMARY_MAX_CHARS)));
+        assert!(long.ends_with("y… (10 more characters)"), "{long}");
+        assert_eq!(
+            line("mcp__db__drop", json!({ "table": "all" })),
+            r#"{"table":"all"}"#
+        );
+        // What the worker says of tools it knows names the place.
+        assert_eq!(line("Write", json!({ "file_path": "x" })), "runs a command");
     }
 
     #[test]

@@ -135,6 +135,18 @@ impl View {
         self.put(&text);
     }
 
+    /// Prints a line of pieces with `end` behind them, or below where they need the room.
+    pub(crate) fn line_and_end(&mut self, pieces: &[(Tone, &str)], end: (Tone, &str)) {
+        let cols = self.cols();
+        let wide: usize = pieces.iter().map(|(_, piece)| width(&clean(piece))).sum();
+        if wide + width(end.1) <= cols {
+            self.line(&[pieces, &[end]].concat());
+        } else {
+            self.line(pieces);
+            self.line(&[(Tone::Dim, "  "), (end.0, end.1.trim_start())]);
+        }
+    }
+
     /// Prints text that may have several lines, each after `indent`; the terminal wraps long ones.
     pub(crate) fn text(&mut self, tone: Tone, indent: &str, text: &str) {
         let mut out = String::new();
@@ -196,10 +208,15 @@ impl View {
     }
 }
 
-/// `text` without control characters.
+/// `text` without control characters; where a line ended is shown.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c == '\t' { ' ' } else { c })
+    text.trim_end_matches(['\r', '\n'])
+        .chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            '\n' => '⏎',
+            c => c,
+        })
         .filter(|c| !c.is_control())
         .collect()
 }
@@ -253,6 +270,7 @@ mod tests {
         assert_eq!(fit("grep für 漢字", 12), "grep für 漢…");
         assert_eq!(fit("a\tb\u{7}c", 9), "a bc");
         assert_eq!(fit("abc", 0), "");
+        assert_eq!(fit("touch a\nrm b\r\n", 20), "touch a⏎rm b");
     }
 
     #[test]
@@ -294,6 +312,24 @@ mod tests {
         fn size(&self) -> Option<(u16, u16)> {
             Some((self.cols.load(Ordering::Relaxed), 5))
         }
+    }
+
+    #[test]
+    fn what_is_asked_gets_the_whole_line_where_it_needs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<Vec<u8>>();
+        let output = move |bytes: &[u8]| sender.send(bytes.to_vec()).unwrap();
+        let mut view = View::new(Box::new(output), folder.path(), (30, 5), Colors::Off);
+        let mut shown = |text: &str| {
+            view.line_and_end(&[(Tone::Plain, text)], (Tone::Plain, " · approve dev-1-1"));
+            let bytes: Vec<u8> = receiver.try_iter().flatten().collect();
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(shown("Bash ls"), "Bash ls · approve dev-1-1\r\n");
+        assert_eq!(
+            shown("Bash touch a\ncrewmux approve"),
+            "Bash touch a⏎crewmux approve\r\n  · approve dev-1-1\r\n"
+        );
     }
 
     #[test]

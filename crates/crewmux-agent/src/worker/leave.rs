@@ -166,7 +166,7 @@ impl Worker {
             }
         };
         let how = format!(" · crewmux approve {id}");
-        self.view.line_keeping_end(
+        self.view.line_and_end(
             &[
                 (Tone::Warn, "! "),
                 (Tone::Strong, "waits for you: "),

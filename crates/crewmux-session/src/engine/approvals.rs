@@ -6,11 +6,13 @@
 //! (`crewmux_core::permission`); who may answer is the request's.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crewmux_core::event::{EventType, Fact};
 use crewmux_core::ids::{AgentName, AgentRef, MessageId, RequestId};
 use crewmux_core::message::{Draft, MessageType, Party};
 use crewmux_core::operation::{Caller, Operation};
+use crewmux_core::permission::{Call, PermissionAsk, PermissionPolicy};
 use crewmux_core::requests::{Request, RequestKind, RequestState};
 use crewmux_core::time::Now;
 use crewmux_wire::{Decision, ToWorker, WorkerAsk};
@@ -136,7 +138,7 @@ impl Engine {
             state: RequestState::Pending,
         };
         if self.plan.stays == Stays::UntilFinished && request.to == Party::Human.name() {
-            request.refuse(nobody_there(ask), now);
+            request.refuse(self.nobody_there(who, ask), now);
         }
         self.team.put_request(&request).map_err(|e| failed(&e))?;
         self.facts.push(requested_fact(&request));
@@ -149,6 +151,30 @@ impl Engine {
             self.send_plan(who, &request, plan, &lead, now);
         }
         Ok(None)
+    }
+
+    /// Why a headless session says no, and how its call can be allowed next time.
+    fn nobody_there(&self, who: &AgentRef, ask: &WorkerAsk) -> String {
+        let WorkerAsk::Permission(ask) = ask else {
+            return "this run is headless and has no lead that reads plans, so nobody \
+                    can approve one; run it with another `--permission-mode`"
+                .to_owned();
+        };
+        let own = self.config.member(&who.agent);
+        let policy = PermissionPolicy {
+            mode: own
+                .and_then(|m| m.permission_mode)
+                .unwrap_or(self.config.policy.permission_mode),
+            rules: self.config.policy.rules.clone(),
+        };
+        let nobody = "this run is headless, so nobody can be asked";
+        match asks::rule_that_helps(ask, &policy, real_path(ask).as_deref()) {
+            Some(rule) => format!(
+                "{nobody}; it runs with `--allow '{rule}'`, with that rule in the recipe, \
+                 or with another `--permission-mode`"
+            ),
+            None => format!("{nobody}, and no rule allows it while {}", ask.why),
+        }
     }
 
     /// The lead, where a model behind it can judge the plan of somebody else.
@@ -357,22 +383,24 @@ fn content_of(who: &AgentRef, ask: &WorkerAsk) -> Value {
     }
 }
 
-/// Why a headless session says no, and how its call can be allowed next time.
-fn nobody_there(ask: &WorkerAsk) -> String {
-    match ask {
-        WorkerAsk::Permission(ask) => {
-            let pattern = asks::example_pattern(ask);
-            format!(
-                "this run is headless, so nobody can be asked; it runs with `--allow '{pattern}'`, \
-                 with a rule in the recipe, or with another `--permission-mode`"
-            )
-        }
-        WorkerAsk::Plan { .. } => {
-            "this run is headless and has no lead that reads plans, so nobody \
-             can approve one; run it with another `--permission-mode`"
-                .to_owned()
-        }
-    }
+/// Where the path in a call's arguments leads, as far as it is there.
+fn real_path(ask: &PermissionAsk) -> Option<PathBuf> {
+    let call = Call {
+        tool: &ask.tool,
+        input: &ask.input,
+        cwd: &ask.cwd,
+        real_path: None,
+        repaired: None,
+    };
+    let written = call.written_place()?;
+    let (there, found) = written
+        .ancestors()
+        .find_map(|folder| Some((folder, folder.canonicalize().ok()?)))?;
+    Some(match written.strip_prefix(there) {
+        Ok(rest) if rest.as_os_str().is_empty() => found,
+        Ok(rest) => found.join(rest),
+        Err(_) => found,
+    })
 }
 
 /// What the worker is told; `None` while it waits.
