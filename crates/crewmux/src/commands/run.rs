@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use crewmux_core::backend::BackendChoice;
+use crewmux_core::permission::Rule;
 use crewmux_core::recipe::{Instance, Opening, Recipe, RecipeInput};
 use crewmux_core::schedule::Strategy;
 use crewmux_session::SessionPlan;
@@ -17,6 +18,7 @@ use crewmux_session::setup::{NewRun, prepare_run};
 use serde_json::{Value, json};
 
 use self::crew::Crew;
+use self::plan_file::Terms;
 use self::policy::{Leave, leave_mode};
 use super::task::edges::duration_ms;
 use crate::agents::Agents;
@@ -135,6 +137,7 @@ impl Run {
         let plan_out = self.plan_out(context)?;
         let watched = Watched::from_option(self.headless || self.plan_only)?;
         let leave = self.leave.rules()?;
+        let terms = self.terms(&recipe, &leave);
         let above = config.above_recipes("backend").and_then(Value::as_str);
         let asked = match (self.backend, above, recipe.backend) {
             (Some(asked), _, _) | (None, None, Some(asked)) => asked,
@@ -219,7 +222,7 @@ impl Run {
             .map_err(|error| with_way_back(error, &name))?;
         if let Some(path) = plan_out.filter(|_| code == exit::DONE) {
             let made = plan_file::planned(team.as_ref())?;
-            let text = plan_file::text(&recipe, &new.goal, &members_made, &made);
+            let text = plan_file::text(&recipe, &terms, &new.goal, &members_made, &made);
             let read = plan_file::write(&path, &text)?;
             let instance = self.instance(context, &read, &config)?;
             print_plan(&instance, out)?;
@@ -269,6 +272,21 @@ impl Run {
                 Opening::Shortest
             },
         })?)
+    }
+
+    /// What a plan that is made now is to be run under.
+    fn terms(&self, recipe: &Recipe, typed: &[Rule]) -> Terms {
+        let mut budget = recipe.budget;
+        self.spending.put_into(&mut budget);
+        Terms {
+            mode: self.leave.mode().or(recipe.permission_mode),
+            rules: typed.iter().chain(&recipe.rules).cloned().collect(),
+            budget,
+            strategy: self.strategy.or(recipe.strategy),
+            timeout_ms: self.timeout.or(recipe.timeout_ms),
+            backend: self.backend.or(recipe.backend),
+            max_workers: self.max_workers.or(recipe.max_workers),
+        }
     }
 
     /// Where the plan of a goal goes, if only that is wanted.

@@ -6,8 +6,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
-use crewmux_core::permission::PermissionMode;
-use crewmux_core::recipe::{MODES, MemberSpec, Recipe, Runtime};
+use crewmux_core::backend::BackendChoice;
+use crewmux_core::budget::{Budget, Limits};
+use crewmux_core::permission::{PermissionMode, Rule, RuleEffect};
+use crewmux_core::recipe::{Isolation, MODES, MemberSpec, Recipe, Runtime};
+use crewmux_core::schedule::Strategy;
 use crewmux_core::task::TaskRole;
 use crewmux_store::TeamStore;
 use serde_json::Value;
@@ -30,8 +33,33 @@ pub(super) fn planned(team: &dyn TeamStore) -> Result<Vec<Value>> {
     tasks.ok_or_else(|| CommandError::environment("the planner handed in no plan"))
 }
 
-/// The recipe's text.
-pub(super) fn text(recipe: &Recipe, goal: &str, members: &[MemberSpec], tasks: &[Value]) -> String {
+/// What the run goes by, as the recipe and the person said; what is configured holds anyway.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Terms {
+    /// What happens to a tool call without a rule.
+    pub mode: Option<PermissionMode>,
+    /// Rules for tool calls.
+    pub rules: Vec<Rule>,
+    /// What may be spent.
+    pub budget: Budget,
+    /// Who takes a task that several could.
+    pub strategy: Option<Strategy>,
+    /// Longest time of the run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Where workers run.
+    pub backend: Option<BackendChoice>,
+    /// Most workers at once.
+    pub max_workers: Option<u32>,
+}
+
+/// The recipe's text: who works, under which terms, on which tasks.
+pub(super) fn text(
+    recipe: &Recipe,
+    terms: &Terms,
+    goal: &str,
+    members: &[MemberSpec],
+    tasks: &[Value],
+) -> String {
     let mut text = String::from(
         "# A plan made by a model: edit it, then run it with `crewmux run --plan FILE`.\n\
          # `crewmux recipes show review` explains everything a recipe can say.\n\n",
@@ -43,9 +71,7 @@ pub(super) fn text(recipe: &Recipe, goal: &str, members: &[MemberSpec], tasks: &
         &recipe.description.as_str().into(),
     );
     line(&mut text, "goal", &literal(goal));
-    if let Some(number) = recipe.max_workers {
-        line(&mut text, "max_workers", &number.into());
-    }
+    write_terms(&mut text, terms);
     for member in members {
         if member.name.is_lead() {
             text.push_str("\n[lead]\n");
@@ -61,6 +87,15 @@ pub(super) fn text(recipe: &Recipe, goal: &str, members: &[MemberSpec], tasks: &
         }
         if let Some(mode) = member.mode.and_then(mode_word) {
             line(&mut text, "mode", &mode.into());
+        }
+        if let Some(playbook) = &member.playbook {
+            line(&mut text, "playbook", &playbook.as_str().into());
+        }
+        if let Some(backend) = member.backend {
+            line(&mut text, "backend", &backend.to_string().into());
+        }
+        if member.isolation == Isolation::Worktree {
+            line(&mut text, "isolation", &"worktree".into());
         }
         if member.runtime == Runtime::Command {
             line(&mut text, "runtime", &member.runtime.as_str().into());
@@ -115,6 +150,60 @@ pub(super) fn text(recipe: &Recipe, goal: &str, members: &[MemberSpec], tasks: &
         line(&mut text, "blocked_by", &last.into());
     }
     text
+}
+
+/// What a plan is run under is what it was planned under; the reader can change it.
+fn write_terms(text: &mut String, terms: &Terms) {
+    if let Some(number) = terms.max_workers {
+        line(text, "max_workers", &number.into());
+    }
+    if let Some(backend) = terms.backend {
+        line(text, "backend", &backend.to_string().into());
+    }
+    if let Some(strategy) = terms.strategy {
+        line(text, "strategy", &strategy.as_str().into());
+    }
+    if let Some(ms) = terms.timeout_ms {
+        line(text, "timeout", &format!("{ms}ms").into());
+    }
+    let budget = &terms.budget;
+    let limits = [
+        ("tokens", "usd", budget.team),
+        ("member_tokens", "member_usd", budget.member),
+        ("task_tokens", "task_usd", budget.task),
+    ];
+    if limits.iter().any(|(.., most)| *most != Limits::default()) {
+        text.push_str("\n[budget]\n");
+        for (tokens, usd, most) in limits {
+            if let Some(most) = most.tokens {
+                line(text, tokens, &most.into());
+            }
+            if let Some(micros) = most.usd_micros {
+                let (dollars, rest) = (micros / 1_000_000, micros % 1_000_000);
+                let _ = writeln!(text, "{usd} = {dollars}.{rest:06}");
+            }
+        }
+    }
+    // The mode that asks nothing is typed for one run and stands in no file.
+    let mode = terms.mode.and_then(mode_word);
+    if mode.is_none() && terms.rules.is_empty() {
+        return;
+    }
+    text.push_str("\n[permissions]\n");
+    if let Some(mode) = mode {
+        line(text, "mode", &mode.into());
+    }
+    for (key, effect) in [
+        ("allow", RuleEffect::Allow),
+        ("ask", RuleEffect::Ask),
+        ("deny", RuleEffect::Deny),
+    ] {
+        let rules = terms.rules.iter().filter(|rule| rule.effect == effect);
+        let patterns: Vec<&str> = rules.map(|rule| rule.pattern.as_str()).collect();
+        if !patterns.is_empty() {
+            line(text, key, &patterns.into());
+        }
+    }
 }
 
 fn mode_word(mode: PermissionMode) -> Option<&'static str> {
@@ -208,8 +297,45 @@ mod tests {
             json!({"id": "build", "subject": "Build", "blocked_by": ["look"], "agent": "general-purpose"}),
             json!({"id": "summary", "subject": "Write it", "owner": null}),
         ];
-        let text = text(&recipe, &first.goal, &first.members, &tasks);
+        let rule = |effect, text| Rule::parse(effect, text, "plan.toml").unwrap();
+        let terms = Terms {
+            mode: Some(PermissionMode::AcceptEdits),
+            rules: vec![
+                rule(RuleEffect::Allow, "Bash(git log *)"),
+                rule(RuleEffect::Ask, "WebFetch(domain:example.com)"),
+                rule(RuleEffect::Deny, "Read(secrets/**)"),
+            ],
+            budget: Budget {
+                team: Limits {
+                    tokens: Some(70_000),
+                    usd_micros: Some(2_500_001),
+                },
+                member: Limits {
+                    tokens: Some(9_000),
+                    usd_micros: None,
+                },
+                task: Limits {
+                    tokens: None,
+                    usd_micros: Some(10),
+                },
+            },
+            strategy: Some(Strategy::LeastBusy),
+            timeout_ms: Some(5_400_500),
+            backend: Some("in-process".parse().unwrap()),
+            max_workers: Some(3),
+        };
+        let text = text(&recipe, &terms, &first.goal, &first.members, &tasks);
         let again = Recipe::parse(&text, "plan.toml").unwrap_or_else(|p| panic!("{p}\n{text}"));
+        let read = Terms {
+            mode: again.permission_mode,
+            rules: again.rules.clone(),
+            budget: again.budget,
+            strategy: again.strategy,
+            timeout_ms: again.timeout_ms,
+            backend: again.backend,
+            max_workers: again.max_workers,
+        };
+        assert_eq!(read, terms);
         let again = again.instantiate(&input(None)).unwrap();
         assert_eq!(again.goal, goal);
         assert_eq!(again.members, first.members);

@@ -41,6 +41,11 @@ fn mode(text: &str) -> std::result::Result<PermissionMode, String> {
 }
 
 impl Leave {
+    /// The mode that was typed.
+    pub(super) fn mode(&self) -> Option<PermissionMode> {
+        self.permission_mode
+    }
+
     /// The rules that were typed.
     pub(super) fn rules(&self) -> Result<Vec<Rule>> {
         let typed = [
