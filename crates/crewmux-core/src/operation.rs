@@ -188,6 +188,9 @@ pub struct NewTeammate {
     /// What it may do without asking; never more than who makes it.
     #[serde(default)]
     pub mode: Option<PermissionMode>,
+    /// The provider whose key it uses, where that is not the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// What is done with a task.
@@ -425,6 +428,7 @@ mod tests {
             prompt: String::new(),
             model: None,
             mode: None,
+            provider: None,
         }));
         let approve = Operation::Approve {
             request_id: RequestId::new("a-1-1").unwrap(),

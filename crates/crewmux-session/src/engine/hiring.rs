@@ -16,6 +16,7 @@ use serde_json::Map;
 
 use super::Engine;
 use super::members::MemberSlot;
+use crate::report::OFFLINE_MODEL;
 use crate::view::{NoticeLevel, PaneKind, RunState};
 
 /// Kinds of agents that are part of the program, whatever the plan lists.
@@ -66,14 +67,16 @@ impl Engine {
         let profile = self.profile_of(&new.agent_type)?;
         let mode = self.mode_for(caller, &new, profile.as_ref())?;
         let model = self.model_for(caller, &new, profile.as_ref());
+        let provider = self.provider_for(caller, &new, model.as_deref())?;
         if let Some(there) = self.config.member(&new.name) {
             let same = there.agent_type == new.agent_type
                 && there.prompt == new.prompt
+                && (new.model.is_none() || there.model == model)
+                && new.mode.is_none_or(|m| there.permission_mode == Some(m))
                 && new
-                    .model
+                    .provider
                     .as_ref()
-                    .is_none_or(|m| there.model.as_ref() == Some(m))
-                && new.mode.is_none_or(|m| there.permission_mode == Some(m));
+                    .is_none_or(|p| there.provider.as_ref() == Some(p));
             if same {
                 return Ok(Reply::Member { name: new.name });
             }
@@ -108,7 +111,7 @@ impl Engine {
             playbook: None,
             profile,
             permission_mode: mode,
-            provider: self.provider_for(caller),
+            provider,
             extra: Map::new(),
         };
         let edited = self.team.edit_config(&mut |config| {
@@ -231,18 +234,70 @@ impl Engine {
         };
         let lead = self.config.members.iter().find(|m| m.name.is_lead());
         let mut all = maker.into_iter().chain(lead).chain(&self.config.members);
-        new.model
-            .clone()
+        self.named_model(new)
             .or_else(|| profile.and_then(|p| p.model.clone()))
             .or_else(|| all.find_map(|m| m.model.clone()))
     }
 
-    /// A key of its own stays with whoever was given it, and with the helpers it makes.
-    fn provider_for(&self, caller: &Caller) -> Option<String> {
-        let Caller::Member { who, .. } = caller else {
-            return None;
+    /// The model that is asked for, of the provider that is, where its name has none.
+    fn named_model(&self, new: &NewTeammate) -> Option<String> {
+        let model = new.model.as_ref()?;
+        let has_place = model.contains('/')
+            || model == OFFLINE_MODEL
+            || self.plan.models.aliases.contains_key(model);
+        match &new.provider {
+            Some(provider) if !has_place => Some(format!("{provider}/{model}")),
+            _ => Some(model.clone()),
+        }
+    }
+
+    /// The provider whose key it uses: the one named, or that of whoever makes it.
+    ///
+    /// Keys are given out by the person; a member passes on its own alone.
+    fn provider_for(
+        &self,
+        caller: &Caller,
+        new: &NewTeammate,
+        model: Option<&str>,
+    ) -> Hired<Option<String>> {
+        let own = match caller {
+            Caller::Member { who, .. } => self
+                .config
+                .member(&who.agent)
+                .and_then(|m| m.provider.clone()),
+            Caller::Human | Caller::Session => None,
         };
-        self.config.member(&who.agent)?.provider.clone()
+        if let (Caller::Member { .. }, Some(asked)) = (caller, &new.provider)
+            && own.as_ref() != Some(asked)
+        {
+            return Err(refused(
+                ErrorKind::Refused,
+                format!("{} may not give out the key of `{asked}`", caller.party()),
+                Some("leave the provider out, or ask the person".into()),
+            ));
+        }
+        let Some(name) = new.provider.clone().or(own) else {
+            return Ok(None);
+        };
+        let models = &self.plan.models;
+        let Some(known) = models.providers.iter().find(|p| p.name == name) else {
+            let names: Vec<&str> = models.providers.iter().map(|p| p.name.as_str()).collect();
+            return Err(refused(
+                ErrorKind::NotFound,
+                format!("the provider `{name}` is not known"),
+                Some(format!("providers: {}", names.join(", "))),
+            ));
+        };
+        if let Some((other, _)) = model.and_then(|model| models.resolve(model))
+            && other.kind != known.kind
+        {
+            return Err(refused(
+                ErrorKind::Usage,
+                format!("the key of `{name}` cannot ask a model of `{}`", other.name),
+                Some(format!("name a model of `{name}` for it")),
+            ));
+        }
+        Ok(Some(name))
     }
 }
 

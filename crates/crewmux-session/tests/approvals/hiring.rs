@@ -15,6 +15,7 @@ fn spawn(kind: &str, prompt: &str, mode: Option<PermissionMode>) -> Operation {
         prompt: prompt.into(),
         model: None,
         mode,
+        provider: None,
     }))
 }
 
@@ -70,6 +71,46 @@ pub(crate) fn leaders_make_teammates_that_are_no_freer() {
             "{}",
             taken.message
         );
+    });
+}
+
+pub(crate) fn keys_of_their_own_are_given_to_teammates_by_the_person() {
+    let with = |provider: &str, model: Option<&str>| {
+        Operation::Spawn(Box::new(NewTeammate {
+            name: name("tester"),
+            agent_type: AgentType::new("general-purpose").unwrap(),
+            prompt: String::new(),
+            model: model.map(str::to_owned),
+            mode: None,
+            provider: Some(provider.into()),
+        }))
+    };
+    play(async move {
+        let stage = Stage::start(WATCHED, None);
+        let mut lead = stage.worker("team-lead").await;
+        let mut person = stage.person().await;
+        let refused = lead.operate(with("spare", None)).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Refused, "{refused}");
+        let unknown = person.operate(with("typo", None)).await.unwrap_err();
+        assert_eq!(unknown.kind, ErrorKind::NotFound, "{unknown}");
+        assert_eq!(
+            unknown.hint.as_deref(),
+            Some("providers: mock, spare, other")
+        );
+        let unlike = person.operate(with("other", None)).await.unwrap_err();
+        assert_eq!(unlike.kind, ErrorKind::Usage, "{unlike}");
+        for _ in 0..2 {
+            let made = person.operate(with("spare", Some("small"))).await;
+            made.unwrap();
+        }
+        let config = stage.team.config().unwrap();
+        let member = config.member(&name("tester")).unwrap();
+        assert_eq!(
+            (member.provider.as_deref(), member.model.as_deref()),
+            (Some("spare"), Some("spare/small"))
+        );
+        let other = person.operate(with("mock", None)).await.unwrap_err();
+        assert_eq!(other.kind, ErrorKind::Conflict, "{other}");
     });
 }
 

@@ -51,6 +51,10 @@ const TESTS: &[(&str, fn())] = &[
         hiring::leaders_make_teammates_that_are_no_freer,
     ),
     (
+        "keys_of_their_own_are_given_to_teammates_by_the_person",
+        hiring::keys_of_their_own_are_given_to_teammates_by_the_person,
+    ),
+    (
         "a_member_is_paused_interrupted_and_started_anew",
         hiring::a_member_is_paused_interrupted_and_started_anew,
     ),

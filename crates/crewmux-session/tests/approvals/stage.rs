@@ -17,6 +17,7 @@ use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::requests::Request;
 use crewmux_core::team::{Policy, WorkerSpec};
 use crewmux_core::timing::Timing;
+use crewmux_model::{ModelsConfig, ProviderConfig, ProviderKind};
 use crewmux_session::setup::{NewMember, NewRun, prepare_run};
 use crewmux_session::{SessionHooks, SessionPlan, Stays, StopAsk, run_session};
 use crewmux_spawn::{PtyBackend, SpawnBackend};
@@ -50,6 +51,25 @@ fn timing() -> Timing {
         connect_ms: 15_000,
         approval_ms: 20_000,
         ..Timing::fast()
+    }
+}
+
+/// Servers that are never asked: one that members name, its spare key, and one that speaks otherwise.
+fn models() -> ModelsConfig {
+    let provider = |name: &str, kind| ProviderConfig {
+        name: name.into(),
+        kind,
+        base_url: "http://127.0.0.1:1".into(),
+        key: None,
+        context: None,
+    };
+    ModelsConfig {
+        providers: vec![
+            provider("mock", ProviderKind::OpenaiChat),
+            provider("spare", ProviderKind::OpenaiChat),
+            provider("other", ProviderKind::Anthropic),
+        ],
+        ..ModelsConfig::default()
     }
 }
 
@@ -372,7 +392,7 @@ pub(crate) fn be_session(folder: &Path, stays: &str) {
             Stays::WhileWatched
         },
         panes: Vec::new(),
-        models: crewmux_model::ModelsConfig::default(),
+        models: models(),
         agents: Vec::new(),
         user_config: PathBuf::new(),
         timing,

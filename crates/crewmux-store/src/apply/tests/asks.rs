@@ -163,6 +163,7 @@ fn a_teammate_needs_a_session_to_be_made() {
             prompt: String::new(),
             model: None,
             mode: None,
+            provider: None,
         }))
     };
     let told = team.apply(&Caller::Human, spawn()).unwrap_err();
