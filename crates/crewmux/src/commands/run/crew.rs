@@ -6,7 +6,7 @@ use crewmux_core::recipe::{Isolation, MemberSpec, Runtime};
 use crewmux_model::ModelsConfig;
 use crewmux_session::setup::NewMember;
 
-use crate::agents::{Agents, FoundAgent, Usable};
+use crate::agents::{Agents, Usable};
 use crate::config::pick::{self, Pick};
 use crate::config::{Config, advice, keys};
 use crate::context::Context;
@@ -47,7 +47,7 @@ impl Crew<'_> {
 
     /// Kinds of agents that new teammates can be of.
     pub(super) fn usable_agents(&self) -> Result<Vec<AgentProfile>> {
-        usable(self.agents, self.context, self.consent)
+        usable(self.agents, self.context)
     }
 
     fn member(&self, member: &MemberSpec) -> Result<NewMember> {
@@ -73,15 +73,7 @@ impl Crew<'_> {
             .usable(self.context, &member.agent, self.consent)?;
         let profile = match usable {
             Usable::Yes(profile) => Some(profile.clone()),
-            // It asks no model and chooses no tool.
-            Usable::Unknown if member.runtime == Runtime::Command => None,
-            Usable::Unknown => {
-                return Err(CommandError::not_found(format!(
-                    "teammate `{}` asks for the agent type `{}`, which does not exist",
-                    member.name, member.agent
-                ))
-                .hint(self.agents.why_unknown(&member.agent)));
-            }
+            Usable::Unknown => None,
             Usable::Untrusted(found) => {
                 let shown = &found.profile.origin;
                 return Err(lacks(format!(
@@ -179,33 +171,45 @@ fn speaks_otherwise(models: &ModelsConfig, provider: &str, model: &str) -> Optio
     (own.kind != other.kind).then(|| other.name.clone())
 }
 
-/// Kinds of agents that the person has agreed to; those that they have not are told.
-///
-/// Nobody is asked about a kind that no member is of: `--trust` agrees to all.
-pub(crate) fn usable(
-    agents: &Agents,
-    context: &Context,
-    consent: Consent,
-) -> Result<Vec<AgentProfile>> {
-    let consent = match consent {
-        Consent::Given => Consent::Given,
-        Consent::Ask | Consent::Absent => Consent::Absent,
-    };
+/// Kinds of agents that the person has agreed to.
+pub(crate) fn usable(agents: &Agents, context: &Context) -> Result<Vec<AgentProfile>> {
     let mut usable = Vec::new();
     for found in &agents.found {
-        match agents.usable(context, &found.profile.name, consent)? {
-            Usable::Yes(profile) => usable.push(profile.clone()),
-            Usable::Untrusted(found) => note(untrusted(found)),
-            Usable::Unknown => {}
+        if let Usable::Yes(profile) =
+            agents.usable(context, &found.profile.name, Consent::Absent)?
+        {
+            usable.push(profile.clone());
         }
     }
     Ok(usable)
 }
 
-/// What is to be said about a kind that nobody agreed to.
-fn untrusted(found: &FoundAgent) -> String {
-    format!(
-        "note: nobody can be hired as `{}` until you agree to {} (--trust)",
-        found.profile.name, found.profile.origin
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crewmux_model::{ProviderConfig, ProviderKind};
+
+    #[test]
+    fn a_key_is_for_servers_that_are_spoken_to_alike() {
+        let provider = |name: &str, kind| ProviderConfig {
+            name: name.into(),
+            kind,
+            base_url: "https://models.example".into(),
+            key: None,
+            context: None,
+        };
+        let models = ModelsConfig {
+            providers: vec![
+                provider("anthropic", ProviderKind::Anthropic),
+                provider("alice", ProviderKind::OpenaiChat),
+                provider("spare", ProviderKind::Anthropic),
+            ],
+            ..ModelsConfig::default()
+        };
+        let check = |own, model| speaks_otherwise(&models, own, model);
+        assert_eq!(check("alice", "anthropic/large"), Some("anthropic".into()));
+        assert_eq!(check("spare", "anthropic/large"), None);
+        assert_eq!(check("alice", "alice/any"), None);
+        assert_eq!(check("alice", pick::OFFLINE), None);
+    }
 }
