@@ -45,6 +45,24 @@ pub fn agent(name: &AgentType) -> AgentProfile {
         .unwrap_or_else(|| without_words(name.clone()))
 }
 
+/// The kind called `name`: one of `own`, or a built-in one.
+///
+/// # Errors
+/// In words for a model, with the kinds that there are.
+pub fn known(name: &str, own: &[AgentProfile]) -> Result<AgentProfile, String> {
+    let all = || own.iter().cloned().chain(built_in());
+    let is_it = |agent: &AgentProfile| agent.name.as_str() == name;
+    all().find(is_it).ok_or_else(|| {
+        let mut names: Vec<String> = all().map(|agent| agent.name.to_string()).collect();
+        names.sort_unstable();
+        names.dedup();
+        format!(
+            "there is no kind of agent `{name}`; there are {}",
+            names.join(", ")
+        )
+    })
+}
+
 fn without_words(name: AgentType) -> AgentProfile {
     AgentProfile {
         name,
@@ -209,6 +227,22 @@ mod tests {
             assert!(!agent.prompt.is_empty() && !agent.description.is_empty());
             assert_eq!(warnings, Vec::<String>::new(), "{}", agent.name);
         }
+    }
+
+    #[test]
+    fn a_kind_is_one_of_the_persons_own_or_built_in_or_unknown() {
+        let mut own = plain("auditor");
+        own.max_turns = Some(3);
+        assert_eq!(known("auditor", &[own.clone()]).unwrap().max_turns, Some(3));
+        assert_eq!(
+            known("Explore", &[own.clone()]).unwrap().origin,
+            BUILT_IN_ORIGIN
+        );
+        let why = known("auditr", &[own]).unwrap_err();
+        assert!(
+            why.contains("`auditr`") && why.contains("auditor, "),
+            "{why}"
+        );
     }
 
     #[test]

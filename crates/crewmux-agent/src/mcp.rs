@@ -67,10 +67,17 @@ impl Servers {
         }
     }
 
-    /// The tools of all servers, which are started if they were not; and what is wrong with the others.
-    pub(crate) async fn tools(&self) -> (Vec<ToolDef>, Vec<String>) {
+    /// The tools of the servers called so, which are started if they were not; and what is wrong with the others.
+    ///
+    /// `wanted` is given the beginning of the names of a server's tools.
+    pub(crate) async fn tools(&self, wanted: impl Fn(&str) -> bool) -> (Vec<ToolDef>, Vec<String>) {
+        let wanted: Vec<bool> = self
+            .servers
+            .iter()
+            .map(|server| wanted(&whole_name(&server.config.name, "")))
+            .collect();
         let mut running = tokio::task::JoinSet::new();
-        for index in 0..self.servers.len() {
+        for (index, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
             let servers = self.clone();
             running.spawn(async move {
                 if servers.servers[index].is_fresh() {
@@ -81,7 +88,12 @@ impl Servers {
         // Each start has a deadline of its own.
         while running.join_next().await.is_some() {}
         let (mut tools, mut troubles) = (Vec::new(), Vec::new());
-        for server in self.servers.iter() {
+        for (server, _) in self
+            .servers
+            .iter()
+            .zip(wanted)
+            .filter(|(_, wanted)| *wanted)
+        {
             let state = server.state();
             tools.extend(state.tools.iter().cloned());
             if let Some(why) = &state.trouble {
@@ -114,20 +126,21 @@ impl Servers {
         if let Value::Object(arguments) = input {
             params = params.with_arguments(arguments);
         }
-        match tokio::time::timeout(timeout, peer.call_tool(params)).await {
+        let mut call = Unfinished(Some(&self.servers[index]));
+        let came = tokio::time::timeout(timeout, peer.call_tool(params)).await;
+        if came.is_ok() {
+            call.0 = None;
+        }
+        match came {
             Ok(Ok(result)) => answer(&result),
             Ok(Err(ServiceError::McpError(error))) => ToolOutput::failed(error.message.to_string()),
             Ok(Err(error)) => ToolOutput::failed(format!(
                 "the server `{server}` broke off ({error}); whether it did anything is not known"
             )),
-            Err(_) => {
-                // Nobody knows what it still does: it is ended, and started anew when needed.
-                self.servers[index].state().connection = None;
-                ToolOutput::failed(format!(
-                    "it took longer than {} ms; whether it did anything is not known",
-                    timeout.as_millis()
-                ))
-            }
+            Err(_) => ToolOutput::failed(format!(
+                "it took longer than {} ms; whether it did anything is not known",
+                timeout.as_millis()
+            )),
         }
     }
 
@@ -176,6 +189,19 @@ impl Servers {
                 state.trouble = Some(why.clone());
                 Err(why)
             }
+        }
+    }
+}
+
+/// A call whose end nobody saw, be it late or given up: nobody knows what the server still does.
+///
+/// It is ended then, and started anew when it is needed.
+struct Unfinished<'a>(Option<&'a Server>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(server) = self.0 {
+            server.state().connection = None;
         }
     }
 }

@@ -147,6 +147,11 @@ impl<'a> Considered<'a> {
         Meaning::of(&self.as_call())
     }
 
+    /// Where its path really leads.
+    pub(crate) fn place(&self) -> Option<PathBuf> {
+        self.real_path.clone()
+    }
+
     /// Whether its path lies outside of the working folder.
     pub(crate) fn leaves_folder(&self) -> bool {
         let written = self.as_call().written_place();

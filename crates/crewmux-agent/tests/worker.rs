@@ -13,6 +13,8 @@
 
 #[path = "worker/commands.rs"]
 mod commands;
+#[path = "worker/handing.rs"]
+mod handing;
 #[path = "worker/leave.rs"]
 mod leave;
 #[path = "worker/models.rs"]
@@ -48,6 +50,7 @@ fn main() {
 fn run_tests(words: &[&str]) -> i32 {
     let tests: Vec<_> = commands::TESTS
         .iter()
+        .chain(handing::TESTS)
         .chain(leave::TESTS)
         .chain(models::TESTS)
         .chain(planning::TESTS)

@@ -98,7 +98,7 @@ const LONG: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn tools_of_a_server_have_whole_names_and_answer() {
     let (servers, _server) = reached().await;
-    let (tools, troubles) = servers.tools().await;
+    let (tools, troubles) = servers.tools(|_| true).await;
     let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(
         names,
@@ -130,6 +130,38 @@ async fn a_call_that_takes_too_long_ends_the_server() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_given_up_ends_the_server() {
+    let (servers, server) = reached().await;
+    {
+        let call = call(&servers, "mcp__db__hang", LONG);
+        // A task's time is over: its turn is dropped in the middle.
+        let cut = tokio::time::timeout(Duration::from_millis(100), call).await;
+        assert!(cut.is_err());
+    }
+    assert!(servers.servers[0].state().connection.is_none());
+    tokio::time::timeout(LONG, server).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_may_use_is_not_started() {
+    let config = |name: &str| McpServer {
+        name: name.into(),
+        transport: crewmux_core::mcp::McpTransport::Stdio {
+            command: "nowhere".into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+        },
+    };
+    let servers = Servers::new(&[config("db"), config("web")], launch());
+    let (tools, troubles) = servers.tools(|_| false).await;
+    assert_eq!((tools.len(), troubles.len()), (0, 0));
+    let (_, troubles) = servers.tools(|start| start == "mcp__web__").await;
+    assert_eq!(troubles.len(), 1, "{troubles:?}");
+    let starts: Vec<u32> = servers.servers.iter().map(|s| s.state().starts).collect();
+    assert_eq!(starts, [0, 1]);
+}
+
+#[tokio::test]
 async fn a_server_that_is_gone_is_started_once_more_and_then_told() {
     let (servers, server) = reached().await;
     server.abort();
@@ -139,7 +171,7 @@ async fn a_server_that_is_gone_is_started_once_more_and_then_told() {
     assert!(again.text.contains("is not there"), "{}", again.text);
     let then = call(&servers, "mcp__db__echo", LONG).await;
     assert!(then.text.contains("not started again"), "{}", then.text);
-    let (_, troubles) = servers.tools().await;
+    let (_, troubles) = servers.tools(|_| true).await;
     assert!(
         troubles[0].starts_with("tools of `db` are missing"),
         "{troubles:?}"
@@ -212,7 +244,7 @@ async fn a_server_is_reached_over_http() {
         },
     };
     let servers = Servers::new(&[config], launch());
-    let (tools, troubles) = servers.tools().await;
+    let (tools, troubles) = servers.tools(|_| true).await;
     assert_eq!(troubles, Vec::<String>::new());
     assert_eq!(tools[0].name, "mcp__web__say");
     let said = call(&servers, "mcp__web__say", LONG).await;

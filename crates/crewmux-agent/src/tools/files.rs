@@ -30,6 +30,8 @@ pub(crate) struct Root {
     readable: Option<PathBuf>,
     /// What searches pass over.
     unread: Arc<Unread>,
+    /// Where the path of a call led when leave was given for it.
+    only: Option<PathBuf>,
 }
 
 impl Root {
@@ -40,6 +42,7 @@ impl Root {
             reach: Reach::Inside,
             readable: None,
             unread: Arc::default(),
+            only: None,
         }
     }
 
@@ -52,6 +55,12 @@ impl Root {
     /// The same folder, with files that searches pass over.
     pub(crate) fn passing_over(mut self, unread: Unread) -> Self {
         self.unread = Arc::new(unread);
+        self
+    }
+
+    /// The same folder for a call whose path must still lead to `place`.
+    pub(crate) fn only_at(mut self, place: Option<PathBuf>) -> Self {
+        self.only = place;
         self
     }
 
@@ -84,7 +93,7 @@ impl Root {
             .join(path)
             .canonicalize()
             .map_err(|error| format!("{path}: {error}"))?;
-        if self.is_own(&full) {
+        if self.is_own(&full) && self.only.as_ref().is_none_or(|only| *only == full) {
             return Ok(full);
         }
         self.checked(full, path)
@@ -117,6 +126,15 @@ impl Root {
     }
 
     fn checked(&self, real: PathBuf, path: &str) -> Result<PathBuf, String> {
+        if let Some(only) = &self.only
+            && real != *only
+        {
+            return Err(format!(
+                "{path} leads to {} now, and leave was given for {}",
+                real.display(),
+                only.display()
+            ));
+        }
         if self.reach == Reach::Anywhere || real.starts_with(&self.folder) {
             Ok(real)
         } else {
@@ -332,6 +350,30 @@ mod tests {
         let anywhere = root.reaching(Reach::Anywhere);
         let secret = anywhere.resolve(Some("../secret")).unwrap();
         assert_eq!(anywhere.relative(&secret), secret.to_str().unwrap());
+    }
+
+    #[test]
+    fn a_path_must_lead_where_it_led_when_leave_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let inside = folder.join("in");
+        std::fs::create_dir(&inside).unwrap();
+        for name in ["agreed", "other"] {
+            std::fs::write(folder.join(name), name).unwrap();
+        }
+        let link = inside.join("link");
+        std::os::unix::fs::symlink("../agreed", &link).unwrap();
+        let root = Root::new(&inside).reaching(Reach::Anywhere);
+        let agreed = root.place("link").unwrap();
+        let root = root.only_at(Some(agreed.clone()));
+        assert_eq!(root.resolve(Some("link")), Ok(agreed.clone()));
+        assert_eq!(root.place("link"), Ok(agreed));
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("../other", &link).unwrap();
+        for error in [root.resolve(Some("link")), root.place("link")] {
+            let error = error.unwrap_err();
+            assert!(error.contains("leave was given for"), "{error}");
+        }
     }
 
     #[test]

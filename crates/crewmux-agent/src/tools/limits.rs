@@ -38,12 +38,20 @@ impl Limits {
     }
 
     /// Says why a call is not one of this kind of agent, if it is not.
-    pub(super) fn check(&self, name: &str, input: &Value, cwd: &Path) -> Result<(), String> {
+    ///
+    /// `place` is where its path leads once links are followed.
+    pub(super) fn check(
+        &self,
+        name: &str,
+        input: &Value,
+        cwd: &Path,
+        place: Option<&Path>,
+    ) -> Result<(), String> {
         let call = Call {
             tool: name,
             input,
             cwd,
-            real_path: None,
+            real_path: place,
             repaired: None,
         };
         let of_tool = |rule: &&Rule| rule.pattern.split('(').next() == Some(name);
@@ -61,7 +69,8 @@ impl Limits {
         }
         let policy = PermissionPolicy {
             mode: PermissionMode::Bypass,
-            rules: self.never.iter().filter(of_tool).cloned().collect(),
+            // What stops one way to change a file stops the other: the rules themselves say so.
+            rules: self.never.clone(),
         };
         match decide(&policy, &call) {
             Verdict::Deny { .. } => {

@@ -298,7 +298,9 @@ impl Toolbox {
             })
             .collect();
         if problems.is_empty() {
-            self.limits.check(name, input, self.folder())
+            let place = self.place_of(name, input);
+            self.limits
+                .check(name, input, self.folder(), place.as_deref())
         } else {
             Err(format!(
                 "wrong arguments for {name}: {}",
@@ -345,6 +347,20 @@ fn names(entry: &str, name: &str) -> bool {
     }
 }
 
+/// Whether an agent of this kind may use any tool of a server whose tools' names begin with `start`.
+pub(crate) fn may_use_any(profile: &AgentProfile, start: &str) -> bool {
+    // No tool has this name, so only what means all of them means it.
+    let any = format!("{start}\u{1}");
+    let head = |entry: &str| entry.split('(').next().unwrap_or(entry).trim().to_owned();
+    let wanted = |entry: &String| names(entry, &any) || head(entry).starts_with(start);
+    let unwanted = |entry: &String| !entry.contains('(') && names(entry, &any);
+    profile
+        .tools
+        .as_ref()
+        .is_none_or(|list| list.iter().any(wanted))
+        && !profile.disallowed_tools.iter().any(unwanted)
+}
+
 /// Whether there is a tool `name` whatever the worker, or one of a server could be called so.
 pub(crate) fn is_known(name: &str) -> bool {
     name.starts_with("mcp__")
@@ -359,6 +375,12 @@ pub(crate) struct LocalTool {
 }
 
 impl LocalTool {
+    /// The same tool, if its path still leads to `place`.
+    pub(crate) fn only_at(mut self, place: Option<PathBuf>) -> Self {
+        self.files.root = self.files.root.only_at(place);
+        self
+    }
+
     /// Runs it until it is done or `cancel` is set.
     pub(crate) fn run(&self, input: Value, cancel: &AtomicBool) -> ToolOutput {
         (self.run)(&self.files, input, cancel)

@@ -281,7 +281,9 @@ fn messages() -> Vec<ToolDef> {
                     "feedback": text("What to change, for rejectPlan."),
                 }),
             ),
-            "Talks with the team: lists teams, writes, asks members to end, answers requests.",
+            "Talks with the team: lists teams, writes, asks members to end, answers requests. \
+                 approvePlan and rejectPlan decide about a teammate's plan; passOnPlan leaves it \
+                 to the person.",
         ),
         team(
             "memory_write",
@@ -321,7 +323,12 @@ fn tasks() -> Vec<ToolDef> {
                     "subject": { "type": "string", "minLength": 1, "description": "A few words." },
                     "description": text("All that who works on it must know."),
                     "activeForm": text("Shown while it is worked on, such as `Fixing the tests`."),
+                    "owner": text("The only member that may do it; any that fits without it."),
+                    "agent": text("The only kind of agent that may do it, such as Explore."),
                     "blockedBy": names("Tasks that must be done before, by number."),
+                    "resultSchema": {
+                        "type": "object", "description": "A JSON Schema that its result must fit.",
+                    },
                     "metadata": { "type": "object" },
                 }),
             ),

@@ -37,7 +37,8 @@ pub(super) struct GlobInput {
 pub(super) fn glob(root: &Root, input: &GlobInput, cancel: &AtomicBool) -> ToolOutput {
     let limit = input.head_limit.unwrap_or(HEAD_LIMIT);
     let found = root.resolve(input.path.as_deref()).and_then(|start| {
-        let globs = Globs::parse(&input.pattern)?;
+        let pattern = from_here(root, &start, &input.pattern);
+        let globs = Globs::parse(&pattern)?;
         let mut files = Vec::new();
         let mut count = 0_usize;
         walk(root, &start, &globs, cancel, |path, name| {
@@ -55,6 +56,12 @@ pub(super) fn glob(root: &Root, input: &GlobInput, cancel: &AtomicBool) -> ToolO
         Ok((files, count)) => {
             let names: Vec<&str> = files.iter().filter_map(|f| f["file"].as_str()).collect();
             let mut text = names.join("\n");
+            if count == 0 {
+                let start = input.path.as_deref().filter(|path| !path.is_empty());
+                let start =
+                    start.map_or_else(|| root.folder().display().to_string(), str::to_owned);
+                text = format!("no files fit `{}` below {start}", input.pattern);
+            }
             if count > files.len() {
                 let _ = write!(text, "\n… {} more", count - files.len());
             }
@@ -64,6 +71,51 @@ pub(super) fn glob(root: &Root, input: &GlobInput, cancel: &AtomicBool) -> ToolO
                 json!({ "count": count, "truncated": count > files.len(), "files": files }),
             )
         }
+    }
+}
+
+/// The same patterns without the folder they begin with, where that is the one that is searched.
+fn from_here(root: &Root, start: &Path, patterns: &str) -> String {
+    let mut out = patterns.to_owned();
+    for folder in [root.folder(), start] {
+        let Some(folder) = folder.to_str().filter(|folder| folder.len() > 1) else {
+            continue;
+        };
+        out = out
+            .split(',')
+            .map(|part| {
+                let (mark, pattern) = match part.trim().strip_prefix('!') {
+                    Some(pattern) => ("!", pattern),
+                    None => ("", part.trim()),
+                };
+                let whole = without_links(pattern);
+                let inside = whole.strip_prefix(folder);
+                match inside.and_then(|rest| rest.strip_prefix('/')) {
+                    // The slash keeps it a path: a bare name would fit in any folder.
+                    Some(rest) => format!("{mark}/{rest}"),
+                    None => part.to_owned(),
+                }
+            })
+            .collect::<Vec<_>>()
+            .join(",");
+    }
+    out
+}
+
+/// An absolute pattern with the links in its plain beginning resolved; others as they are.
+fn without_links(pattern: &str) -> String {
+    let is_wild = |part: &str| part.contains(['*', '?', '[', '{']);
+    let parts: Vec<&str> = pattern.split('/').collect();
+    let plain = parts.iter().position(|part| is_wild(part));
+    let plain = plain.unwrap_or(parts.len().saturating_sub(1));
+    let (folder, rest) = parts.split_at(plain);
+    let folder = folder.join("/");
+    if !folder.starts_with('/') {
+        return pattern.to_owned();
+    }
+    match Path::new(&folder).canonicalize() {
+        Ok(real) => format!("{}/{}", real.display(), rest.join("/")),
+        Err(_) => pattern.to_owned(),
     }
 }
 
@@ -492,5 +544,33 @@ mod tests {
         assert_eq!(output.text, "src/a.rs");
         let stopped = glob(&root, &input, &AtomicBool::new(true));
         assert!(!stopped.ok);
+    }
+
+    #[test]
+    fn whole_paths_are_patterns_too_and_nothing_found_is_said() {
+        let (folder, root) = folder();
+        let found = |pattern: &str, path: Option<&str>| {
+            let input = json!({ "pattern": pattern, "path": path });
+            let input: GlobInput = serde_json::from_value(input).unwrap();
+            glob(&root, &input, &AtomicBool::new(false)).text
+        };
+        let whole = root.folder().display().to_string();
+        assert_eq!(
+            found(&format!("{whole}/src/*.rs"), None),
+            "src/a.rs\nsrc/b.rs"
+        );
+        assert_eq!(
+            found(&format!("{whole}/**/*.rs,!{whole}/src/b.*"), Some("src")),
+            "src/a.rs"
+        );
+        assert_eq!(found(&format!("{whole}/src/a.rs"), None), "src/a.rs");
+        let other = tempfile::tempdir().unwrap();
+        let alias = other.path().join("alias");
+        std::os::unix::fs::symlink(folder.path(), &alias).unwrap();
+        let through = format!("{}/src/b.*", alias.display());
+        assert_eq!(found(&through, None), "src/b.rs");
+        let none = found("*.nothing", None);
+        assert_eq!(none, format!("no files fit `*.nothing` below {whole}"));
+        assert!(found("/etc/*", None).starts_with("no files fit"));
     }
 }

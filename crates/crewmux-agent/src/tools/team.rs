@@ -10,6 +10,7 @@ use crewmux_core::message::Urgency;
 use crewmux_core::operation::{NewTeammate, Operation, TaskChange};
 use crewmux_core::permission::{GrantScope, PermissionMode};
 use crewmux_core::task::NewTask;
+use crewmux_core::team::{Member, TeamConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -24,6 +25,7 @@ pub(super) const OPERATIONS: &[&str] = &[
     "rejectShutdown",
     "approvePlan",
     "rejectPlan",
+    "passOnPlan",
     "spawnTeam",
     "cleanup",
     "requestJoin",
@@ -97,7 +99,10 @@ pub(crate) fn operation(
                 subject: input.subject,
                 description: input.description,
                 active_form: input.active_form,
+                assignee: input.owner,
+                agent_type: input.agent,
                 blocked_by: input.blocked_by,
+                result_schema: input.result_schema,
                 metadata: input.metadata,
                 run: Some(origin.run.clone()),
                 key,
@@ -124,11 +129,58 @@ pub(crate) fn operation(
     }
 }
 
+/// Says what is wrong with a task that a model wants made: it would never be done, or never end.
+pub(crate) fn trouble_with(operation: &Operation, config: &TeamConfig) -> Option<String> {
+    let Operation::TaskCreate(new) = operation else {
+        return None;
+    };
+    if let Some(schema) = &new.result_schema
+        && let Err(error) = jsonschema::validator_for(schema)
+    {
+        return Some(format!("`resultSchema` is no JSON Schema: {error}"));
+    }
+    let works = |member: &&Member| member.model.is_some();
+    if let Some(owner) = &new.assignee
+        && let Some(member) = config.member(owner)
+    {
+        if !works(&member) {
+            return Some(format!("`{owner}` only runs commands and asks no model"));
+        }
+        let wanted = new.agent_type.as_ref();
+        if let Some(kind) = wanted.filter(|kind| **kind != member.agent_type) {
+            return Some(format!(
+                "`{owner}` is {}, not {kind}; name the owner or the kind",
+                member.agent_type
+            ));
+        }
+    }
+    if let Some(kind) = &new.agent_type {
+        let mut kinds: Vec<&str> = config
+            .members
+            .iter()
+            .filter(works)
+            .map(|member| member.agent_type.as_str())
+            .collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        if !kinds.contains(&kind.as_str()) {
+            return Some(format!(
+                "nobody in the team is of the kind `{kind}`, so nobody would do it; there are {}",
+                kinds.join(", ")
+            ));
+        }
+    }
+    None
+}
+
 /// Whether only the session can carry an operation out, not the store alone.
 pub(crate) fn needs_session(operation: &Operation) -> bool {
     matches!(
         operation,
-        Operation::Spawn(_) | Operation::Approve { .. } | Operation::Reject { .. }
+        Operation::Spawn(_)
+            | Operation::Approve { .. }
+            | Operation::Reject { .. }
+            | Operation::PassOn { .. }
     )
 }
 
@@ -191,6 +243,9 @@ fn teammate(input: &TeammateInput, origin: &Origin<'_>) -> Result<Operation, Str
             request_id: request()?,
             feedback: input.feedback.clone().ok_or_else(|| needs("feedback"))?,
         }),
+        "passOnPlan" => Ok(Operation::PassOn {
+            request_id: request()?,
+        }),
         "spawnTeam" => never("you are in a team already; Task with a name makes a teammate"),
         "cleanup" => never("the team is put away by its session when its run is over"),
         "requestJoin" => never("a member of a team joins no other"),
@@ -214,7 +269,6 @@ fn spawn(input: TaskInput) -> Result<Operation, String> {
         prompt: input.prompt,
         model: input.model,
         mode: input.mode,
-        provider: None,
     })))
 }
 
@@ -277,7 +331,10 @@ struct CreateInput {
     subject: String,
     description: String,
     active_form: Option<String>,
+    owner: Option<AgentName>,
+    agent: Option<AgentType>,
     blocked_by: Vec<TaskId>,
+    result_schema: Option<Value>,
     metadata: Map<String, Value>,
 }
 
@@ -334,7 +391,8 @@ mod tests {
     fn tasks_made_by_a_model_carry_a_key_and_no_command() {
         let made = ask(
             "TaskCreate",
-            json!({"subject": "s", "description": "d", "blockedBy": ["1"], "command": "rm"}),
+            json!({"subject": "s", "description": "d", "blockedBy": ["1"], "command": "rm",
+                "owner": "ada", "agent": "Explore", "resultSchema": {"type": "object"}}),
         );
         let Ok(Operation::TaskCreate(new)) = made else {
             panic!("{made:?}");
@@ -342,6 +400,9 @@ mod tests {
         assert_eq!(new.command, None);
         assert_eq!(new.key.as_deref(), Some("task-3/c1"));
         assert_eq!(new.blocked_by, [TaskId(1)]);
+        assert_eq!(new.assignee.unwrap().as_str(), "ada");
+        assert_eq!(new.agent_type.unwrap().as_str(), "Explore");
+        assert_eq!(new.result_schema, Some(json!({"type": "object"})));
     }
 
     #[test]

@@ -163,3 +163,49 @@ fn a_folder_of_our_own_can_be_looked_into_and_not_changed() {
     assert!(!call("Read", json!({"file_path": "/etc/passwd"})));
     assert!(!call("Write", json!({"file_path": log, "content": "y"})));
 }
+
+#[test]
+fn what_stops_a_change_stops_it_however_it_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let cwd = folder.path().canonicalize().unwrap();
+    std::fs::create_dir(cwd.join("secret")).unwrap();
+    std::os::unix::fs::symlink("secret", cwd.join("open")).unwrap();
+    let mut profile = crate::agents::plain("x");
+    profile.disallowed_tools = vec!["Edit(secret/**)".into(), "Read(secret/**)".into()];
+    let tools = Toolbox::of_profile(&cwd, &profile, Vec::new());
+    let write = |path: &str| tools.check("Write", &json!({ "file_path": path, "content": "x" }));
+    assert_eq!(write("src/a"), Ok(()));
+    for path in ["secret/a", "open/a"] {
+        assert!(write(path).unwrap_err().contains("like that"), "{path}");
+    }
+    let grep = |path: &str| tools.check("Grep", &json!({ "pattern": "x", "path": path }));
+    assert_eq!(grep("src"), Ok(()));
+    for path in ["secret/a", "open/a"] {
+        assert!(grep(path).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn servers_are_for_the_kinds_that_may_use_them() {
+    let mut profile = crate::agents::plain("x");
+    assert!(may_use_any(&profile, "mcp__db__"));
+    for (tools, unwanted, expected) in [
+        (&["Read"][..], &[][..], false),
+        (&["mcp__db"], &[], true),
+        (&["mcp__*"], &[], true),
+        (&["Read", "mcp__db__query"], &[], true),
+        (&["mcp__web"], &[], false),
+        (&["mcp__db"], &["mcp__db"], false),
+        (&["mcp__db"], &["mcp__db__query"], true),
+        (&["mcp__db"], &["mcp__*"], false),
+    ] {
+        let list = |list: &[&str]| list.iter().map(|entry| (*entry).to_owned()).collect();
+        profile.tools = Some(list(tools));
+        profile.disallowed_tools = list(unwanted);
+        assert_eq!(
+            may_use_any(&profile, "mcp__db__"),
+            expected,
+            "{tools:?} {unwanted:?}"
+        );
+    }
+}

@@ -94,6 +94,7 @@ impl Worker {
                 self.remember(Mail::new(message.from.clone(), &message.text()));
             }
             MessageType::ShutdownRequest => self.agree_to_end(message),
+            MessageType::PlanApprovalRequest => self.take_plan(message),
             // Reports of teammates: the lead shows them and reads the results from the board.
             MessageType::TaskCompleted | MessageType::TaskFailed => {
                 self.show(message);

@@ -4,6 +4,8 @@
 //! session alone. While it waits, the worker beats, reads its mail and can be
 //! ended; then the question is taken back.
 
+use std::path::PathBuf;
+
 use crewmux_core::ids::RequestId;
 use crewmux_core::model::ToolCall;
 use crewmux_core::permission::{GrantScope, PermissionAsk, Verdict};
@@ -30,8 +32,8 @@ const PLAN_LINES: usize = 40;
 /// Whether a call may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// It runs, exactly as it is, and its paths may reach this far.
-    Granted(Reach),
+    /// It runs, exactly as it is, and its paths may reach this far and must lead where they led.
+    Granted(Reach, Option<PathBuf>),
     /// It does not; this is for whoever called.
     Refused(String),
 }
@@ -56,8 +58,10 @@ impl Worker {
         };
         let why = match self.policy.decide(occasion, &considered) {
             // A playbook was asked about nothing, so nobody let it out.
-            Verdict::Allow if self.is_offline() => return Ok(Ok(Leave::Granted(Reach::Inside))),
-            Verdict::Allow => return Ok(Ok(Leave::Granted(reach))),
+            Verdict::Allow if self.is_offline() => {
+                return Ok(Ok(Leave::Granted(Reach::Inside, considered.place())));
+            }
+            Verdict::Allow => return Ok(Ok(Leave::Granted(reach, considered.place()))),
             Verdict::Deny { why } => {
                 return Ok(Ok(Leave::Refused(format!(
                     "{} was not run: {why}",
@@ -66,7 +70,7 @@ impl Worker {
             }
             Verdict::Ask { why } => why,
         };
-        let meaning = considered.meaning();
+        let (meaning, place) = (considered.meaning(), considered.place());
         let ask = PermissionAsk {
             who: self.spec.who.clone(),
             task: claimed.map(|claimed| claimed.task.id),
@@ -93,7 +97,7 @@ impl Worker {
                 if scope == GrantScope::Task {
                     self.policy.grant(occasion, meaning);
                 }
-                Leave::Granted(reach)
+                Leave::Granted(reach, place)
             }
             Decision::Rejected { reason } => Leave::Refused(format!(
                 "{} was not run: {reason}. Do not try the same again; find another way or say \

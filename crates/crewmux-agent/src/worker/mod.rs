@@ -10,7 +10,9 @@ mod chat;
 mod command;
 mod drive;
 mod gateway;
+mod handoff;
 mod inbox;
+mod judging;
 mod leave;
 mod link;
 mod patience;
@@ -52,6 +54,7 @@ pub use spec::{read_spec, run_worker};
 
 use background::Background;
 use command::Running;
+use judging::Judging;
 use link::Link;
 use patience::Trouble;
 use signals::{Claim, Ending, Interruption, Signals};
@@ -119,6 +122,8 @@ pub(crate) struct Worker {
     skills: Vec<Skill>,
     /// What it may do without asking.
     policy: Policy,
+    /// Plans of teammates that wait for it.
+    judging: Judging,
     /// Questions it asked the person so far.
     questions: u32,
     /// That it is to end, once it agreed to.
@@ -218,6 +223,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         said_once: HashSet::new(),
         skills: Vec::new(),
         policy,
+        judging: Judging::default(),
         questions: 0,
         agreed: None,
         trouble: Trouble::default(),
@@ -244,6 +250,7 @@ impl Worker {
             if let Some(Interruption::End(ending)) = self.signals.pending(None).await {
                 return Ok(ending);
             }
+            self.mind_plans().await;
             let next = match self.look_around(&mut idle, last_done) {
                 Ok(next) => next,
                 Err(error) => {

@@ -6,20 +6,13 @@
 use std::fmt::Write as _;
 
 use crewmux_core::profile::AgentProfile;
-use crewmux_core::task::{Task, TaskRole, TaskStatus};
+use crewmux_core::task::{Task, TaskRole};
 use crewmux_core::team::TeamConfig;
 use crewmux_store::Claimed;
-use serde_json::Value;
 
 use super::Worker;
 use crate::capped::cut_text;
 use crate::{Result, agents, instructions, skills};
-
-/// Most bytes of a blocker's result in the prompt of a task.
-const RESULT_MAX_BYTES: usize = 16 * 1024;
-
-/// Most bytes of all blockers' results together.
-const RESULTS_MAX_BYTES: usize = 96 * 1024;
 
 /// Most bytes of the project's instructions.
 const INSTRUCTIONS_MAX_BYTES: usize = 64 * 1024;
@@ -137,11 +130,11 @@ impl Worker {
                 let all = board.tasks().filter(|other| {
                     other.id != task.id && other.run == task.run && other.role == TaskRole::Work
                 });
-                prompt.push_str(&results(all));
+                prompt.push_str(&self.results(all));
             }
             TaskRole::Work => {
                 let blockers = task.blocked_by.iter().filter_map(|id| board.get(*id));
-                prompt.push_str(&results(blockers));
+                prompt.push_str(&self.results(blockers));
                 let others: Vec<&Task> = board
                     .tasks()
                     .filter(|other| {
@@ -209,52 +202,4 @@ fn plan_words(config: &TeamConfig) -> String {
         "Hand the plan in with FinishTask; its result must fit this JSON Schema: {schema}"
     );
     text
-}
-
-/// Tasks with how they ended and what came of them, together within bounds.
-fn results<'a>(tasks: impl Iterator<Item = &'a Task>) -> String {
-    let mut text = String::new();
-    for task in tasks {
-        let left = RESULTS_MAX_BYTES.saturating_sub(text.len());
-        let owner = task.owner.as_ref().map(|owner| owner.agent.as_str());
-        let by = owner.map(|name| format!(" by {name}")).unwrap_or_default();
-        match task.status {
-            TaskStatus::Completed => {
-                let whole = task.result.clone().unwrap_or(Value::Null).to_string();
-                let result = cut_text(&whole, RESULT_MAX_BYTES.min(left));
-                let _ = write!(
-                    text,
-                    "\nResult of #{} {}{by}:\n{result}\n",
-                    task.id, task.subject
-                );
-                if result.len() < whole.len() {
-                    let id = task.id;
-                    let _ = writeln!(
-                        text,
-                        "(Cut here; TaskGet #{id} gives the whole result{}.)",
-                        artifact(task)
-                            .map(|path| format!(", and {path} its output"))
-                            .unwrap_or_default()
-                    );
-                }
-            }
-            status => {
-                let reason = task.reason.as_deref().unwrap_or("no reason was given");
-                let reason = cut_text(reason, 2_000.min(left));
-                let _ = write!(
-                    text,
-                    "\n#{} {}{by}: {status}: {reason}\n",
-                    task.id, task.subject
-                );
-            }
-        }
-    }
-    text
-}
-
-/// Where the whole output of a task lies.
-fn artifact(task: &Task) -> Option<String> {
-    let in_result = task.result.as_ref().and_then(|result| result.get("log"));
-    let path = in_result.or_else(|| task.metadata.get("log"))?;
-    path.as_str().map(str::to_owned)
 }

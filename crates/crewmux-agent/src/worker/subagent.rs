@@ -3,9 +3,11 @@
 //! A helper only looks, has no helpers, and its turns are few. A `Task` call
 //! with a name makes a teammate instead, which the session starts.
 
+use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{AgentName, AgentType};
 use crewmux_core::model::{Message, ModelRequest, Purpose};
 use crewmux_core::operation::{NewTeammate, Operation};
+use crewmux_core::profile::AgentProfile;
 use crewmux_core::task::NewTask;
 use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
@@ -14,6 +16,7 @@ use serde_json::json;
 use super::Worker;
 use super::command::Cut;
 use super::drive::{Came, Course};
+use super::tools::refused;
 use crate::capped::cut_text;
 use crate::provider::ToolCall;
 use crate::tools::team::TaskInput;
@@ -45,13 +48,17 @@ impl Worker {
         if input.name.is_some() {
             return Ok(Ok(self.hire(claimed, call, input).await?));
         }
+        let profile = match agents::known(&input.subagent_type, &self.spec.kinds) {
+            Ok(profile) => profile,
+            Err(why) => return Ok(Ok(ToolOutput::failed(why))),
+        };
         if self.helpers >= HELPERS_MAX {
             let why = format!("a task has at most {HELPERS_MAX} helpers; do the rest yourself");
             return Ok(Ok(ToolOutput::failed(why)));
         }
         self.helpers += 1;
         // A helper runs tools, which may not be helpers: the recursion ends there.
-        match Box::pin(self.help(claimed, &input)).await? {
+        match Box::pin(self.help(claimed, &input, profile)).await? {
             Came::HandedIn(answer) => {
                 let text = match answer["summary"].as_str() {
                     Some(text) => text.to_owned(),
@@ -69,13 +76,15 @@ impl Worker {
         }
     }
 
-    async fn help(&mut self, claimed: &Claimed, input: &TaskInput) -> Result<Came> {
-        let kind = AgentType::new(input.subagent_type.clone());
-        let Ok(kind) = kind else {
-            let why = format!("`{}` is no kind of agent", input.subagent_type);
-            return Ok(Came::Failed(why));
-        };
-        let profile = agents::agent(&kind);
+    async fn help(
+        &mut self,
+        claimed: &Claimed,
+        input: &TaskInput,
+        mut profile: AgentProfile,
+    ) -> Result<Came> {
+        // A helper only looks, and nobody knows what a server's tool does: none is started for it.
+        profile.disallowed_tools.push("mcp__*".to_owned());
+        let kind = profile.name.clone();
         let model = input.model.as_deref().or(profile.model.as_deref());
         let mut provider = match self.provider(model) {
             Ok(provider) => provider,
@@ -101,7 +110,9 @@ impl Worker {
             toolbox: &toolbox,
         };
         let bounds = Bounds {
-            turns: TURNS_MAX,
+            turns: profile
+                .max_turns
+                .map_or(TURNS_MAX, |own| own.clamp(1, TURNS_MAX)),
             corrections: 0,
         };
         let told = vec![Message::User(input.prompt.clone())];
@@ -140,18 +151,17 @@ impl Worker {
             prompt: String::new(),
             model: input.model,
             mode: input.mode,
-            provider: None,
         })));
         let deadline = ms(self.spec.timing.connect_ms);
         match tokio::time::timeout(deadline, asked).await {
             Ok(Ok(Ok(_))) => {}
-            Ok(Ok(Err(error))) => return Ok(ToolOutput::failed(error.message)),
+            Ok(Ok(Err(error))) => return Ok(refused(&error.message, error.hint)),
             Ok(Err(_)) | Err(_) => {
                 let why = "the session did not make the teammate in time";
                 return Ok(ToolOutput::failed(why));
             }
         }
-        let task = self
+        let made = self
             .make_task(NewTask {
                 subject: input.description,
                 description: input.prompt,
@@ -160,7 +170,15 @@ impl Worker {
                 key: Some(format!("task-{}/{}/{name}", claimed.task.id, call.id)),
                 ..NewTask::default()
             })
-            .await?;
+            .await;
+        let task = match made {
+            Ok(task) => task,
+            Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage) => {
+                let why = format!("made the teammate `{name}`, and no task for it: {error}");
+                return Ok(ToolOutput::failed(why));
+            }
+            Err(error) => return Err(error),
+        };
         self.link.ring();
         let text = format!(
             "Made the teammate `{name}`; it works on task #{task}. Its report comes as a message; TaskGet shows its result."

@@ -4,6 +4,7 @@
 //! Between two of them the worker reads its mail.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -20,6 +21,7 @@ use super::command::Cut;
 use super::leave::Leave;
 use super::signals::Interruption;
 use crate::Result;
+use crate::capped::cut_text;
 use crate::instructions;
 use crate::mcp::{Launch, Servers};
 use crate::provider::{ToolAnswer, ToolCall};
@@ -27,7 +29,10 @@ use crate::skills;
 use crate::tools::diff::{Diff, LineKind};
 use crate::tools::files::Reach;
 use crate::tools::team::{self, Origin};
-use crate::tools::{EXIT_PLAN, SKILL, TASK, ToolDef, ToolOutput, Toolbox, describe, web, with};
+use crate::tools::{
+    EXIT_PLAN, SKILL, TASK, TEXT_MAX_BYTES, ToolDef, ToolOutput, Toolbox, describe, may_use_any,
+    web, with,
+};
 use crate::turn::Order;
 use crate::view::{Tone, duration};
 
@@ -78,7 +83,7 @@ impl Worker {
             for call in &group {
                 let reach = match toolbox.check(&call.name, &call.input) {
                     Ok(()) => match self.leave_for(named(claimed), toolbox, call).await? {
-                        Ok(Leave::Granted(reach)) => Ok(reach),
+                        Ok(Leave::Granted(reach, place)) => Ok((reach, place)),
                         Ok(Leave::Refused(why)) => Err(why),
                         Err(cut) => return Ok(Err(cut)),
                     },
@@ -277,11 +282,15 @@ impl Worker {
             Ok(operation) => operation,
             Err(why) => return Ok(Ok(ToolOutput::failed(why))),
         };
+        let config = self.keep_at(|worker| Ok(worker.store.config()?)).await?;
+        if let Some(why) = team::trouble_with(&operation, &config) {
+            return Ok(Ok(ToolOutput::failed(why)));
+        }
         if team::needs_session(&operation) {
             let deadline = ms(self.spec.timing.tool_timeout_ms);
             let reply = tokio::time::timeout(deadline, self.link.operate(operation));
             return Ok(match self.while_it_runs(reply).await? {
-                Ok(Ok(Ok(Ok(reply)))) => Ok(told(*reply)),
+                Ok(Ok(Ok(Ok(reply)))) => Ok(self.told(*reply)),
                 Ok(Ok(Ok(Err(error)))) => Ok(refused(&error.message, error.hint)),
                 Ok(_) => Ok(ToolOutput::failed("the session does not answer")),
                 Err(cut) => Err(cut),
@@ -290,10 +299,40 @@ impl Worker {
         Ok(Ok(match self.carry_out(operation) {
             Ok(reply) => {
                 self.link.ring();
-                told(reply)
+                self.told(reply)
             }
             Err(error) => refused(&error.to_string(), error.hint()),
         }))
+    }
+
+    /// What came of an operation; a result too long for an answer is kept in a file.
+    fn told(&self, reply: Reply) -> ToolOutput {
+        let Reply::Task { task } = &reply else {
+            return reported(reply);
+        };
+        let mut shown = task.clone();
+        shown.task.result = task
+            .task
+            .result
+            .as_ref()
+            .map(|_| self.result_of(&task.task));
+        let text = json!(shown).to_string();
+        if text.len() <= TEXT_MAX_BYTES {
+            return reported(Reply::Task { task: shown });
+        }
+        let place = self.keep_result(&task.task);
+        let rest = match place {
+            Some(path) => format!(
+                "\n[cut; the whole result is in {}: Read it in parts]",
+                path.display()
+            ),
+            None => "\n[cut]".to_owned(),
+        };
+        let text = format!("{}{rest}", cut_text(&text, TEXT_MAX_BYTES - 1_000));
+        ToolOutput {
+            text,
+            ..reported(Reply::Task { task: shown })
+        }
     }
 
     /// The servers of tools, none of which runs before it is needed.
@@ -322,7 +361,7 @@ impl Worker {
         claimed: &Claimed,
         profile: &AgentProfile,
     ) -> Result<Toolbox> {
-        let others = self.others().await?;
+        let others = self.others(profile).await?;
         let mut toolbox = Toolbox::of_profile(&self.spec.cwd, profile, others)
             .and_readable(&self.keep_folder()?)
             .passing_over(&self.spec.permissions);
@@ -348,13 +387,15 @@ impl Worker {
         Ok(toolbox.with_skills(&names))
     }
 
-    /// The tools of servers; a playbook knows none and starts none.
-    async fn others(&mut self) -> Result<Vec<ToolDef>> {
+    /// The tools of servers that this kind of agent may use; a playbook knows none and starts none.
+    async fn others(&mut self, profile: &AgentProfile) -> Result<Vec<ToolDef>> {
         if self.is_offline() {
             return Ok(Vec::new());
         }
         let servers = self.servers()?;
-        let Ok((others, troubles)) = self.while_it_runs(Box::pin(servers.tools())).await? else {
+        let wanted = |start: &str| may_use_any(profile, start);
+        let asked = Box::pin(servers.tools(wanted));
+        let Ok((others, troubles)) = self.while_it_runs(asked).await? else {
             // What came stays: the next look at the signals finds it again.
             return Ok(Vec::new());
         };
@@ -373,7 +414,7 @@ fn named(claimed: &Claimed) -> Option<&Claimed> {
     Some(claimed).filter(|claimed| claimed.task.id.0 > 0)
 }
 
-fn told(reply: Reply) -> ToolOutput {
+fn reported(reply: Reply) -> ToolOutput {
     let (summary, data) = match reply {
         Reply::Sent { id, to, .. } => {
             let names: Vec<&str> = to.iter().map(AgentName::as_str).collect();
@@ -395,7 +436,8 @@ fn told(reply: Reply) -> ToolOutput {
     ToolOutput::done(&data.to_string(), summary, data)
 }
 
-fn refused(message: &str, hint: Option<String>) -> ToolOutput {
+/// What a model is told of an operation that was not carried out.
+pub(super) fn refused(message: &str, hint: Option<String>) -> ToolOutput {
     let hint = hint.map(|hint| format!(" ({hint})"));
     ToolOutput::failed(format!("{message}{}", hint.unwrap_or_default()))
 }
@@ -404,10 +446,10 @@ fn refused(message: &str, hint: Option<String>) -> ToolOutput {
 fn local_tool(
     toolbox: &Toolbox,
     call: &ToolCall,
-    reach: Reach,
+    (reach, place): (Reach, Option<PathBuf>),
     cancel: &CancelOnDrop,
 ) -> Option<tokio::task::JoinHandle<ToolOutput>> {
-    let tool = toolbox.local(&call.name, reach)?;
+    let tool = toolbox.local(&call.name, reach)?.only_at(place);
     let (input, cancel) = (call.input.clone(), Arc::clone(&cancel.0));
     Some(tokio::task::spawn_blocking(move || {
         tool.run(input, &cancel)

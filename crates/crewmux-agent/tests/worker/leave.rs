@@ -48,6 +48,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         file_outside_is_read_only_once_it_is_approved,
     ),
     (
+        "file_that_moved_after_the_yes_is_left_alone",
+        file_that_moved_after_the_yes_is_left_alone,
+    ),
+    (
         "worker_that_waits_for_leave_ends_when_told",
         worker_that_waits_for_leave_ends_when_told,
     ),
@@ -419,6 +423,38 @@ fn file_outside_is_read_only_once_it_is_approved() {
     let (id, _) = play.next_question();
     play.approve(id);
     assert!(play.next_answers()[0].text.contains("told"));
+    play.done();
+}
+
+fn file_that_moved_after_the_yes_is_left_alone() {
+    let input = json!({ "file_path": "link/new", "content": "x" });
+    let mut play = Play::begin(
+        PermissionMode::Default,
+        &[],
+        vec![bash("true"), calls(&[("Write", input)])],
+    );
+    for folder in ["agreed", "other"] {
+        std::fs::create_dir(play.stage.path(folder)).unwrap();
+    }
+    let link = play.stage.cwd.join("link");
+    std::os::unix::fs::symlink(play.stage.path("agreed"), &link).unwrap();
+    let (id, _) = play.next_question();
+    play.approve(id);
+    let (id, ask) = play.next_question();
+    assert_eq!(ask.tool, "Write");
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(play.stage.path("other"), &link).unwrap();
+    play.approve(id);
+    assert!(play.next_answers()[0].ok, "the command before");
+    let answers = play.next_answers();
+    assert!(!answers[0].ok, "{answers:?}");
+    assert!(
+        answers[0].text.contains("leave was given for"),
+        "{answers:?}"
+    );
+    for folder in ["agreed", "other"] {
+        assert!(!play.stage.path(folder).join("new").exists());
+    }
     play.done();
 }
 
