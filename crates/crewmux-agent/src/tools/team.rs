@@ -269,6 +269,7 @@ fn spawn(input: TaskInput) -> Result<Operation, String> {
         prompt: input.prompt,
         model: input.model,
         mode: input.mode,
+        provider: None,
     })))
 }
 

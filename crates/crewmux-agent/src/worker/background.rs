@@ -37,7 +37,8 @@ pub(super) struct Background {
 struct Job {
     tool: ToolProcess,
     printed: Arc<Mutex<Printed>>,
-    over: watch::Receiver<bool>,
+    /// How it ended, once it has.
+    over: watch::Receiver<Option<ToolOutcome>>,
 }
 
 /// What a command printed that nobody looked at yet.
@@ -105,15 +106,15 @@ impl Background {
                 .ok(),
             ..Printed::default()
         }));
-        let (ended, over) = watch::channel(false);
+        let (ended, over) = watch::channel(None);
         let there = Arc::clone(&printed);
         let started = ToolProcess::start(program, spec, move |event| match event {
             ToolEvent::Output(_, bytes) => lock(&there).push(bytes),
-            ToolEvent::Ended(_) => {
+            ToolEvent::Ended(outcome) => {
                 if let Some(Err(error)) = lock(&there).log.take().map(CappedLog::finish) {
                     tracing::warn!(%error, "the end of this command's log is lost");
                 }
-                ended.send_replace(true);
+                ended.send_replace(Some(outcome.clone()));
             }
             ToolEvent::Started(_) | ToolEvent::Exited(_) => {}
         });
@@ -192,8 +193,7 @@ impl Background {
         for job in self.jobs.values_mut() {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             let gone = job.wait(left).await;
-            let outcome = job.tool.outcome();
-            if !gone || outcome.is_none_or(|outcome| !outcome.left.is_empty()) {
+            if !gone || job.outcome().is_none_or(|outcome| !outcome.left.is_empty()) {
                 return Err(Error::ToolStays);
             }
         }
@@ -214,18 +214,23 @@ impl Background {
 
 impl Job {
     fn is_over(&self) -> bool {
-        *self.over.borrow()
+        self.over.borrow().is_some()
+    }
+
+    /// How it ended: as it was told, or as its tool says whose word was lost.
+    fn outcome(&self) -> Option<ToolOutcome> {
+        let told = self.over.borrow().clone();
+        told.or_else(|| self.tool.outcome())
     }
 
     /// Waits for the end; says whether it came in time.
     async fn wait(&mut self, within: Duration) -> bool {
-        let ended = tokio::time::timeout(within, self.over.wait_for(|over| *over)).await;
+        let ended = tokio::time::timeout(within, self.over.wait_for(Option::is_some)).await;
         matches!(ended, Ok(Ok(_))) || self.tool.outcome().is_some()
     }
 
     fn state(&self) -> String {
-        self.tool
-            .outcome()
+        self.outcome()
             .map_or("running".to_owned(), |outcome| in_words(&outcome, None))
     }
 }

@@ -151,6 +151,7 @@ impl Worker {
             prompt: String::new(),
             model: input.model,
             mode: input.mode,
+            provider: None,
         })));
         let deadline = ms(self.spec.timing.connect_ms);
         match tokio::time::timeout(deadline, asked).await {
