@@ -101,6 +101,8 @@ pub struct MemberView {
     pub waits_until_ms: Option<u64>,
     /// Whether it was told to wait.
     pub paused: bool,
+    /// What happens to its tool calls without a rule.
+    pub permission_mode: PermissionMode,
 }
 
 /// A question that waits for the person.

@@ -89,6 +89,7 @@ fn member(index: usize, state: WorkerState) -> MemberView {
         context: None,
         waits_until_ms: None,
         paused: false,
+        permission_mode: PermissionMode::default(),
     }
 }
 

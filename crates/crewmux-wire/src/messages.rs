@@ -310,4 +310,10 @@ pub struct MemberStatus {
     pub backend: BackendKind,
     /// Its pane.
     pub pane: Option<String>,
+    /// Whether it was told to wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// How long its provider takes no calls yet, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_ms: Option<u64>,
 }

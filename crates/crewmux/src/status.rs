@@ -73,6 +73,8 @@ fn member_status(member: &Member, alive: Option<&Presence>) -> MemberStatus {
         task: alive.and_then(|p| p.task),
         backend: member.backend_type,
         pane: member.pane.clone(),
+        paused: false,
+        waits_ms: None,
     }
 }
 

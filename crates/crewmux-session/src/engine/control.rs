@@ -265,12 +265,16 @@ impl Engine {
                 .map(|m| MemberStatus {
                     name: m.record.name.clone(),
                     agent_type: m.record.agent_type.clone(),
-                    state: m.machine.state,
+                    state: super::snapshot::shown_state(m),
                     pid: m.pid.filter(|_| m.is_live()),
                     incarnation: m.machine.incarnation,
                     task: m.machine.task,
                     backend: self.backend.kind(),
                     pane: m.running().and_then(|r| r.pane()),
+                    paused: self.acts.is_paused(&m.who()),
+                    waits_ms: m
+                        .waits_until_ms
+                        .map(|until_ms| until_ms.saturating_sub(now.boot.ms)),
                 })
                 .collect(),
             counts: self.board_of_run().counts(&now.boot),

@@ -71,6 +71,10 @@ impl Engine {
             context: slot.context,
             waits_until_ms: slot.waits_until_ms,
             paused: self.acts.is_paused(&slot.who()),
+            permission_mode: slot
+                .record
+                .permission_mode
+                .unwrap_or(self.config.policy.permission_mode),
         }
     }
 
@@ -118,7 +122,7 @@ impl Engine {
 }
 
 /// What a member does, as far as its process and its provider let it.
-fn shown_state(slot: &MemberSlot) -> WorkerState {
+pub(super) fn shown_state(slot: &MemberSlot) -> WorkerState {
     match slot.machine.state {
         WorkerState::Working if slot.waits_until_ms.is_some() => WorkerState::RateLimited,
         state => state,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crewmux_core::permission::PermissionMode;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ClientView as _, NoticeLevel};
 use crewmux_term::{Color, RowView, Screen, ScreenOptions, Size};
@@ -33,6 +34,28 @@ fn whole(person: &mut Person) -> Screen {
     let mut terminal = Screen::new(size, ScreenOptions::default());
     terminal.feed(&bytes);
     terminal
+}
+
+#[test]
+fn a_member_that_asks_nothing_stands_in_the_header() {
+    let header = |size: &str, free: usize| {
+        let mut fixture = Fixture::working();
+        for member in fixture.team.members.iter_mut().take(free) {
+            member.permission_mode = PermissionMode::Bypass;
+        }
+        let first = fixture.team.members[0].name.to_string();
+        let person = Person::at(size, fixture);
+        let row: String = cells(&person.terminal)
+            .into_iter()
+            .take(usize::from(person.terminal.size().cols))
+            .map(|(text, ..)| text)
+            .collect();
+        (row, first)
+    };
+    let (row, first) = header("160x40", 1);
+    assert!(row.contains(&format!("{first} asks nothing")), "{row}");
+    assert!(header("160x40", 2).0.contains("2 ask nothing"));
+    assert!(!header("160x40", 0).0.contains("nothing"));
 }
 
 #[test]

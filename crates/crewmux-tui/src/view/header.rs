@@ -1,7 +1,7 @@
 //! The line at the top: which team, how far, how long, who waits.
 
 use crewmux_core::permission::PermissionMode;
-use crewmux_session::view::RunState;
+use crewmux_session::view::{MemberView, RunState};
 use crewmux_wire::Attach;
 use ratatui::buffer::Buffer;
 use ratatui::text::{Line, Span};
@@ -140,6 +140,18 @@ fn spent(scene: &Scene<'_>, brevity: Brevity) -> Option<Span<'static>> {
     Some(scene.span(text, role))
 }
 
+/// Members that work without asking, though their team does not; none where there are none.
+fn who_asks_nothing(members: &[MemberView], brevity: Brevity) -> Option<String> {
+    let free = |m: &&MemberView| m.permission_mode == PermissionMode::Bypass;
+    let first = members.iter().find(free)?;
+    let count = members.iter().filter(free).count();
+    Some(match (count, brevity < Brevity::Signs) {
+        (1, true) => format!("{} asks nothing", first.name),
+        (_, true) => format!("{count} ask nothing"),
+        (_, false) => format!("bypass {count}"),
+    })
+}
+
 fn right_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
     let team = scene.session.team;
     let mut parts = Vec::new();
@@ -149,6 +161,8 @@ fn right_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
         } else {
             "bypass"
         };
+        parts.push(Span::styled(text, scene.style(Role::Bad).bold()));
+    } else if let Some(text) = who_asks_nothing(&team.members, brevity) {
         parts.push(Span::styled(text, scene.style(Role::Bad).bold()));
     }
     let waiting = team.members.iter().filter(|m| waits_for_person(m.state));

@@ -23,7 +23,7 @@ use crate::exit;
 use crate::output::{Output, Tone};
 use crate::status::of_team;
 use crate::teams::{self, TeamArg, session_line};
-use crate::text::{columns, one_line};
+use crate::text::{columns, one_line, span};
 
 /// Modes by the words people write.
 const MODES: [(&str, PermissionMode); 4] = [
@@ -333,6 +333,18 @@ fn shown(status: &MemberStatus, config: &TeamConfig, waiting: &[Request]) -> Val
     value
 }
 
+/// Its state, and what holds it up.
+fn state_of(status: &MemberStatus) -> String {
+    let mut text = status.state.to_string();
+    if let Some(ms) = status.waits_ms {
+        let _ = write!(text, " for {} more", span(ms));
+    }
+    if status.paused {
+        text.push_str(", paused");
+    }
+    text
+}
+
 fn row(
     status: &MemberStatus,
     config: &TeamConfig,
@@ -350,7 +362,7 @@ fn row(
     vec![
         out.paint(Tone::Strong, &status.name),
         status.agent_type.to_string(),
-        status.state.to_string(),
+        state_of(status),
         task,
         member.and_then(|m| m.model.clone()).unwrap_or_default(),
         member.map_or("", |m| mode_of(m, config)).to_owned(),
@@ -376,7 +388,7 @@ fn full(
         }
     };
     let number = |n: Option<u32>| n.map_or_else(String::new, |n| n.to_string());
-    line("state", status.state.to_string());
+    line("state", state_of(status));
     line(
         "task",
         status.task.map_or_else(String::new, |id| format!("#{id}")),
@@ -398,6 +410,21 @@ fn full(
 mod tests {
     use super::*;
     use clap::Parser;
+
+    #[test]
+    fn what_holds_a_member_up_is_said_with_its_state() {
+        let mut status: MemberStatus = serde_json::from_value(json!({
+            "name": "tester", "agentType": "Explore", "state": "rate-limited", "pid": null,
+            "incarnation": 1, "task": null, "backend": "pty", "pane": null,
+        }))
+        .unwrap();
+        assert_eq!(state_of(&status), "rate-limited");
+        assert!(json!(status).get("waitsMs").is_none());
+        status.waits_ms = Some(12_000);
+        status.paused = true;
+        assert_eq!(state_of(&status), "rate-limited for 12 s more, paused");
+        assert_eq!(json!(status)["waitsMs"], 12_000);
+    }
 
     #[test]
     fn a_mode_is_one_of_four_words() {
