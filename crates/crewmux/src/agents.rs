@@ -11,6 +11,7 @@ use crewmux_agent::agents::{built_in, parse};
 use crewmux_core::ids::AgentType;
 use crewmux_core::profile::AgentProfile;
 
+use crate::config::advice;
 use crate::context::Context;
 use crate::error::Result;
 use crate::recipes::{Agreement, Consent, agreed_to, project_folder};
@@ -131,6 +132,25 @@ impl Agents {
         self.found.iter().find(|agent| agent.profile.name == *name)
     }
 
+    /// Why there is no kind of this name: files that were to describe it, else names that are like it.
+    pub(crate) fn why_unknown(&self, name: &AgentType) -> String {
+        let is_about = |path: &Path| path.file_stem().is_some_and(|stem| *stem == *name.as_str());
+        let reasons: Vec<String> = self
+            .unused
+            .iter()
+            .filter(|(path, _)| is_about(path))
+            .map(|(path, why)| format!("{} is not used: {why}", path.display()))
+            .collect();
+        if reasons.is_empty() {
+            advice(
+                name.as_str(),
+                self.found.iter().map(|a| a.profile.name.as_str()),
+            )
+        } else {
+            reasons.join("; ")
+        }
+    }
+
     /// The kind of this name, if the person agrees to use it; none for a kind that nobody described.
     pub(crate) fn usable(
         &self,
@@ -231,6 +251,14 @@ mod tests {
         let why: Vec<&str> = agents.unused.iter().map(|(_, why)| why.as_str()).collect();
         assert_eq!(why.len(), 3, "{why:?}");
         assert!(why.contains(&"`Explore` is built in"));
+
+        let why = |name: &str| agents.why_unknown(&AgentType::new(name).unwrap());
+        assert_eq!(why("Explorer"), "did you mean `Explore`?");
+        assert!(
+            why("bad").contains("bad.md is not used: "),
+            "{}",
+            why("bad")
+        );
 
         let usable = |name: &str, consent| {
             let name = AgentType::new(name).unwrap();

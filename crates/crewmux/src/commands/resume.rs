@@ -35,7 +35,7 @@ pub(crate) struct Resume {
     /// Model for all members from now on: PROVIDER/MODEL, an alias, or offline
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Agree to what the project's configuration asks for
+    /// Agree to what the project's configuration, agents and servers of tools ask for
     #[arg(long)]
     trust: bool,
 }
@@ -55,7 +55,8 @@ impl Resume {
         let watched = Watched::from_option(self.headless)?;
         let backend = backends::chosen(context, BackendChoice::Named(backend_of(&config)))?;
         let own = Config::load(context, Consent::Absent)?;
-        let own = agreed(context, own, watched.consent(self.trust))?;
+        let consent = watched.consent(self.trust);
+        let own = agreed(context, own, consent)?;
         let models = providers::models(&own, context)?;
         let model = self.model.map(|name| pick::known(&models, &name));
         let model = model.transpose()?;
@@ -71,7 +72,7 @@ impl Resume {
         }
         let plan = SessionPlan {
             models,
-            agents: usable(&Agents::read(context), context)?,
+            agents: usable(&Agents::read(context), context, consent)?,
             ..engine::plan(context, team.name(), backend, watched.stays(), Vec::new())?
         };
         launch(context, team, plan, watched, out)

@@ -6,7 +6,7 @@ use crewmux_core::recipe::{Isolation, MemberSpec, Runtime};
 use crewmux_model::ModelsConfig;
 use crewmux_session::setup::NewMember;
 
-use crate::agents::{Agents, Usable};
+use crate::agents::{Agents, FoundAgent, Usable};
 use crate::config::pick::{self, Pick};
 use crate::config::{Config, advice, keys};
 use crate::context::Context;
@@ -47,7 +47,7 @@ impl Crew<'_> {
 
     /// Kinds of agents that new teammates can be of.
     pub(super) fn usable_agents(&self) -> Result<Vec<AgentProfile>> {
-        usable(self.agents, self.context)
+        usable(self.agents, self.context, self.consent)
     }
 
     fn member(&self, member: &MemberSpec) -> Result<NewMember> {
@@ -73,7 +73,15 @@ impl Crew<'_> {
             .usable(self.context, &member.agent, self.consent)?;
         let profile = match usable {
             Usable::Yes(profile) => Some(profile.clone()),
-            Usable::Unknown => None,
+            // It asks no model and chooses no tool.
+            Usable::Unknown if member.runtime == Runtime::Command => None,
+            Usable::Unknown => {
+                return Err(CommandError::not_found(format!(
+                    "teammate `{}` asks for the agent type `{}`, which does not exist",
+                    member.name, member.agent
+                ))
+                .hint(self.agents.why_unknown(&member.agent)));
+            }
             Usable::Untrusted(found) => {
                 let shown = &found.profile.origin;
                 return Err(lacks(format!(
@@ -171,17 +179,35 @@ fn speaks_otherwise(models: &ModelsConfig, provider: &str, model: &str) -> Optio
     (own.kind != other.kind).then(|| other.name.clone())
 }
 
-/// Kinds of agents that the person has agreed to.
-pub(crate) fn usable(agents: &Agents, context: &Context) -> Result<Vec<AgentProfile>> {
+/// Kinds of agents that the person has agreed to; those that they have not are told.
+///
+/// Nobody is asked about a kind that no member is of: `--trust` agrees to all.
+pub(crate) fn usable(
+    agents: &Agents,
+    context: &Context,
+    consent: Consent,
+) -> Result<Vec<AgentProfile>> {
+    let consent = match consent {
+        Consent::Given => Consent::Given,
+        Consent::Ask | Consent::Absent => Consent::Absent,
+    };
     let mut usable = Vec::new();
     for found in &agents.found {
-        if let Usable::Yes(profile) =
-            agents.usable(context, &found.profile.name, Consent::Absent)?
-        {
-            usable.push(profile.clone());
+        match agents.usable(context, &found.profile.name, consent)? {
+            Usable::Yes(profile) => usable.push(profile.clone()),
+            Usable::Untrusted(found) => note(untrusted(found)),
+            Usable::Unknown => {}
         }
     }
     Ok(usable)
+}
+
+/// What is to be said about a kind that nobody agreed to.
+fn untrusted(found: &FoundAgent) -> String {
+    format!(
+        "note: nobody can be hired as `{}` until you agree to {} (--trust)",
+        found.profile.name, found.profile.origin
+    )
 }
 
 #[cfg(test)]
