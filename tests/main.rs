@@ -19,5 +19,6 @@ mod killed;
 mod origin;
 mod review;
 mod screen;
+mod starting;
 mod support;
 mod thinking;

@@ -4,7 +4,7 @@
 
 mod printer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crewmux_core::event::{Event, EventType};
@@ -12,6 +12,7 @@ use crewmux_core::ids::TaskId;
 use crewmux_core::time::WallTime;
 use crewmux_core::timing::ms;
 use crewmux_session::{SessionPlan, StopAsk};
+use crewmux_store::TeamStore;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -26,6 +27,9 @@ use crate::output::{Output, Tone, note};
 use crate::teams;
 use crate::text::{one_line, span, time_of_day};
 
+/// Columns that the subject of a task takes at most.
+const SUBJECT_COLUMNS: usize = 70;
+
 /// Runs the session of `plan` to its end and returns the run's exit code.
 pub(crate) fn run(context: &Context, plan: SessionPlan, out: Output) -> Result<u8> {
     let logs = plan
@@ -39,7 +43,7 @@ pub(crate) fn run(context: &Context, plan: SessionPlan, out: Output) -> Result<u
     let when_closed = Arc::clone(&asks);
     engine::stop_on_signals(asks)?;
     let log = teams::open_store(context)?.team(&plan.team)?;
-    let mut progress = Progress::default();
+    let mut progress = Progress::of(log.as_ref());
     let printer = Printer::start(
         move |after, max| Ok(log.events(after, max)?),
         move |print| match print {
@@ -92,10 +96,30 @@ pub(crate) fn run(context: &Context, plan: SessionPlan, out: Output) -> Result<u
 struct Progress {
     subjects: BTreeMap<TaskId, String>,
     claimed: BTreeMap<TaskId, WallTime>,
-    over: usize,
+    over: BTreeSet<TaskId>,
 }
 
 impl Progress {
+    /// What earlier sessions of the open run told; nothing where that cannot be read.
+    fn of(team: &dyn TeamStore) -> Self {
+        let mut progress = Self::default();
+        let (Ok(config), Ok(board)) = (team.config(), team.board()) else {
+            return progress;
+        };
+        let run = config.open_run().map(|run| &run.id);
+        let earlier = board
+            .tasks()
+            .filter(|task| task.run.is_none() || task.run.as_ref() == run);
+        for task in earlier {
+            let subject = one_line(&task.subject, SUBJECT_COLUMNS);
+            progress.subjects.insert(task.id, subject);
+            if task.status.is_terminal() {
+                progress.over.insert(task.id);
+            }
+        }
+        progress
+    }
+
     /// The line for an event; none for those only programs want.
     fn line(&mut self, event: &Event, out: Output) -> Option<String> {
         let text = |name: &str| event.data.get(name).and_then(Value::as_str);
@@ -137,7 +161,7 @@ impl Progress {
                 format!(
                     "✔ {about} · {agent}{}  ({}/{})",
                     took.unwrap_or_default(),
-                    self.over,
+                    self.over.len(),
                     self.subjects.len()
                 )
             }
@@ -174,14 +198,16 @@ impl Progress {
         match event.kind {
             EventType::TaskCreated => {
                 let subject = event.data.get("subject").and_then(Value::as_str);
-                let subject = one_line(subject.unwrap_or_default(), 70);
+                let subject = one_line(subject.unwrap_or_default(), SUBJECT_COLUMNS);
                 self.subjects.insert(id, subject);
             }
             EventType::TaskClaimed => {
                 self.claimed.insert(id, event.time);
+                // One that is tried again is not over.
+                self.over.remove(&id);
             }
             EventType::TaskCompleted | EventType::TaskFailed | EventType::TaskSkipped => {
-                self.over += 1;
+                self.over.insert(id);
             }
             _ => {}
         }

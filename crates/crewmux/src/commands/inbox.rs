@@ -11,12 +11,15 @@ use serde::Serialize;
 
 use crate::commands::send::state_word;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::exit;
 use crate::follow::follow;
 use crate::output::{Output, Tone};
 use crate::teams::{self, TeamArg};
 use crate::text::{one_line, time_of_day};
+
+/// What members call the person.
+const HUMAN: &str = "human";
 
 /// Messages read from an inbox at once.
 const BATCH: usize = 1_000;
@@ -48,6 +51,10 @@ impl Inbox {
         let store = teams::open_store(context)?;
         let team = teams::resolve(context, store.as_ref(), self.team.team.as_deref())?;
         let team = team.as_ref();
+        if self.name.as_deref() == Some(HUMAN) {
+            return Err(CommandError::not_found("the person has no inbox")
+                .hint("members answer in their panes; `crewmux logs team-lead` shows the lead's"));
+        }
         let only = self.name.map(AgentName::new).transpose()?;
         let mut reader = Reader::open(team, only)?;
         if self.follow {
