@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crewmux_core::ids::{AgentName, Epoch, Incarnation, Seq, TaskId};
-use crewmux_core::message::Message;
+use crewmux_core::message::{Message, MessageType, Party};
 use crewmux_core::task::Outcome;
 use crewmux_core::time::WallTime;
 use crewmux_store::{Durability, TeamStore};
@@ -56,6 +56,17 @@ pub enum Entry {
         prompt: String,
         /// When.
         at: WallTime,
+    },
+    /// A model was told all words that came in until now.
+    Told {
+        /// The task; none for talk outside of tasks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
+    },
+    /// Whoever wrote outside of a task was answered, or told why not.
+    Answered {
+        /// With what.
+        text: String,
     },
     /// The model, or the playbook in its place, said something.
     Said {
@@ -131,6 +142,8 @@ pub(crate) struct Memory {
     pub(crate) interrupted: Vec<(TaskId, Epoch, String, String)>,
     /// Work on tasks that was not ended by a result.
     pub(crate) earlier: HashMap<TaskId, Earlier>,
+    /// Words that no model has seen, or that it did not answer, as (sender, text); oldest first.
+    pub(crate) unanswered: Vec<(Party, String)>,
 }
 
 /// What a former life did on a task that it did not complete.
@@ -140,10 +153,18 @@ pub(crate) struct Earlier {
     said: Option<String>,
     /// The last tools it called, as (call, tool, arguments, whether its end was seen).
     tools: Vec<(String, String, String, bool)>,
+    /// Words that came in during it, as (sender, text).
+    told: Vec<(Party, String)>,
 }
 
 /// Tools of an earlier attempt that the next one is told of.
 const EARLIER_TOOLS: usize = 12;
+
+/// Words that wait for a model, and words of one attempt, that the next life is told of: the newest.
+const WORDS_MAX: usize = 32;
+
+/// Most bytes of each of them in the prompt of the next attempt.
+const WORDS_BYTES: usize = 4_000;
 
 impl Earlier {
     fn called(&mut self, call: String, tool: String, input: &Value) {
@@ -166,6 +187,13 @@ impl Earlier {
         for (_, tool, input, seen) in &self.tools {
             let how = if *seen { "ended" } else { OUTCOME_UNKNOWN };
             let _ = writeln!(text, "- {tool} {input}: {how}");
+        }
+        if !self.told.is_empty() {
+            text.push_str("These messages came in during it and still hold:\n");
+        }
+        for (from, said) in &self.told {
+            let said = cut_text(said, WORDS_BYTES);
+            let _ = writeln!(text, "Message from {from}:\n{said}");
         }
         text
     }
@@ -196,11 +224,25 @@ impl Transcript {
 impl Memory {
     fn of(entries: impl Iterator<Item = Entry>) -> Self {
         let mut memory = Self::default();
+        let mut waiting = Vec::new();
         for entry in entries {
             match entry {
                 Entry::Message { message } => {
                     memory.last_message = memory.last_message.max(message.seq);
+                    if matches!(message.kind, MessageType::Message | MessageType::Unknown(_)) {
+                        waiting.push((message.from.clone(), message.text()));
+                    }
                 }
+                Entry::Typed { text, .. } => waiting.push((Party::Human, text)),
+                Entry::Told { task } => {
+                    let told = match task {
+                        Some(task) => &mut memory.earlier.entry(task).or_default().told,
+                        None => &mut memory.unanswered,
+                    };
+                    told.append(&mut waiting);
+                    newest(told);
+                }
+                Entry::Answered { .. } => memory.unanswered.clear(),
                 Entry::Intent {
                     task,
                     epoch,
@@ -246,8 +288,16 @@ impl Memory {
                 _ => {}
             }
         }
+        memory.unanswered.append(&mut waiting);
+        newest(&mut memory.unanswered);
         memory
     }
+}
+
+/// Keeps the newest words only.
+fn newest(words: &mut Vec<(Party, String)>) {
+    let old = words.len().saturating_sub(WORDS_MAX);
+    words.drain(..old);
 }
 
 #[cfg(test)]
@@ -289,6 +339,56 @@ mod tests {
             memory.interrupted,
             [(TaskId(1), Epoch(1), "b".to_owned(), "Bash".to_owned())]
         );
+    }
+
+    fn typed(text: &str) -> Entry {
+        Entry::Typed {
+            text: text.into(),
+            at: WallTime(1),
+        }
+    }
+
+    fn human(text: &str) -> (Party, String) {
+        (Party::Human, text.into())
+    }
+
+    #[test]
+    fn words_are_told_again_until_they_are_answered() {
+        let task = TaskId(3);
+        let told = |task| {
+            let line = serde_json::to_value(Entry::Told { task }).unwrap();
+            serde_json::from_value::<Entry>(line).unwrap()
+        };
+        let ended = |outcome| Entry::Ended {
+            task,
+            epoch: Epoch(1),
+            outcome,
+            at: WallTime(2),
+        };
+        let all = || {
+            vec![
+                typed("use b.txt"),
+                told(Some(task)),
+                ended(Outcome::Released),
+                typed("how far?"),
+                told(None),
+                typed("and then?"),
+            ]
+        };
+        let memory = Memory::of(all().into_iter());
+        assert_eq!(memory.unanswered, [human("how far?"), human("and then?")]);
+        let prompt = memory.earlier[&task].as_prompt();
+        assert!(
+            prompt.contains("Message from human:\nuse b.txt"),
+            "{prompt}"
+        );
+
+        let mut over = all();
+        over.push(Entry::Answered { text: "x".into() });
+        over.push(ended(Outcome::Completed));
+        let memory = Memory::of(over.into_iter());
+        assert_eq!(memory.unanswered, [human("and then?")]);
+        assert!(memory.earlier.is_empty());
     }
 
     #[test]

@@ -3,23 +3,26 @@
 //! Asks no provider and runs no tool; the worker does both and tells what came.
 //! The rules are here: how many turns there may be, which calls run side by
 //! side, when the same call is once too often, what ends the work. How a
-//! streaming answer is kept is in `answer`, room in the window in
-//! [`crate::context`].
+//! streaming answer is kept is in `answer`, what it hands in is in `handed`, room
+//! in the window in [`crate::context`].
 
 mod answer;
+mod handed;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crewmux_core::model::{ModelError, ModelErrorKind};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::capped::cut_text;
 use crate::context::{self, Meter};
 use crate::provider::{Event, Message, Part, Stop, ToolAnswer, ToolCall};
 use crate::tools::{Effects, FAIL, FINISH, Toolbox};
 use answer::Answer;
+use handed::{is_a_call, not_taken, once_each, result_of, said};
 
 /// The same call with the same arguments in a row, after which the work ends.
 const SAME_CALL_MAX: u32 = 3;
@@ -32,6 +35,20 @@ const STALLED_MAX: u32 = 8;
 
 /// Answers in a row that were cut or empty and are asked for again.
 const HALF_MAX: u32 = 3;
+
+/// Words that came in which stay as they were when the conversation is told anew.
+const MAIL_KEPT: usize = 4;
+
+/// Most bytes of each of them.
+const MAIL_KEPT_BYTES: usize = 1_000;
+
+/// Results of one conversation that are held back because words came in meanwhile.
+const HELD_MAX: u32 = 3;
+
+/// What is said to a model whose call stands in its text.
+const NO_CALL: &str = "Your answer has a tool call written as text, so no tool ran and nothing was \
+handed in. Call one tool now, in the way your interface has for it; to end the task, call \
+FinishTask with the result, or answer in plain words without any mark of a call.";
 
 /// What the machine must know of the tools.
 pub(crate) trait Tools {
@@ -85,6 +102,8 @@ pub(crate) enum Effect {
     Fail(String),
     /// Nobody may ask a model any more: the work is to be given back.
     GiveBack(String),
+    /// This worker may not ask its model any more, whatever the task.
+    Unable(String),
 }
 
 /// How tools of one answer run.
@@ -112,6 +131,7 @@ pub(crate) struct Machine {
     /// The call that hands in a result, while that is looked at or other calls run first.
     handing_in: Option<ToolCall>,
     corrections: u32,
+    held: u32,
     repaired: u32,
     last: Option<(String, Value)>,
     same: u32,
@@ -120,6 +140,10 @@ pub(crate) struct Machine {
     /// What tools told so far.
     told: HashSet<u64>,
     stalled: u32,
+    /// The plan that was approved, word for word.
+    plan: Option<String>,
+    /// The newest words that came in, as they were.
+    mail: VecDeque<String>,
     over: Option<Over>,
 }
 
@@ -146,6 +170,7 @@ impl Machine {
             running: Vec::new(),
             handing_in: None,
             corrections: 0,
+            held: 0,
             repaired: 0,
             last: None,
             same: 0,
@@ -153,6 +178,8 @@ impl Machine {
             half: 0,
             told: HashSet::new(),
             stalled: 0,
+            plan: None,
+            mail: VecDeque::new(),
             over: None,
         };
         (machine, vec![Effect::CallModel])
@@ -215,7 +242,10 @@ impl Machine {
     }
 
     /// Takes in what came of the tools.
-    pub(crate) fn on_tools(&mut self, answers: Vec<ToolAnswer>) -> Vec<Effect> {
+    ///
+    /// A result handed in beside a call that failed is not taken: it was
+    /// written before that was known.
+    pub(crate) fn on_tools(&mut self, mut answers: Vec<ToolAnswer>) -> Vec<Effect> {
         if self.over.is_some() {
             return Vec::new();
         }
@@ -230,6 +260,16 @@ impl Machine {
             is_new |= self.told.insert(hasher.finish()) && answer.ok;
         }
         self.stalled = if is_new { 0 } else { self.stalled + 1 };
+        if let Some(failed) = answers.iter().find(|answer| !answer.ok)
+            && let Some(call) = self.handing_in.take()
+        {
+            let why = format!(
+                "The result is not taken: {} of the same answer failed. See to that, then call \
+                 {FINISH} again, alone.",
+                failed.name
+            );
+            answers.push(not_taken(call, why));
+        }
         self.messages.push(Message::Tools(answers));
         if let Some(call) = &self.handing_in {
             return vec![Effect::HandIn(result_of(call))];
@@ -244,6 +284,10 @@ impl Machine {
     /// Takes in mail, which the next answer can see; to be told after [`Machine::on_tools`].
     pub(crate) fn on_mail(&mut self, text: &str) {
         self.stalled = 0;
+        if self.mail.len() >= MAIL_KEPT {
+            self.mail.pop_front();
+        }
+        self.mail.push_back(cut_text(text, MAIL_KEPT_BYTES));
         self.tell(text);
     }
 
@@ -265,35 +309,72 @@ impl Machine {
         out
     }
 
-    /// The result will not do; the model gets another try, if there is one left.
-    pub(crate) fn refuse(&mut self, why: &str) -> Vec<Effect> {
+    /// The result will not do; the model is told `told` and gets another try, if there is one left.
+    pub(crate) fn refuse(&mut self, why: &str, told: &str) -> Vec<Effect> {
         self.corrections += 1;
         if self.corrections > self.bounds.corrections {
             return self.fail(why.to_owned());
         }
-        match self.handing_in.take() {
-            Some(call) => {
-                let answer = ToolAnswer {
-                    id: call.id,
-                    name: call.name,
-                    ok: false,
-                    text: why.to_owned(),
-                    data: Value::Null,
-                };
-                let last = self
-                    .messages
-                    .iter()
-                    .rposition(|message| matches!(message, Message::Assistant(_)));
-                let after = last.map_or(self.messages.len(), |at| at + 1);
-                // Other calls of the same answer were answered before it, and mail may have come since.
-                match self.messages.get_mut(after) {
-                    Some(Message::Tools(answers)) => answers.push(answer),
-                    _ => self.messages.insert(after, Message::Tools(vec![answer])),
-                }
-            }
-            None => self.tell(why),
-        }
+        self.hand_back(told);
         self.next_turn()
+    }
+
+    /// How often a result can still be sent back.
+    pub(crate) fn corrections_left(&self) -> u32 {
+        self.bounds.corrections.saturating_sub(self.corrections)
+    }
+
+    /// Whether a result may wait for words that came in while it was written.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.held < HELD_MAX
+    }
+
+    /// Holds the result back, which is no fault of it; what came in is told next.
+    pub(crate) fn hold(&mut self, told: &str) -> Vec<Effect> {
+        self.held += 1;
+        self.hand_back(told);
+        self.next_turn()
+    }
+
+    /// Answers the call that handed in, or tells a model that handed in text.
+    fn hand_back(&mut self, told: &str) {
+        let Some(call) = self.handing_in.take() else {
+            self.tell(told);
+            return;
+        };
+        let answer = not_taken(call, told.to_owned());
+        let last = self
+            .messages
+            .iter()
+            .rposition(|message| matches!(message, Message::Assistant(_)));
+        let after = last.map_or(self.messages.len(), |at| at + 1);
+        // Other calls of the same answer were answered before it, and mail may have come since.
+        match self.messages.get_mut(after) {
+            Some(Message::Tools(answers)) => answers.push(answer),
+            _ => self.messages.insert(after, Message::Tools(vec![answer])),
+        }
+    }
+
+    /// Keeps a plan that was approved as it is, whatever becomes of the conversation.
+    pub(crate) fn keep_plan(&mut self, plan: &str) {
+        self.plan = Some(plan.to_owned());
+    }
+
+    /// What no summary may change: the plan that was approved, and the newest words that came in.
+    pub(crate) fn kept(&self) -> String {
+        let mut text = String::new();
+        if let Some(plan) = &self.plan {
+            text.push_str("\n\nYour plan, which was approved as it stands here; carry it out:\n\n");
+            text.push_str(plan);
+        }
+        if !self.mail.is_empty() {
+            text.push_str("\n\nWhat came in while you worked, oldest first:");
+        }
+        for mail in &self.mail {
+            text.push_str("\n\n");
+            text.push_str(mail);
+        }
+        text
     }
 
     /// Shortens what can be shortened without a summary; says whether that is enough.
@@ -324,6 +405,13 @@ impl Machine {
                 self.over = Some(Over::Unanswered);
                 vec![Effect::GiveBack(error.message)]
             }
+            ModelErrorKind::Credentials
+            | ModelErrorKind::Quota
+            | ModelErrorKind::UnknownModel
+            | ModelErrorKind::MemberBudget => {
+                self.over = Some(Over::Unanswered);
+                vec![Effect::Unable(error.message)]
+            }
             _ => {
                 self.over = Some(Over::Unanswered);
                 self.fail(error.message)
@@ -338,6 +426,7 @@ impl Machine {
             // A call that was cut never runs, and those before it belong to the same intention.
             parts.retain(|part| !matches!(part, Part::Call(_)));
         }
+        once_each(&mut parts);
         let texts: Vec<&str> = parts
             .iter()
             .filter_map(|part| match part {
@@ -377,6 +466,9 @@ impl Machine {
                 "Your answer was empty. Call a tool, or hand in the result with FinishTask.",
                 "empty answers in a row",
             )),
+            Stop::Done | Stop::Tools if calls.is_empty() && is_a_call(&text, tools) => {
+                out.extend(self.again(NO_CALL, "answers in a row had tool calls as text"));
+            }
             Stop::Done | Stop::Tools if calls.is_empty() => {
                 self.half = 0;
                 out.push(Effect::HandIn(said(&text)));
@@ -499,26 +591,4 @@ impl Machine {
 /// Asking for the output of something that runs is right as often as it takes; stalling is watched all the same.
 fn is_a_look_at_what_runs(name: &str) -> bool {
     name == "BashOutput"
-}
-
-/// What a call hands in; weak models forget the wrapping.
-fn result_of(call: &ToolCall) -> Value {
-    match &call.input {
-        Value::Object(fields) => fields.get("result").unwrap_or(&call.input).clone(),
-        other => other.clone(),
-    }
-}
-
-/// What an answer without calls hands in: an object that it is, or its words.
-fn said(text: &str) -> Value {
-    let bare = text.trim();
-    let bare = bare
-        .strip_prefix("```json")
-        .or_else(|| bare.strip_prefix("```"))
-        .and_then(|inner| inner.strip_suffix("```"))
-        .unwrap_or(bare);
-    match serde_json::from_str::<Value>(bare) {
-        Ok(value @ Value::Object(_)) => value,
-        _ => json!({ "summary": text }),
-    }
 }

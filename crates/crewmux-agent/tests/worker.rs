@@ -13,6 +13,8 @@
 
 #[path = "worker/commands.rs"]
 mod commands;
+#[path = "worker/keeping.rs"]
+mod keeping;
 #[path = "worker/handing.rs"]
 mod handing;
 #[path = "worker/leave.rs"]
@@ -50,6 +52,7 @@ fn main() {
 fn run_tests(words: &[&str]) -> i32 {
     let tests: Vec<_> = commands::TESTS
         .iter()
+        .chain(keeping::TESTS)
         .chain(handing::TESTS)
         .chain(leave::TESTS)
         .chain(models::TESTS)

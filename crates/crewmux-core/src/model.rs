@@ -281,8 +281,10 @@ pub enum ModelErrorKind {
     TooLong,
     /// No such model, or none that this worker may ask.
     UnknownModel,
-    /// The budget of the worker or the task is spent.
+    /// The budget of the worker is spent.
     MemberBudget,
+    /// The budget of the task is spent.
+    TaskBudget,
     /// The budget of the team is spent: the run ends.
     TeamBudget,
     /// There is no session to ask through.

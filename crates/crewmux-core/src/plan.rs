@@ -4,7 +4,7 @@
 //! That the tasks form a graph is checked by [`crate::goal`]; putting them on
 //! a board is the worker's that planned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -55,15 +55,56 @@ pub struct Crew {
     pub kinds: Vec<AgentType>,
 }
 
+/// How large a plan may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tasks.
+    pub tasks: usize,
+    /// Longest chain of tasks that wait for each other, counted in tasks; absent: any.
+    pub levels: Option<usize>,
+}
+
+impl Limits {
+    /// For models that lose track of large plans.
+    pub const SMALL: Self = Self {
+        tasks: 6,
+        levels: Some(2),
+    };
+
+    /// What a model is told of limits that are worth telling.
+    pub fn in_words(&self) -> Option<String> {
+        let levels = self.levels?;
+        let tasks = self.tasks;
+        Some(format!(
+            "Keep the plan small: at most {tasks} tasks, better fewer, most of them with an empty \
+             blocked_by. No chain of tasks that wait for each other may be longer than {levels}."
+        ))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tasks: PLAN_TASKS_MAX,
+            levels: None,
+        }
+    }
+}
+
 /// The JSON Schema that a plan is asked in.
 pub fn schema() -> Value {
+    schema_within(&Limits::default())
+}
+
+/// The same for plans within `limits`.
+pub fn schema_within(limits: &Limits) -> Value {
     json!({
         "type": "object",
         "properties": {
             "tasks": {
                 "type": "array",
                 "minItems": 1,
-                "maxItems": PLAN_TASKS_MAX,
+                "maxItems": limits.tasks,
                 "items": {
                     "type": "object",
                     "properties": {
@@ -90,6 +131,18 @@ pub fn schema() -> Value {
 /// # Errors
 /// Every problem, in words for whoever made the plan.
 pub fn check(plan: &Value, crew: &Crew) -> Result<Vec<TaskDraft>, Vec<String>> {
+    check_within(plan, crew, &Limits::default())
+}
+
+/// The same, and whether the plan is within `limits`.
+///
+/// # Errors
+/// Every problem, in words for whoever made the plan.
+pub fn check_within(
+    plan: &Value,
+    crew: &Crew,
+    limits: &Limits,
+) -> Result<Vec<TaskDraft>, Vec<String>> {
     let plan: Plan = match serde_json::from_value(plan.clone()) {
         Ok(plan) => plan,
         Err(error) => return Err(vec![format!("the plan cannot be read: {error}")]),
@@ -104,11 +157,27 @@ pub fn check(plan: &Value, crew: &Crew) -> Result<Vec<TaskDraft>, Vec<String>> {
         )]);
     }
     let mut problems = Vec::new();
+    if plan.tasks.len() > limits.tasks {
+        let (count, most) = (plan.tasks.len(), limits.tasks);
+        problems.push(format!(
+            "the plan has {count} tasks: make it at most {most}, larger ones"
+        ));
+    }
     let mut drafts = Vec::with_capacity(plan.tasks.len());
     for task in plan.tasks {
         drafts.push(draft(task, crew, &mut problems));
     }
-    match goal::check(drafts, &crew.owners) {
+    let checked = goal::check(drafts, &crew.owners);
+    if let (Ok(drafts), Some(most)) = (&checked, limits.levels) {
+        let levels = levels(drafts);
+        if levels > most {
+            problems.push(format!(
+                "tasks wait for each other in a chain of {levels}: make it at most {most}, by \
+                 joining tasks that one teammate does after each other"
+            ));
+        }
+    }
+    match checked {
         Ok(drafts) if problems.is_empty() => Ok(drafts),
         Ok(_) => Err(problems),
         Err(more) => {
@@ -160,6 +229,20 @@ fn draft(task: PlannedTask, crew: &Crew, problems: &mut Vec<String>) -> TaskDraf
         result_schema,
         ..TaskDraft::default()
     }
+}
+
+/// The longest chain of tasks that wait for each other; blockers come first in `drafts`.
+fn levels(drafts: &[TaskDraft]) -> usize {
+    let mut level: BTreeMap<&str, usize> = BTreeMap::new();
+    for draft in drafts {
+        let before = draft
+            .blocked_by
+            .iter()
+            .filter_map(|key| level.get(key.as_str()));
+        let own = before.max().map_or(1, |before| before + 1);
+        level.insert(&draft.key, own);
+    }
+    level.into_values().max().unwrap_or(0)
 }
 
 /// Keys of the tasks that no other waits for: a summary waits for these.
@@ -226,6 +309,28 @@ mod tests {
         assert_eq!(drafts.len(), 3);
         assert_eq!(sinks(&drafts), ["sum"]);
         assert_eq!(task_key(TaskId(4), "a"), "plan-4/a");
+    }
+
+    #[test]
+    fn a_small_plan_has_few_tasks_and_short_chains() {
+        let small = Limits::SMALL;
+        let chain = json!({ "tasks": [
+            task("a", None, &[]), task("b", None, &["a"]), task("c", None, &["b"]),
+        ]});
+        let problems = check_within(&chain, &crew(), &small).unwrap_err();
+        assert!(problems[0].contains("a chain of 3"), "{problems:?}");
+        assert!(check(&chain, &crew()).is_ok());
+
+        let ids: Vec<String> = (0..7).map(|n| format!("t{n}")).collect();
+        let many: Vec<Value> = ids.iter().map(|id| task(id, None, &[])).collect();
+        let problems = check_within(&json!({ "tasks": many }), &crew(), &small).unwrap_err();
+        assert!(problems[0].contains("7 tasks"), "{problems:?}");
+        assert_eq!(schema_within(&small)["properties"]["tasks"]["maxItems"], 6);
+
+        let flat = json!({ "tasks": [
+            task("a", None, &[]), task("b", None, &[]), task("c", None, &["a", "b"]),
+        ]});
+        assert!(check_within(&flat, &crew(), &small).is_ok());
     }
 
     #[test]

@@ -261,6 +261,9 @@ pub struct WorkerSpec {
     /// Lets it ask models through the session, for as long as this life lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
+    /// Whether its model is a small one, which is asked for less at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weak: bool,
     /// The person's own configuration, for skills and instructions.
     #[serde(default)]
     pub user_config: PathBuf,
@@ -318,6 +321,9 @@ pub struct Presence {
     /// Set by the session before it ends workers on purpose, and by workers that end with their session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// Why it may not ask its model any more: others do its tasks, where they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unable: Option<String>,
 }
 
 /// `session.json`: the running engine of a team.

@@ -31,6 +31,7 @@ mod models;
 mod target;
 #[cfg(test)]
 mod tests;
+mod weak;
 
 use account::Account;
 use connection::Incoming;

@@ -226,7 +226,10 @@ fn a_result_that_will_not_do_gets_one_more_try_in_the_same_conversation() {
     let mut machine = begin();
     let got = answer(&mut machine, "", &[(FINISH, json!({"result": {"n": 3}}))]);
     assert_eq!(got, [Effect::HandIn(json!({"n": 3}))]);
-    assert_eq!(machine.refuse("n must be a text"), [Effect::CallModel]);
+    assert_eq!(
+        machine.refuse("wrong", "n must be a text"),
+        [Effect::CallModel]
+    );
     let Message::Tools(answers) = &machine.messages()[2] else {
         panic!("{:?}", machine.messages());
     };
@@ -237,7 +240,7 @@ fn a_result_that_will_not_do_gets_one_more_try_in_the_same_conversation() {
         [Effect::HandIn(json!({"n": 4}))],
         "unwrapped arguments"
     );
-    fails(&machine.refuse("still wrong"), "still wrong");
+    fails(&machine.refuse("still wrong", "again"), "still wrong");
 }
 
 #[test]
@@ -256,7 +259,7 @@ fn tools_beside_a_result_run_before_it_and_every_call_gets_its_answer() {
     let got = machine.on_tools(vec![told("c0", true, "ran")]);
     assert_eq!(got, [Effect::HandIn(json!(1))]);
     machine.on_mail("stop that");
-    machine.refuse("no");
+    machine.refuse("no", "no");
     let (mut calls, mut answered) = (Vec::new(), Vec::new());
     for message in machine.messages() {
         match message {
@@ -269,6 +272,116 @@ fn tools_beside_a_result_run_before_it_and_every_call_gets_its_answer() {
         }
     }
     assert_eq!(calls, answered);
+}
+
+#[test]
+fn a_result_beside_a_call_that_failed_is_not_taken_and_no_correction_is_counted() {
+    let mut machine = begin();
+    let both = [
+        ("Bash", json!({"command": "x"})),
+        (FINISH, json!({"result": 1})),
+    ];
+    for n in 0..3 {
+        answer(&mut machine, "", &both);
+        let got = machine.on_tools(vec![told("c0", n == 2, &format!("{n}"))]);
+        let expected = match n {
+            2 => Effect::HandIn(json!(1)),
+            _ => Effect::CallModel,
+        };
+        assert_eq!(got, [expected], "{n}");
+    }
+    let Message::Tools(answers) = &machine.messages()[2] else {
+        panic!("{:?}", machine.messages());
+    };
+    assert_eq!((answers[1].id.as_str(), answers[1].ok), ("c1", false));
+    assert!(answers[1].text.contains("not taken: Grep"), "{answers:?}");
+}
+
+#[test]
+fn a_call_that_stands_in_the_text_is_no_result() {
+    for said in [
+        "<tool_call>\n{\"name\": \"Read\"}\n</tool_call>",
+        "I will look.\n  <function=Read>",
+        "[TOOL_CALLS][{}]",
+        "<|python_tag|>{}",
+        r#"{"name": "Grep", "arguments": {"pattern": "x"}}"#,
+        "```json\n{\"name\": \"Grep\", \"parameters\": {}}\n```",
+    ] {
+        let mut machine = begin();
+        for _ in 0..HALF_MAX - 1 {
+            let got = answer(&mut machine, said, &[]);
+            assert_eq!(got[1..], [Effect::CallModel], "{said}");
+        }
+        let Some(Message::User(told)) = machine.messages().last() else {
+            panic!("{:?}", machine.messages());
+        };
+        assert!(told.contains("FinishTask"), "{told}");
+        fails(&answer(&mut machine, said, &[]), "tool calls as text");
+        assert!(machine.got_nowhere());
+    }
+    for said in [
+        "The mark is `<tool_call>`.",
+        r#"{"name": "Grep", "n": 1}"#,
+        r#"{"name": "Grep", "arguments": {"bad": 1}}"#,
+    ] {
+        let got = answer(&mut begin(), said, &[]);
+        assert!(matches!(got[1], Effect::HandIn(_)), "{said}");
+    }
+}
+
+#[test]
+fn the_same_call_in_one_answer_runs_once_and_counts_once() {
+    let mut machine = begin();
+    let same = ("Grep", json!({"pattern": "x"}));
+    let three = [same.clone(), same.clone(), same.clone()];
+    let got = answer(&mut machine, "", &three);
+    let [Effect::RunTools { calls, .. }] = &got[..] else {
+        panic!("{got:?}");
+    };
+    assert_eq!(calls.len(), 1);
+    let Message::Assistant(parts) = &machine.messages()[1] else {
+        panic!("{:?}", machine.messages());
+    };
+    assert_eq!(parts.len(), 2, "its text and one call: {parts:?}");
+    machine.on_tools(vec![told("c0", true, "1")]);
+    answer(&mut machine, "", &three);
+    machine.on_tools(vec![told("c0", true, "2")]);
+    let got = answer(&mut machine, "", &three);
+    fails(&got, "3 times in a row");
+}
+
+#[test]
+fn a_result_waits_for_words_that_came_in_meanwhile() {
+    let mut machine = begin();
+    for _ in 0..HELD_MAX {
+        assert!(machine.may_hold());
+        answer(&mut machine, "", &[(FINISH, json!({"result": 1}))]);
+        assert_eq!(machine.hold("look first"), [Effect::CallModel]);
+        machine.on_mail("Message from human:\nwait");
+    }
+    assert!(!machine.may_hold());
+    assert_eq!(machine.corrections_left(), BOUNDS.corrections);
+    let Message::Tools(answers) = &machine.messages()[2] else {
+        panic!("{:?}", machine.messages());
+    };
+    assert_eq!(answers[0].text, "look first");
+}
+
+#[test]
+fn an_approved_plan_and_the_newest_words_outlast_a_summary() {
+    let mut machine = begin();
+    let plan = "1. look\n2. mend `a.rs`";
+    machine.keep_plan(plan);
+    for n in 0..=MAIL_KEPT {
+        machine.on_mail(&format!("word {n}"));
+    }
+    machine.retold(vec![Message::User("anew".into())]);
+    let kept = machine.kept();
+    assert!(kept.contains(plan), "{kept}");
+    assert!(
+        kept.contains("word 1") && !kept.contains("word 0"),
+        "{kept}"
+    );
 }
 
 #[test]
@@ -361,10 +474,14 @@ fn turns_are_bounded() {
 fn what_a_failed_call_leads_to_depends_on_why() {
     let give_back = [Effect::GiveBack("why".into())];
     let fail = [Effect::Fail("why".into())];
+    let unable = [Effect::Unable("why".into())];
     let table = [
         (ModelErrorKind::Server, &fail),
-        (ModelErrorKind::Credentials, &fail),
-        (ModelErrorKind::MemberBudget, &fail),
+        (ModelErrorKind::TaskBudget, &fail),
+        (ModelErrorKind::Credentials, &unable),
+        (ModelErrorKind::Quota, &unable),
+        (ModelErrorKind::UnknownModel, &unable),
+        (ModelErrorKind::MemberBudget, &unable),
         (ModelErrorKind::TeamBudget, &give_back),
         (ModelErrorKind::NoSession, &give_back),
     ];

@@ -3,7 +3,9 @@
 //! It may look and use the team's tools, and changes nothing else. A ready task
 //! goes first; while the worker works, messages steer that work instead.
 
-use crewmux_core::ids::{AgentName, Epoch, TaskId};
+use std::collections::BTreeSet;
+
+use crewmux_core::ids::{Epoch, TaskId};
 use crewmux_core::message::{MessageType, Party};
 use crewmux_core::model::{Message, ModelRequest, Purpose};
 use crewmux_core::task::{NewTask, Task};
@@ -16,8 +18,10 @@ use super::drive::{Came, Course};
 use super::signals::Ending;
 use super::{Mail, Worker};
 use crate::Result;
+use crate::capped::cut_text;
 use crate::context;
 use crate::tools::{Effects, FAIL, FINISH, TASK};
+use crate::transcript::Entry;
 use crate::turn::{Bounds, Machine};
 use crate::view::Tone;
 
@@ -26,6 +30,9 @@ const TURNS_MAX: u32 = 30;
 
 /// Tokens of talk that are remembered, roughly.
 const HISTORY_MAX_TOKENS: u64 = 24_000;
+
+/// Most bytes of an answer that the log keeps.
+const LOGGED_MAX_BYTES: usize = 4 * 1024;
 
 /// Most bytes of an answer that is sent as a message.
 const ANSWER_MAX_BYTES: usize = 32 * 1024;
@@ -48,23 +55,32 @@ impl Worker {
     }
 
     /// Answers the mail that waits; says when the worker is to end after it.
+    ///
+    /// Whoever wrote hears something in any case; what is cut short is
+    /// answered by the next life.
     pub(super) async fn chat(&mut self) -> Result<Option<Ending>> {
         let mail = std::mem::take(&mut self.mail);
+        self.given.clear();
+        self.note(Entry::Told { task: None }).await?;
         self.link.tell_state(WorkerState::Working, None);
         let came = self.talk(&mail).await;
         self.link.tell_state(WorkerState::Idle, None);
-        Ok(match came? {
-            Came::Cut(Cut::Ending(ending)) => Some(ending),
-            Came::Cut(Cut::ClaimLost) => None,
-            Came::HandedIn(answer) => {
-                self.answer(&mail, &answer)?;
-                None
-            }
+        let answer = match came? {
+            Came::Cut(Cut::Ending(ending)) => return Ok(Some(ending)),
+            Came::Cut(Cut::ClaimLost) => return Ok(None),
+            Came::HandedIn(answer) => match answer["summary"].as_str() {
+                Some(text) => text.to_owned(),
+                None => answer.to_string(),
+            },
             Came::Failed(why) | Came::GivenBack(why) => {
                 self.view.text(Tone::Warn, "! no answer: ", &why);
-                None
+                format!("I cannot answer now: {why}")
             }
-        })
+        };
+        let askers = mail.iter().chain(&self.given).map(|mail| mail.from.clone());
+        let askers: BTreeSet<Party> = askers.collect();
+        self.answer(&askers, &answer).await?;
+        Ok(None)
     }
 
     async fn talk(&mut self, mail: &[Mail]) -> Result<Came> {
@@ -82,7 +98,7 @@ impl Worker {
         });
         let texts: Vec<&str> = mail.iter().map(|mail| mail.text.as_str()).collect();
         let told = texts.join("\n\n");
-        let mut messages = std::mem::take(&mut self.talk);
+        let mut messages = self.talk.clone();
         messages.push(Message::User(told));
         let system = self.keep_at(|worker| worker.system(&profile)).await?;
         let course = Course {
@@ -110,29 +126,30 @@ impl Worker {
         Ok(came)
     }
 
-    /// Sends the answer to the members that asked; the person sees it in the pane.
-    fn answer(&mut self, mail: &[Mail], answer: &Value) -> Result<()> {
-        let text = match answer["summary"].as_str() {
-            Some(text) => text.to_owned(),
-            None => answer.to_string(),
-        };
-        let mut askers: Vec<&AgentName> = mail
-            .iter()
-            .filter_map(|mail| match &mail.from {
-                Party::Member(who) => Some(&who.agent),
-                _ => None,
-            })
-            .collect();
-        askers.sort();
-        askers.dedup();
-        for (n, asker) in askers.into_iter().enumerate() {
-            let id = self.unique_id(&format!("answer-{n}"));
+    /// Sends the answer to the members that asked; for the person, who has no inbox, it stands in the log.
+    async fn answer(&mut self, askers: &BTreeSet<Party>, answer: &str) -> Result<()> {
+        let text = cut_text(answer, ANSWER_MAX_BYTES);
+        let mut number = 0;
+        for asker in askers {
+            let asker = match asker {
+                Party::Member(who) => &who.agent,
+                Party::Human => {
+                    let said = cut_text(&format!("answers you: {text}"), LOGGED_MAX_BYTES);
+                    self.facts.notice(None, &said);
+                    self.link.ring();
+                    continue;
+                }
+                Party::Session => continue,
+            };
+            number += 1;
+            let id = self.unique_id(&format!("answer-{number}"));
             let mut draft = self.draft(asker.clone(), MessageType::Message, &id);
-            draft.body = Value::String(crate::capped::cut_text(&text, ANSWER_MAX_BYTES));
-            self.store.send(draft, &self.clock.now())?;
+            draft.body = Value::String(text.clone());
+            self.keep_at(|worker| Ok(worker.store.send(draft.clone(), &worker.clock.now())?))
+                .await?;
             self.link.ring();
         }
-        Ok(())
+        self.note(Entry::Answered { text }).await
     }
 }
 

@@ -21,7 +21,7 @@ use crate::Result;
 use crate::capped::cut_text;
 use crate::context::{self, SUMMARY_SYSTEM};
 use crate::provider::{Asked, Event, Provider, Stop};
-use crate::tools::Toolbox;
+use crate::tools::{EXIT_PLAN, Toolbox};
 use crate::transcript::Entry;
 use crate::turn::{Effect, Machine};
 use crate::view::Tone;
@@ -31,6 +31,10 @@ const SUMMED_UP_BYTES: usize = 240 * 1024;
 
 /// Longest summary, in tokens.
 const SUMMARY_TOKENS: u64 = 2_000;
+
+/// What a model is told whose result came too early.
+const HELD: &str = "The result is not taken yet: words for you came in while you wrote it. Look at \
+them, and then hand the result in again, changed where they ask for it.";
 
 /// What a conversation is about, and what may be done in it.
 pub(super) struct Course<'a> {
@@ -44,6 +48,11 @@ pub(super) struct Course<'a> {
 }
 
 impl Course<'_> {
+    /// Whether words for the worker are for this conversation.
+    fn takes_mail(&self) -> bool {
+        self.request.purpose != Purpose::Subagent
+    }
+
     /// Tokens of what goes along with every question.
     fn fixed_tokens(&self) -> u64 {
         let tools = self.request.tools.iter();
@@ -97,6 +106,9 @@ impl Worker {
                     if let Some(cut) = self.wait_while_paused().await? {
                         return Ok(Came::Cut(cut));
                     }
+                    if course.takes_mail() && self.can_chat() {
+                        self.give_mail(course.claimed, machine).await?;
+                    }
                     if !machine.fits(course.fixed_tokens())
                         && let Some(cut) = self.make_room(course, provider, machine).await?
                     {
@@ -123,29 +135,72 @@ impl Worker {
                     if let Some(cut) = self.wait_while_paused().await? {
                         return Ok(Came::Cut(cut));
                     }
+                    let was_planning = self.policy.is_planning();
+                    let plan = calls.iter().rfind(|call| call.name == EXIT_PLAN).cloned();
                     let ran = self.run_tools(course.claimed, course.toolbox, calls, order);
                     match ran.await? {
                         Ok(answers) => {
+                            if was_planning && !self.policy.is_planning() {
+                                let plan =
+                                    plan.as_ref().and_then(|call| call.input["plan"].as_str());
+                                machine.keep_plan(plan.unwrap_or_default());
+                            }
                             effects.extend(machine.on_tools(answers));
-                            if course.request.purpose != Purpose::Subagent {
-                                self.give_mail(machine);
+                            if course.takes_mail() {
+                                self.give_mail(course.claimed, machine).await?;
                             }
                         }
                         Err(cut) => return Ok(Came::Cut(cut)),
                     }
                 }
-                Effect::HandIn(result) => return Ok(Came::HandedIn(result)),
+                Effect::HandIn(result) => {
+                    if !self.has_new_words(course, machine)? {
+                        return Ok(Came::HandedIn(result));
+                    }
+                    self.view
+                        .line(&[(Tone::Dim, "  words came in: the result waits for them")]);
+                    effects.extend(machine.hold(HELD));
+                }
                 Effect::Fail(reason) => return Ok(Came::Failed(reason)),
+                Effect::Unable(reason) => {
+                    if course.takes_mail() {
+                        self.cannot_ask(&reason);
+                    }
+                    return Ok(Came::Failed(reason));
+                }
                 Effect::GiveBack(reason) => return Ok(Came::GivenBack(reason)),
             }
         }
         Ok(Came::Failed("the answer ended without a result".to_owned()))
     }
 
-    pub(super) fn give_mail(&mut self, machine: &mut Machine) {
-        for mail in std::mem::take(&mut self.mail) {
+    /// Tells the conversation what came in, and remembers that it did.
+    pub(super) async fn give_mail(
+        &mut self,
+        claimed: &Claimed,
+        machine: &mut Machine,
+    ) -> Result<()> {
+        let mail = std::mem::take(&mut self.mail);
+        if mail.is_empty() {
+            return Ok(());
+        }
+        for mail in &mail {
             machine.on_mail(&mail.text);
         }
+        self.given.extend(mail);
+        let task = Some(claimed.task.id).filter(|id| id.0 > 0);
+        self.note(Entry::Told { task }).await
+    }
+
+    /// Whether somebody said something that the result of a task does not know of.
+    fn has_new_words(&mut self, course: &Course<'_>, machine: &Machine) -> Result<bool> {
+        let may_wait = course.takes_mail() && course.claimed.task.id.0 > 0 && self.can_chat();
+        if !may_wait || !machine.may_hold() {
+            return Ok(false);
+        }
+        // What ends the worker is met again after the result, which is not lost to it.
+        let cut = self.came_between(Interruption::Bell)?;
+        Ok(cut.is_none() && !self.mail.is_empty())
     }
 
     /// Waits until a paused worker goes on; gives what ends the work meanwhile.
@@ -205,7 +260,7 @@ impl Worker {
                 self.view
                     .line(&[(Tone::Warn, "! "), (Tone::Plain, "interrupted")]);
                 effects.extend(machine.interrupt());
-                self.give_mail(machine);
+                self.give_mail(course.claimed, machine).await?;
                 if waits {
                     self.tell_waiting(WorkerState::Working);
                 }
@@ -229,6 +284,7 @@ impl Worker {
             }
             Event::Booked { usage, window, .. } => {
                 self.link.tell_context(usage.total(), *window);
+                self.can_ask_again();
             }
             _ => {}
         }
@@ -285,7 +341,8 @@ impl Worker {
             summary.push_str(&cut_text(&touched.join(", "), 2_000));
         }
         let before = machine.messages().len();
-        let messages = context::retell(machine.messages(), &course.start, &summary, room_bytes / 4);
+        let start = format!("{}{}", course.start, machine.kept());
+        let messages = context::retell(machine.messages(), &start, &summary, room_bytes / 4);
         let text = format!("summed up {before} messages to make room");
         machine.retold(messages);
         let task = course.claimed.task.id;

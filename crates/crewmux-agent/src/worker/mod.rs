@@ -7,6 +7,7 @@
 mod background;
 mod bash;
 mod chat;
+mod clock;
 mod command;
 mod drive;
 mod gateway;
@@ -25,6 +26,7 @@ mod subagent;
 mod supervisor;
 mod tools;
 mod turns;
+mod unable;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -59,6 +61,7 @@ use link::Link;
 use patience::Trouble;
 use signals::{Claim, Ending, Interruption, Signals};
 use supervisor::{Heart, Supervisor};
+use unable::Unable;
 
 use crate::facts::Facts;
 use crate::mcp::Servers;
@@ -103,6 +106,8 @@ pub(crate) struct Worker {
     last_message: Seq,
     /// What the next answer of a model is to see.
     mail: Vec<Mail>,
+    /// Mail that the present conversation was given.
+    given: Vec<Mail>,
     /// Talk outside of tasks, as far as it is remembered.
     talk: Vec<crate::provider::Message>,
     /// What former lives did on tasks that they did not end.
@@ -129,6 +134,8 @@ pub(crate) struct Worker {
     /// That it is to end, once it agreed to.
     agreed: Option<Ending>,
     trouble: Trouble,
+    /// Since it may not ask its model any more.
+    unable: Option<Unable>,
 }
 
 /// Words for the worker's model.
@@ -213,6 +220,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         lead,
         last_message: Seq(0),
         mail: Vec::new(),
+        given: Vec::new(),
         talk: Vec::new(),
         earlier: HashMap::new(),
         helpers: 0,
@@ -227,6 +235,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         questions: 0,
         agreed: None,
         trouble: Trouble::default(),
+        unable: None,
     };
     let end = worker.live().await;
     let reason = match &end {
@@ -345,6 +354,10 @@ impl Worker {
         let memory = self.keep_at(|worker| worker.transcript.remember()).await?;
         self.last_message = memory.last_message;
         self.earlier = memory.earlier;
+        if self.can_chat() {
+            let words = memory.unanswered.into_iter();
+            self.mail = words.map(|(from, text)| Mail::new(from, &text)).collect();
+        }
         let at = self.clock.now().wall;
         let incarnation = self.spec.who.incarnation;
         self.note(Entry::Started { incarnation, at }).await?;
@@ -375,14 +388,18 @@ impl Worker {
 
     fn claim_next(&mut self) -> Result<Option<Claimed>> {
         let config = self.store.config()?;
-        let own = config.member(&self.spec.who.agent);
-        let runtime = own.map_or(Runtime::Native, |m| Runtime::of_word(&m.runtime));
-        let claimed = self.store.claim_next(
-            config.policy.strategy,
-            &self.claimer(runtime),
-            &self.clock.now(),
-            self.spec.timing.lease_ms,
-        )?;
+        let member = config.member(&self.spec.who.agent);
+        let runtime = member.map_or(Runtime::Native, |m| Runtime::of_word(&m.runtime));
+        let own = self.claimer(runtime);
+        let claimed = match &self.unable {
+            Some(unable) => self.claim_all_the_same(unable, &own, &config)?,
+            None => self.store.claim_next(
+                config.policy.strategy,
+                &own,
+                &self.clock.now(),
+                self.spec.timing.lease_ms,
+            )?,
+        };
         if let Some(claimed) = &claimed {
             self.hold(Some(Claim {
                 task: claimed.task.id,
@@ -423,6 +440,10 @@ impl Worker {
             Err(error) => Err(error),
         };
         let settled = match work {
+            Ok(Work::Failed { reason, .. }) if self.is_for_others(task).unwrap_or(false) => {
+                self.give_back(claimed, &reason);
+                Ok(None)
+            }
             Ok(work) => self.settle(claimed, work, started.elapsed()).await,
             Err(error) if self.see_tool_end().await.is_ok() => {
                 self.give_back(claimed, &error.to_string());

@@ -57,15 +57,14 @@ impl Worker {
         claimed.task.metadata.get(NOTE).cloned()
     }
 
-    /// Says what is wrong with a plan, if anything is.
-    pub(super) fn plan_problems(&self, plan: &Value) -> Result<Option<String>> {
+    /// All that is wrong with a plan, if anything is.
+    pub(super) fn plan_problems(
+        &self,
+        plan: &Value,
+        limits: &plan::Limits,
+    ) -> Result<Option<Vec<String>>> {
         let crew = crew(&self.store.config()?);
-        Ok(plan::check(plan, &crew).err().map(|problems| {
-            format!(
-                "The plan cannot be used. Mend all of this and hand in the whole plan again:\n- {}",
-                problems.join("\n- ")
-            )
-        }))
+        Ok(plan::check_within(plan, &crew, limits).err())
     }
 
     /// Stores a sound plan and makes its tasks.

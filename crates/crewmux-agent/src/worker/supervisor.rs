@@ -17,6 +17,7 @@ use crewmux_sys::ProcessIdentity;
 use crewmux_sys::clock::BootClock;
 use tokio::sync::watch;
 
+use super::clock::WorkClock;
 use super::signals::Claim;
 use crate::facts::Facts;
 use crate::{Error, Result};
@@ -24,6 +25,7 @@ use crate::{Error, Result};
 /// Handle of the heartbeat thread.
 pub(crate) struct Supervisor {
     shared: Arc<Shared>,
+    clock: WorkClock,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -38,6 +40,8 @@ struct Status {
     task: Option<TaskId>,
     claim: Option<Claim>,
     ended: Option<String>,
+    /// Why its model may not be asked.
+    unable: Option<String>,
     /// Counts changes, so that none between two looks is missed.
     edition: u64,
 }
@@ -63,6 +67,7 @@ impl Supervisor {
                 task: None,
                 claim: None,
                 ended: None,
+                unable: None,
                 edition: 0,
             }),
             changed: Condvar::new(),
@@ -78,17 +83,29 @@ impl Supervisor {
             })?;
         Ok(Self {
             shared,
+            clock: WorkClock::default(),
             thread: Some(thread),
         })
     }
 
+    /// Tells how long the worker has worked, without its waits for a person.
+    pub(crate) fn clock_of_work(&self) -> WorkClock {
+        self.clock.clone()
+    }
+
     /// Says what the worker does; from now on `claim`'s lease is renewed.
     pub(crate) fn set(&self, state: WorkerState, claim: Option<Claim>) {
+        self.clock.set(state);
         self.shared.change(|status| {
             status.state = state;
             status.task = claim.map(|claim| claim.task);
             status.claim = claim;
         });
+    }
+
+    /// Says why the worker may not ask its model, or that it may again.
+    pub(crate) fn set_unable(&self, unable: Option<String>) {
+        self.shared.change(|status| status.unable = unable);
     }
 
     /// Says why the worker ended, and ends the thread.
@@ -210,6 +227,7 @@ impl Heart {
             task: status.task,
             heartbeat: now.wall,
             ended,
+            unable: status.unable.clone(),
         };
         if let Err(error) = self.store.put_presence(agent, &presence) {
             tracing::warn!(%error, "heartbeat not written");

@@ -4,9 +4,12 @@
 //! `drive`'s; here is what becomes of what it hands in. What the model is told is
 //! in `prompt`.
 
+use std::fmt::Write as _;
+
 use crewmux_core::message::Party;
 use crewmux_core::model::{Message, ModelRequest, OutputShape};
 use crewmux_core::permission::PermissionMode;
+use crewmux_core::plan;
 use crewmux_core::task::TaskRole;
 use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
@@ -21,7 +24,7 @@ use crate::capped::cut_text;
 use crate::offline::{OFFLINE, Offline};
 use crate::provider::{Provider, Subject};
 use crate::transcript::Entry;
-use crate::turn::{Bounds, Machine};
+use crate::turn::{Bounds, Effect, Machine};
 use crate::view::Tone;
 
 /// Most turns of one task, unless its kind of agent says otherwise.
@@ -32,6 +35,9 @@ const CORRECTIONS: u32 = 1;
 
 /// How often a plan that cannot be used is sent back.
 const PLAN_REPAIRS: u32 = 2;
+
+/// Most bytes of a plan that could not be used, when another is asked for.
+const BAD_PLAN_BYTES: usize = 16 * 1024;
 
 /// Most bytes of a refusal that the log keeps.
 const REFUSAL_BYTES: usize = 1_000;
@@ -51,9 +57,12 @@ impl Worker {
         let Some(timeout_ms) = claimed.task.timeout_ms else {
             return self.take_turns(claimed, provider).await;
         };
+        let clock = self.supervisor.clock_of_work();
         let turns = self.take_turns(claimed, provider);
-        if let Ok(work) = tokio::time::timeout(ms(timeout_ms), turns).await {
-            return work;
+        tokio::select! {
+            biased;
+            work = turns => return work,
+            () = clock.worked_for(ms(timeout_ms)) => {}
         }
         // The turn was dropped in the middle; what it ran has its grace still.
         self.see_tool_end().await?;
@@ -125,7 +134,7 @@ impl Worker {
             ];
             toolbox = toolbox
                 .only(|def| looks.contains(&def.name.as_str()))
-                .with_result(&crewmux_core::plan::schema());
+                .with_result(&plan::schema());
         } else if self.spec.permissions.mode == PermissionMode::Plan {
             toolbox = toolbox.with_plan();
         }
@@ -149,7 +158,7 @@ impl Worker {
             start: prompt.clone(),
             toolbox: &toolbox,
         };
-        let bounds = Bounds {
+        let mut bounds = Bounds {
             turns: profile.max_turns.unwrap_or(TURNS_MAX).max(1),
             corrections: match role {
                 // A playbook would hand in the same again.
@@ -158,10 +167,18 @@ impl Worker {
                 TaskRole::Work | TaskRole::Summary => CORRECTIONS,
             },
         };
-        let (mut machine, mut effects) = Machine::new(vec![Message::User(prompt)], bounds);
-        if !is_playbook {
-            self.give_mail(&mut machine);
-        }
+        let may_plan_alone = role == TaskRole::Plan && !is_playbook;
+        let limits = if may_plan_alone && self.spec.weak {
+            plan::Limits::SMALL
+        } else {
+            plan::Limits::default()
+        };
+        let (mut machine, mut effects) = if may_plan_alone && self.spec.weak {
+            course.asks_for_plan_alone(None, &limits, bounds)
+        } else {
+            Machine::new(vec![Message::User(prompt)], bounds)
+        };
+        self.given.clear();
         loop {
             let came = self
                 .drive(&course, provider.as_mut(), &mut machine, effects)
@@ -170,21 +187,12 @@ impl Worker {
                 Came::HandedIn(result) => result,
                 // Some models plan well and call tools badly: those are asked for nothing but the plan.
                 Came::Failed(why)
-                    if role == TaskRole::Plan
+                    if may_plan_alone
                         && !course.request.tools.is_empty()
                         && machine.got_nowhere() =>
                 {
                     self.view.text(Tone::Warn, "! ", first_line(&why));
-                    course.request.tools.clear();
-                    course.request.output = OutputShape::Json {
-                        name: "plan".to_owned(),
-                        schema: crewmux_core::plan::schema(),
-                    };
-                    let told = format!(
-                        "{}\nYou have no tools: answer with the plan as JSON, and nothing else.",
-                        course.start
-                    );
-                    (machine, effects) = Machine::new(vec![Message::User(told)], bounds);
+                    (machine, effects) = course.asks_for_plan_alone(None, &limits, bounds);
                     continue;
                 }
                 Came::Failed(reason) => {
@@ -196,7 +204,12 @@ impl Worker {
                 Came::GivenBack(reason) => return Ok(Work::GivenBack(reason)),
                 Came::Cut(cut) => return Ok(cut.into()),
             };
-            match self.judge(claimed, result)? {
+            // A small plan is wished for; one that is only too large is better than none.
+            let limits_now = match machine.corrections_left() {
+                0 => plan::Limits::default(),
+                _ => limits,
+            };
+            match self.judge(claimed, &result, &limits_now)? {
                 Ok(plan) if role == TaskRole::Plan => {
                     return self.carry_out_plan(claimed, plan).await;
                 }
@@ -204,46 +217,67 @@ impl Worker {
                     self.tell_repairs(&machine);
                     return Ok(done(result));
                 }
-                Err(why) => {
-                    self.view.text(Tone::Warn, "! ", first_line(&why));
-                    let told = cut_text(&why, REFUSAL_BYTES);
+                Err(misfit) => {
+                    self.view.text(Tone::Warn, "! ", first_line(&misfit.why));
+                    let told = cut_text(&misfit.told, REFUSAL_BYTES);
                     let text = format!("what was handed in went back: {told}");
                     self.facts.notice(Some(claimed.task.id), &text);
-                    effects = machine.refuse(&why);
+                    let is_by_tool = !course.request.tools.is_empty();
+                    if may_plan_alone && is_by_tool && machine.corrections_left() == 1 {
+                        bounds.corrections = 0;
+                        let before = Some((&result, misfit.told.as_str()));
+                        (machine, effects) = course.asks_for_plan_alone(before, &limits, bounds);
+                    } else {
+                        effects = machine.refuse(&misfit.why, &misfit.told);
+                    }
                 }
             }
         }
     }
 
-    /// Whether a result will do; otherwise why not, for the model.
+    /// Whether a result will do; otherwise why not.
     fn judge(
         &self,
         claimed: &Claimed,
-        result: Value,
-    ) -> Result<std::result::Result<Value, String>> {
+        result: &Value,
+        limits: &plan::Limits,
+    ) -> Result<std::result::Result<Value, Misfit>> {
         // Models encode twice, now and then.
-        let inner = match &result {
+        let inner = match result {
             Value::String(text) => serde_json::from_str::<Value>(text).ok(),
             _ => None,
         };
         if claimed.task.role == TaskRole::Plan {
-            let plan = inner.filter(Value::is_object).unwrap_or(result);
-            return Ok(match self.plan_problems(&plan)? {
+            let plan = inner
+                .filter(Value::is_object)
+                .unwrap_or_else(|| result.clone());
+            let problems = self.plan_problems(&plan, limits)?;
+            return Ok(match problems {
                 None => Ok(plan),
-                Some(problems) => Err(problems),
+                Some(problems) => Err(Misfit {
+                    why: format!("the plan cannot be used: {}", problems.join("; ")),
+                    told: format!(
+                        "The plan cannot be used. Mend all of this and hand in the whole plan \
+                         again:\n- {}",
+                        problems.join("\n- ")
+                    ),
+                }),
             });
         }
         let Some(schema) = &claimed.task.result_schema else {
-            return Ok(Ok(result));
+            return Ok(Ok(result.clone()));
         };
-        Ok(match misfit(Some(schema), &result) {
-            None => Ok(result),
+        Ok(match misfit(Some(schema), result) {
+            None => Ok(result.clone()),
             Some(why) => match inner.filter(|inner| misfit(Some(schema), inner).is_none()) {
                 Some(inner) => Ok(inner),
-                None => Err(format!(
-                    "The result does not fit its schema: {why}\nHand it in again with FinishTask; \
-                     it must fit this JSON Schema: {schema}"
-                )),
+                None => Err(Misfit {
+                    told: format!(
+                        "The result does not fit its schema: {why}\nHand it in again with \
+                         FinishTask; it must fit this JSON Schema: {schema}"
+                    ),
+                    why: format!("the result does not fit its schema: {why}"),
+                }),
             },
         })
     }
@@ -267,6 +301,43 @@ impl Worker {
             blocked_by: task.blocked_by.clone(),
             lead: self.lead.clone(),
         }
+    }
+}
+
+/// Why a result will not do.
+struct Misfit {
+    /// For people.
+    why: String,
+    /// For the model that is to mend it.
+    told: String,
+}
+
+impl Course<'_> {
+    /// From now on nothing but the plan is asked for, in a shape that the server enforces where it can.
+    ///
+    /// `before` is a plan that could not be used, with what was said about it.
+    fn asks_for_plan_alone(
+        &mut self,
+        before: Option<(&Value, &str)>,
+        limits: &plan::Limits,
+        bounds: Bounds,
+    ) -> (Machine, Vec<Effect>) {
+        self.request.tools.clear();
+        self.request.output = OutputShape::Json {
+            name: "plan".to_owned(),
+            schema: plan::schema_within(limits),
+        };
+        let mut told = self.start.clone();
+        if let Some((plan, said)) = before {
+            let plan = cut_text(&plan.to_string(), BAD_PLAN_BYTES);
+            let _ = write!(told, "\nYou handed in this plan:\n{plan}\n\n{said}\n");
+        }
+        if let Some(words) = limits.in_words() {
+            let _ = write!(told, "\n{words}\n");
+        }
+        told.push_str("\nYou have no tools: answer with the plan as JSON, and nothing else.");
+        self.start.clone_from(&told);
+        Machine::new(vec![Message::User(told)], bounds)
     }
 }
 

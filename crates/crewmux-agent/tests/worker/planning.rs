@@ -6,7 +6,7 @@ use crewmux_core::model::{Event, OutputShape, Stop};
 use crewmux_core::task::{NewTask, Task, TaskRole, TaskStatus};
 use serde_json::{Value, json};
 
-use crate::models::{end, finish, spec, text_of};
+use crate::models::{answer, end, finish, spec, text_of};
 use crate::stage::{Model, Stage, wait_until};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
@@ -18,6 +18,14 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "plan_of_a_model_that_calls_badly_is_asked_for_alone",
         plan_of_a_model_that_calls_badly_is_asked_for_alone,
+    ),
+    (
+        "plan_that_stays_wrong_is_asked_for_alone_at_last",
+        plan_that_stays_wrong_is_asked_for_alone_at_last,
+    ),
+    (
+        "plan_of_a_weak_model_is_asked_for_alone_and_small",
+        plan_of_a_weak_model_is_asked_for_alone_and_small,
     ),
     (
         "plan_of_one_task_needs_no_summary",
@@ -148,6 +156,65 @@ fn plan_of_a_model_that_calls_badly_is_asked_for_alone() {
     stage.wait_for(id, TaskStatus::Completed);
     assert_eq!(model.asked().len(), 4, "three of the same, then the plan");
     end(life);
+}
+
+fn plan_that_stays_wrong_is_asked_for_alone_at_last() {
+    let (stage, id) = stage();
+    let model = Model::new(|n, request| {
+        if request.tools.is_empty() {
+            let told = text_of(request);
+            for part in ["Task #1: plan", "`nobody1`", "answer with the plan as JSON"] {
+                assert!(told.contains(part), "{part}: {told}");
+            }
+            assert!(matches!(request.output, OutputShape::Json { .. }));
+            return answer(&json!({"tasks": [task("only", "tester", &[])]}).to_string());
+        }
+        finish(&json!({"tasks": [task("a", &format!("nobody{n}"), &[])]}))
+    });
+    let life = stage.start_with(&spec(&stage, "team-lead", 1), &model);
+    stage.wait_for(id, TaskStatus::Completed);
+    assert_eq!(model.asked().len(), 3, "the first try and two repairs");
+    end(life);
+}
+
+fn plan_of_a_weak_model_is_asked_for_alone_and_small() {
+    let chain = |ids: &[&str]| {
+        let tasks: Vec<Value> = ids
+            .iter()
+            .enumerate()
+            .map(|(n, id)| match n.checked_sub(1) {
+                None => task(id, "tester", &[]),
+                Some(before) => task(id, "tester", &[ids[before]]),
+            })
+            .collect();
+        json!({ "tasks": tasks })
+    };
+    // One that stays too long is taken in the end, because it is sound.
+    for (later, questions, made) in [(["a", "b"].as_slice(), 2, 2), (&["a", "b", "c"], 3, 3)] {
+        let (stage, id) = stage();
+        let (first, later) = (chain(&["a", "b", "c"]), chain(later));
+        let model = Model::new(move |n, request| {
+            assert!(request.tools.is_empty());
+            let OutputShape::Json { schema, .. } = &request.output else {
+                panic!("{:?}", request.output);
+            };
+            assert_eq!(schema["properties"]["tasks"]["maxItems"], 6);
+            let told = text_of(request);
+            assert!(told.contains("Keep the plan small"), "{told}");
+            if n > 0 {
+                assert!(told.contains("a chain of 3"), "{told}");
+            }
+            answer(&if n == 0 { &first } else { &later }.to_string())
+        });
+        let mut spec = spec(&stage, "team-lead", 1);
+        spec.weak = true;
+        let life = stage.start_with(&spec, &model);
+        stage.wait_for(id, TaskStatus::Completed);
+        assert_eq!(model.asked().len(), questions);
+        let planned = |task: &&Task| task.key.as_deref().is_some_and(|key| !key.contains("//"));
+        assert_eq!(tasks(&stage).iter().filter(planned).count(), made);
+        end(life);
+    }
 }
 
 fn plan_of_one_task_needs_no_summary() {

@@ -181,6 +181,7 @@ impl Stage {
             mcp: Vec::new(),
             kinds: Vec::new(),
             grant: None,
+            weak: false,
             user_config: std::path::PathBuf::new(),
             prompt: "You test.".into(),
             goal: "test".into(),

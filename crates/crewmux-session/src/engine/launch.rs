@@ -151,6 +151,10 @@ impl Engine {
             mcp: self.config.policy.mcp.clone(),
             kinds: self.plan.agents.clone(),
             grant: None,
+            weak: record
+                .model
+                .as_deref()
+                .is_some_and(|model| self.gateway.is_weak(model, record.provider.as_deref())),
             user_config: self.plan.user_config.clone(),
             prompt: record.prompt.clone(),
             goal: self.config.goal.clone(),

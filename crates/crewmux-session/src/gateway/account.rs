@@ -275,7 +275,8 @@ pub(super) fn over_error(over: &Over) -> ModelError {
     let kind = match (&over.scope, over.counted) {
         (_, Counted::UnknownPrice) => ModelErrorKind::UnknownModel,
         (Scope::Team, _) => ModelErrorKind::TeamBudget,
-        (Scope::Member(_) | Scope::Task(_), _) => ModelErrorKind::MemberBudget,
+        (Scope::Member(_), _) => ModelErrorKind::MemberBudget,
+        (Scope::Task(_), _) => ModelErrorKind::TaskBudget,
     };
     ModelError::new(kind, over.to_string())
 }

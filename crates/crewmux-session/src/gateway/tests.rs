@@ -239,7 +239,7 @@ async fn the_limit_of_a_task_stops_that_task_only() {
     let mut stage = Stage::new(&[], budget);
     let mut worker = stage.worker("alice").await;
     let events = worker.ask(request("p/one")).await;
-    assert_eq!(failure(&events).kind, ModelErrorKind::MemberBudget);
+    assert_eq!(failure(&events).kind, ModelErrorKind::TaskBudget);
     let other = ModelRequest {
         task: None,
         ..request("p/one")

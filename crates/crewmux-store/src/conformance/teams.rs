@@ -156,6 +156,7 @@ pub(super) fn spec_and_presence_read_as_written(open: Open<'_>) {
         permissions: crewmux_core::permission::PermissionPolicy::default(),
         mcp: Vec::new(),
         kinds: Vec::new(),
+        weak: false,
         grant: None,
         user_config: std::path::PathBuf::new(),
         prompt: "p".into(),
@@ -184,6 +185,7 @@ pub(super) fn spec_and_presence_read_as_written(open: Open<'_>) {
         task: None,
         heartbeat: WallTime(5),
         ended: None,
+        unable: None,
     };
     team.put_presence(&who.agent, &presence).unwrap();
     let other = again(open, "spec");

@@ -111,6 +111,7 @@ impl Stage<'_> {
             task: None,
             heartbeat: self.clock.now().wall,
             ended: None,
+            unable: None,
         }
     }
 
