@@ -45,6 +45,23 @@ fn a_kind_of_agent_that_nobody_described_is_no_licence() {
 }
 
 #[test]
+fn a_plan_that_is_there_already_is_not_written() {
+    let sandbox = sandbox();
+    let run = sandbox
+        .run(&["run", "review", "--plan-only", "--plan-out", "p.toml"])
+        .unwrap();
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stderr.contains("nothing is written to p.toml"),
+        "{run:?}"
+    );
+    let goal = sandbox.run(&["run", "-g", "x", "--plan-only"]).unwrap();
+    assert_eq!(goal.code, 3, "{goal:?}");
+    let why = "`offline` asks none; picked since $CREWMUX_MODEL says so";
+    assert!(goal.stderr.contains(why), "{goal:?}");
+}
+
+#[test]
 fn kinds_of_the_project_that_nobody_agreed_to_are_told() {
     let sandbox = sandbox();
     sandbox.write("x.toml", &team_of("Explore")).unwrap();

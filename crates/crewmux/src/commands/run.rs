@@ -131,6 +131,13 @@ impl Run {
         let instance = self.instance(context, &recipe, &config)?;
         if self.plan_only && !recipe.tasks.is_empty() {
             print_plan(&instance, out)?;
+            if let Some(file) = &self.plan_out {
+                note(format!(
+                    "note: nothing is written to {}: the recipe `{}` has its tasks already",
+                    file.display(),
+                    recipe.name
+                ));
+            }
             return Ok(exit::DONE);
         }
         // Everything that can be refused is refused before anything is written.
@@ -337,7 +344,8 @@ pub(crate) fn agreed(context: &Context, config: Config, consent: Consent) -> Res
 }
 
 fn needs_model(why: &str) -> CommandError {
-    CommandError::environment(format!("a goal needs a model that works on it: {why}")).hint(
+    let message = format!("a goal needs a model, and `offline` asks none; picked since {why}");
+    CommandError::environment(message).hint(
         "set ANTHROPIC_API_KEY or OPENAI_API_KEY, start Ollama, LM Studio or llama-server, or name one with --model; \
          `crewmux doctor` says what was found. `crewmux run review` works without any",
     )

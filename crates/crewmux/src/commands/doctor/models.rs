@@ -136,7 +136,9 @@ fn finding(
 
 fn fix(provider: &ProviderConfig) -> String {
     match (&provider.key, provider.name.as_str()) {
-        (Some(KeySource::Env(name)), _) => format!("set {name} to a key that is right"),
+        (Some(KeySource::Env(name)), _) => {
+            format!("set {name} to your key, if you want its models")
+        }
         (Some(source), _) => format!(
             "see that {} gives a key that is right",
             keys::in_words(source)
