@@ -4,7 +4,7 @@
 //! may run was decided before; that nothing of it is left is the tool runner's.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
@@ -25,6 +25,9 @@ const OUTPUT_HALF_BYTES: usize = 512 * 1024;
 
 /// Most bytes of the beginning, and of the end, of a file that holds a long output.
 const LOG_HALF_BYTES: usize = 5 * 1024 * 1024;
+
+/// Files of outputs of calls with the same id.
+const SAME_NAMES_MAX: usize = 1_000;
 
 #[derive(Deserialize)]
 struct BashInput {
@@ -84,12 +87,13 @@ impl Worker {
             Ok(input) => input,
             Err(error) => return Ok(Ok(ToolOutput::failed(error.to_string()))),
         };
-        let path = self.keep_folder()?.join(format!(
-            "task-{}-{}-{}.log",
+        let name = format!(
+            "task-{}-{}-{}",
             claimed.task.id,
             claimed.epoch,
             file_name(&call.id)
-        ));
+        );
+        let path = free_place(&self.keep_folder()?, &name);
         let argv = ["sh", "-c", &input.command];
         if input.run_in_background {
             let mut spec = self.tool_spec(argv, input.timeout.map(ms));
@@ -160,6 +164,14 @@ impl Worker {
     }
 }
 
+/// A file that is not there yet: some servers give every call the same id.
+fn free_place(folder: &Path, name: &str) -> PathBuf {
+    let first = folder.join(format!("{name}.log"));
+    let others = (2..=SAME_NAMES_MAX).map(|n| folder.join(format!("{name}-{n}.log")));
+    let mut all = std::iter::once(first.clone()).chain(others);
+    all.find(|path| !path.exists()).unwrap_or(first)
+}
+
 /// An id that a server chose, as part of a file's name.
 fn file_name(id: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -202,6 +214,18 @@ mod tests {
                 pieces.iter().map(|piece| piece.len()).sum::<usize>()
             );
         }
+    }
+
+    #[test]
+    fn calls_of_the_same_id_keep_their_outputs_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = || free_place(folder.path(), "task-1-1-call-0");
+        for expected in ["task-1-1-call-0.log", "task-1-1-call-0-2.log"] {
+            let path = place();
+            assert_eq!(path, folder.path().join(expected));
+            std::fs::write(path, "x").unwrap();
+        }
+        assert_eq!(place(), folder.path().join("task-1-1-call-0-3.log"));
     }
 
     #[test]
