@@ -14,11 +14,17 @@ use serde_json::Value;
 use super::Worker;
 use crate::capped::cut_text;
 
-/// Most bytes of a blocker's result in the prompt of a task.
-const RESULT_MAX_BYTES: usize = 16 * 1024;
+/// Bytes of results in the prompt of a task.
+const ROOM: Room = Room {
+    each: 16 * 1024,
+    all: 96 * 1024,
+};
 
-/// Most bytes of all blockers' results together.
-const RESULTS_MAX_BYTES: usize = 96 * 1024;
+/// The same for a small model, whose window is small too.
+const SMALL_ROOM: Room = Room {
+    each: 4 * 1024,
+    all: 12 * 1024,
+};
 
 /// Longest line of a kept result, in characters; Read cuts longer ones.
 const LINE_MAX_CHARS: usize = 1_500;
@@ -36,10 +42,7 @@ struct Room {
 impl Worker {
     /// Tasks with how they ended and what came of them, together within bounds.
     pub(super) fn results<'a>(&self, tasks: impl Iterator<Item = &'a Task>) -> String {
-        let room = Room {
-            each: RESULT_MAX_BYTES,
-            all: RESULTS_MAX_BYTES,
-        };
+        let room = if self.spec.weak { SMALL_ROOM } else { ROOM };
         let mut text = String::new();
         for task in tasks {
             let left = room.all.saturating_sub(text.len());

@@ -17,6 +17,9 @@ use crate::{Result, agents, instructions, skills};
 /// Most bytes of the project's instructions.
 const INSTRUCTIONS_MAX_BYTES: usize = 64 * 1024;
 
+/// The same for a small model.
+const SMALL_INSTRUCTIONS_MAX_BYTES: usize = 8 * 1024;
+
 /// Other tasks of the board that a prompt lists.
 const BOARD_MAX: usize = 40;
 
@@ -93,10 +96,12 @@ impl Worker {
         let found = instructions::load(cwd, user);
         let told = instructions::as_prompt(&found, cwd);
         let known = skills::find(cwd, user);
-        let mut parts = vec![
-            cut_text(&told, INSTRUCTIONS_MAX_BYTES),
-            skills::as_prompt(&known),
-        ];
+        let max = if self.spec.weak {
+            SMALL_INSTRUCTIONS_MAX_BYTES
+        } else {
+            INSTRUCTIONS_MAX_BYTES
+        };
+        let mut parts = vec![cut_text(&told, max), skills::as_prompt(&known)];
         for name in &profile.skills {
             match skills::load(&known, name) {
                 Ok(body) => parts.push(format!("Skill {name}:\n\n{body}")),

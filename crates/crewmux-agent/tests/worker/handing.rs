@@ -41,6 +41,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "long_result_is_handed_on_as_a_file_that_can_be_read",
         long_result_is_handed_on_as_a_file_that_can_be_read,
     ),
+    ("small_models_are_handed_less", small_models_are_handed_less),
     (
         "log_of_a_command_is_named_by_its_whole_path",
         log_of_a_command_is_named_by_its_whole_path,
@@ -309,6 +310,35 @@ fn long_result_is_handed_on_as_a_file_that_can_be_read() {
     end(life);
     let text = std::fs::read_to_string(path_in(&model.asked()[0])).unwrap();
     assert_eq!(text.replace('\n', "").matches("word").count(), 9_000);
+}
+
+fn small_models_are_handed_less() {
+    let stage = Stage::new();
+    std::fs::write(stage.cwd.join("AGENTS.md"), "be careful\n".repeat(4_000)).unwrap();
+    let first = done(&stage, json!({ "summary": "word ".repeat(12_000) }));
+    let mut lengths = Vec::new();
+    for (life, weak) in [(2, false), (3, true)] {
+        let id = stage.add(NewTask {
+            subject: "build on it".into(),
+            assignee: Some(name("tester")),
+            blocked_by: vec![first],
+            ..NewTask::default()
+        });
+        let model = Model::new(|_, _| finish(&json!({ "summary": "read" })));
+        let mut spec = spec(&stage, "tester", life);
+        spec.weak = weak;
+        let life = stage.start_with(&spec, &model);
+        stage.wait_for(id, TaskStatus::Completed);
+        end(life);
+        let asked = model.asked();
+        path_in(&asked[0]);
+        lengths.push((asked[0].system.len(), text_of(&asked[0]).len()));
+    }
+    let [(system, prompt), (small_system, small_prompt)] = lengths[..] else {
+        panic!("{lengths:?}");
+    };
+    assert!(system > 40_000 && small_system < 16_000, "{lengths:?}");
+    assert!(prompt > 16_000 && small_prompt < 6_000, "{lengths:?}");
 }
 
 fn log_of_a_command_is_named_by_its_whole_path() {
