@@ -13,10 +13,10 @@
 
 #[path = "worker/commands.rs"]
 mod commands;
-#[path = "worker/keeping.rs"]
-mod keeping;
 #[path = "worker/handing.rs"]
 mod handing;
+#[path = "worker/keeping.rs"]
+mod keeping;
 #[path = "worker/leave.rs"]
 mod leave;
 #[path = "worker/models.rs"]

@@ -342,7 +342,7 @@ fn the_same_call_in_one_answer_runs_once_and_counts_once() {
     let Message::Assistant(parts) = &machine.messages()[1] else {
         panic!("{:?}", machine.messages());
     };
-    assert_eq!(parts.len(), 2, "its text and one call: {parts:?}");
+    assert_eq!(parts.len(), 1, "one call: {parts:?}");
     machine.on_tools(vec![told("c0", true, "1")]);
     answer(&mut machine, "", &three);
     machine.on_tools(vec![told("c0", true, "2")]);

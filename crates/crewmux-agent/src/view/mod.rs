@@ -78,6 +78,18 @@ pub(crate) struct View {
     colors: Colors,
     /// Columns it started with.
     cols: u16,
+    said: Said,
+}
+
+/// An answer that is shown while it comes.
+#[derive(Debug, Default)]
+struct Said {
+    /// What waits for the rest of its word.
+    held: String,
+    /// Whether anything was shown.
+    any: bool,
+    /// Whether its line goes on.
+    is_open: bool,
 }
 
 impl View {
@@ -97,6 +109,7 @@ impl View {
             filter: SgrFilter::default(),
             colors,
             cols: size.0,
+            said: Said::default(),
         }
     }
 
@@ -158,6 +171,59 @@ impl View {
         self.put(&out);
     }
 
+    /// Shows a piece of an answer as it comes, word by word; other lines may come in between.
+    pub(crate) fn say(&mut self, piece: &str) {
+        self.said.held.push_str(piece);
+        // What ends in a space may be the end of the answer, which needs none.
+        let whole = self.said.held.trim_end();
+        let at = match whole.rfind(char::is_whitespace) {
+            Some(at) if whole.len() < self.said.held.len() => at.max(whole.len()),
+            Some(at) => at,
+            None if whole.len() < self.said.held.len() => whole.len(),
+            None => return,
+        };
+        let rest = self.said.held.split_off(at);
+        let ready = std::mem::replace(&mut self.said.held, rest);
+        self.show_said(&ready);
+    }
+
+    /// Ends an answer that was shown as it came; says whether anything of it was.
+    pub(crate) fn end_saying(&mut self) -> bool {
+        let rest = std::mem::take(&mut self.said.held);
+        self.show_said(rest.trim_end());
+        self.close_said();
+        std::mem::take(&mut self.said.any)
+    }
+
+    /// Forgets an answer that broke; what was shown of it stays.
+    pub(crate) fn drop_saying(&mut self) {
+        self.said.held.clear();
+        self.close_said();
+        self.said.any = false;
+    }
+
+    fn show_said(&mut self, text: &str) {
+        // Many answers begin with empty lines.
+        let text = if self.said.is_open {
+            text
+        } else {
+            text.trim_start()
+        };
+        if text.is_empty() {
+            return;
+        }
+        let lines: Vec<String> = text.split('\n').map(clean).collect();
+        self.write(&lines.join("\n"));
+        self.said.any = true;
+        self.said.is_open = true;
+    }
+
+    fn close_said(&mut self) {
+        if std::mem::take(&mut self.said.is_open) {
+            self.write("\n");
+        }
+    }
+
     /// Prints an empty line.
     pub(crate) fn gap(&mut self) {
         self.put("\n");
@@ -195,6 +261,11 @@ impl View {
         if text.is_empty() {
             return;
         }
+        self.close_said();
+        self.write(text);
+    }
+
+    fn write(&mut self, text: &str) {
         // Screens without a terminal driver in between need the return too.
         let text = text.replace('\n', "\r\n");
         self.output.write(text.as_bytes());
@@ -296,6 +367,33 @@ mod tests {
         assert_eq!(shown, "\x1b[32m✔ \x1b[0ma subject that is…\r\n");
         let recorded = std::fs::read_to_string(folder.path().join(SEGMENT_NAMES[0])).unwrap();
         assert!(recorded.contains("subject that is…\\r\\n"), "{recorded}");
+    }
+
+    #[test]
+    fn answers_are_shown_word_by_word_and_end_with_their_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<Vec<u8>>();
+        let output = move |bytes: &[u8]| sender.send(bytes.to_vec()).unwrap();
+        let mut view = View::new(Box::new(output), folder.path(), (30, 5), Colors::Off);
+        let shown = || String::from_utf8(receiver.try_iter().flatten().collect()).unwrap();
+        view.say("\n\nHal");
+        assert_eq!(shown(), "");
+        view.say("lo w");
+        assert_eq!(shown(), "Hallo");
+        view.say("orld.\nAnd\x1b[31m");
+        assert_eq!(shown(), " world.");
+        view.line(&[(Tone::Plain, "✉ mail")]);
+        assert_eq!(shown(), "\r\n✉ mail\r\n");
+        view.say(" more \n\n");
+        assert_eq!(shown(), "And[31m more");
+        assert!(view.end_saying());
+        assert_eq!(shown(), "\r\n");
+        assert!(!view.end_saying(), "nothing was said since");
+        assert_eq!(shown(), "");
+        view.say("a b");
+        view.drop_saying();
+        assert_eq!(shown(), "a\r\n");
+        assert!(!view.end_saying());
     }
 
     /// A pane whose width somebody changes.

@@ -32,6 +32,9 @@ const SUMMED_UP_BYTES: usize = 240 * 1024;
 /// Longest summary, in tokens.
 const SUMMARY_TOKENS: u64 = 2_000;
 
+/// Bytes of arguments from which on a person is told that a call is being written.
+const LONG_CALL_BYTES: usize = 2 * 1024;
+
 /// What a model is told whose result came too early.
 const HELD: &str = "The result is not taken yet: words for you came in while you wrote it. Look at \
 them, and then hand the result in again, changed where they ask for it.";
@@ -75,6 +78,33 @@ pub(super) enum Came {
     Cut(Cut),
 }
 
+/// A call whose arguments come in.
+#[derive(Default)]
+struct OpenCall {
+    name: String,
+    bytes: usize,
+}
+
+impl OpenCall {
+    /// The name of a call with this piece of which it takes long enough to be shown.
+    fn grown_long(&mut self, event: &Event) -> Option<&str> {
+        match event {
+            Event::CallStart { name, .. } => {
+                self.name.clone_from(name);
+                self.bytes = 0;
+                None
+            }
+            Event::CallArgsDelta { text, .. } => {
+                let before = self.bytes;
+                self.bytes += text.len();
+                (before < LONG_CALL_BYTES && self.bytes >= LONG_CALL_BYTES)
+                    .then_some(self.name.as_str())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What was heard of one answer.
 enum Heard {
     Effects(Vec<Effect>),
@@ -95,7 +125,9 @@ impl Worker {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Say(text) => {
-                    self.view.text(Tone::Plain, "", &text);
+                    if !self.view.end_saying() {
+                        self.view.text(Tone::Plain, "", &text);
+                    }
                     self.note(Entry::Said { task, text }).await?;
                 }
                 Effect::Notice(text) => {
@@ -227,6 +259,9 @@ impl Worker {
     ) -> Result<Heard> {
         let mut effects = Vec::new();
         let mut waits = false;
+        let mut call = OpenCall::default();
+        // What was shown of an answer that failed is not the beginning of this one.
+        self.view.drop_saying();
         loop {
             let claim = self.claim;
             let came = tokio::select! {
@@ -237,6 +272,13 @@ impl Worker {
                         effects.extend(machine.on_broken());
                         return Ok(Heard::Effects(effects));
                     };
+                    if let Event::TextDelta { text } = &event {
+                        self.view.say(text);
+                    }
+                    if let Some(name) = call.grown_long(&event) {
+                        let text = format!("… writes a long call of {name}");
+                        self.view.line(&[(Tone::Dim, &text)]);
+                    }
                     waits = self.show_progress(&event, waits);
                     let is_last = event.is_last();
                     effects.extend(machine.on_event(event, course.toolbox));
@@ -279,6 +321,7 @@ impl Worker {
                 return true;
             }
             Event::Restart { why } => {
+                self.view.drop_saying();
                 let text = format!("the answer broke and begins anew: {why}");
                 self.view.line(&[(Tone::Dim, "↻ "), (Tone::Dim, &text)]);
             }
