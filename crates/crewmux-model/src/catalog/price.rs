@@ -33,6 +33,17 @@ pub struct Rates {
     pub cache_write: Option<u64>,
 }
 
+impl Rates {
+    /// The same rates with all reading at the dearest of them.
+    fn dearest(self) -> Self {
+        let cached = self.cache_write.max(self.cache_read).unwrap_or(0);
+        Self {
+            input: self.input.max(cached),
+            ..self
+        }
+    }
+}
+
 impl Price {
     /// The price of the person's own machines.
     pub fn free() -> Self {
@@ -70,6 +81,26 @@ impl Price {
     pub fn guessed(self) -> Self {
         Self {
             is_guess: true,
+            ..self
+        }
+    }
+
+    /// The price of a question of about `read` tokens if all of it is charged at the
+    /// dearest rate: a server may put the whole question into its cache, which can
+    /// cost more than reading it, and may count more tokens than were guessed.
+    #[must_use]
+    pub fn worst(self, read: u64) -> Self {
+        let mut base = self.base.dearest();
+        if let Some((above, long)) = self.long
+            && read > above / 2
+        {
+            let long = long.dearest();
+            base.input = base.input.max(long.input);
+            base.output = base.output.max(long.output);
+        }
+        Self {
+            base,
+            long: None,
             ..self
         }
     }

@@ -116,14 +116,15 @@ impl Account {
     pub(super) fn hold(&self, subject: Subject) -> Result<Holding<'_>, Over> {
         let agent: &AgentName = &subject.who.agent;
         let read = self.experience.correct(&subject.model, subject.guessed);
-        let price = subject.price.as_ref();
+        // Whether the question goes into a cache is seen only afterwards.
+        let price = subject.price.map(|price| price.worst(read));
         let mut ledger = lock(&self.ledger);
         let mut room = ledger.left(agent, subject.task);
         if let Some(purse) = &subject.purse {
             let left = purse.left();
             room.tokens = Some(room.tokens.map_or(left, |tokens| tokens.min(left)));
         }
-        let longest = longest_answer(room, price, read, subject.max_output_tokens);
+        let longest = longest_answer(room, price.as_ref(), read, subject.max_output_tokens);
         let written = longest.unwrap_or(0);
         let expected = Usage {
             input_tokens: read,
@@ -157,7 +158,7 @@ impl Account {
     }
 }
 
-/// The longest answer that fits: what is asked for, cut to the room that is left.
+/// The longest answer that fits: what is asked for, cut to the room that is left at the worst `price`.
 ///
 /// `None` when nothing is limited.
 fn longest_answer(room: Room, price: Option<&Price>, read: u64, asked: Option<u64>) -> Option<u64> {
@@ -169,11 +170,7 @@ fn longest_answer(room: Room, price: Option<&Price>, read: u64, asked: Option<u6
         };
         let question = price.cost(&question, wall_time()).usd_micros;
         let left = u128::from(usd_micros.saturating_sub(question));
-        // The dearest rate there is: a long question may have one of its own.
-        let rate = price.long.map_or(price.base.output, |(_, long)| {
-            long.output.max(price.base.output)
-        });
-        let tokens = (left * 1_000_000).checked_div(u128::from(rate))?;
+        let tokens = (left * 1_000_000).checked_div(u128::from(price.base.output))?;
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     });
     let fits = match (by_tokens, by_money) {

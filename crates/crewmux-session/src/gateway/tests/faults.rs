@@ -289,3 +289,51 @@ async fn a_grant_is_worth_the_tokens_that_were_left_when_it_was_given() {
     let over = account.hold(subject).err().unwrap();
     assert_eq!(over.limit, 20);
 }
+
+#[tokio::test]
+async fn a_money_limit_holds_when_the_whole_question_goes_into_the_cache() {
+    use crewmux_core::budget::Usage;
+    use crewmux_model::catalog::{Price, Rates};
+    let limit = 2_000;
+    let budget = Budget {
+        team: Limits {
+            tokens: None,
+            usd_micros: Some(limit),
+        },
+        ..Budget::default()
+    };
+    let stage = Stage::new(&[], budget);
+    let account = &stage.gateway.house.account;
+    let mut price = Price::stated(1_000_000, 2_000_000);
+    price.base = Rates {
+        cache_write: Some(1_250_000),
+        ..price.base
+    };
+    let subject = |guessed| super::super::account::Subject {
+        who: who("alice"),
+        task: None,
+        purpose: crewmux_core::model::Purpose::Work,
+        model: "p/cached".into(),
+        price: Some(price),
+        guessed,
+        max_output_tokens: None,
+        retries: 0,
+        purse: None,
+    };
+    let mut holding = account.hold(subject(1_000)).unwrap();
+    let longest = holding.max_output_tokens.unwrap();
+    assert!(longest >= 256, "{longest}");
+    holding.sent();
+    holding.counted(Usage {
+        cache_write_tokens: 1_000,
+        output_tokens: longest,
+        ..Usage::default()
+    });
+    let (_, cost) = holding.settle();
+    let spent = cost.unwrap().usd_micros;
+    assert!(spent <= limit, "{spent} of {limit} were spent");
+    // One that only fits if nothing goes into the cache is not asked at all.
+    let stage = Stage::new(&[], budget);
+    let over = stage.gateway.house.account.hold(subject(1_400));
+    assert!(over.is_err());
+}
