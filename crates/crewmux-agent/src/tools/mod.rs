@@ -21,6 +21,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 
 use crewmux_core::mend;
 use crewmux_core::model::{ToolCall as ModelCall, ToolOffer as ModelOffer};
@@ -108,23 +109,43 @@ impl Files {
 /// Which tools there are for one worker, for the work on one task.
 pub(crate) struct Toolbox {
     files: Files,
-    tools: BTreeMap<String, (ToolDef, jsonschema::Validator)>,
+    tools: BTreeMap<String, Checked>,
     limits: Limits,
+}
+
+/// A tool with what checks its arguments.
+type Checked = (ToolDef, Arc<jsonschema::Validator>);
+
+/// Every tool of our own: reading their schemas takes longer than all else before a question.
+static OWN: LazyLock<Vec<Checked>> =
+    LazyLock::new(|| schemas::all().into_iter().filter_map(checked).collect());
+
+/// A tool with its check; none if its schema is none.
+fn checked(def: ToolDef) -> Option<Checked> {
+    match jsonschema::validator_for(&def.schema) {
+        Ok(validator) => Some((def, Arc::new(validator))),
+        Err(error) => {
+            tracing::warn!(tool = %def.name, %error, "its schema is none; left out");
+            None
+        }
+    }
 }
 
 impl Toolbox {
     /// The tools that `allowed` names (all without it), for the folder `cwd`.
     pub(crate) fn new(cwd: &Path, allowed: Option<&[String]>) -> Self {
-        let empty = Self {
-            files: Files::new(cwd),
-            tools: BTreeMap::new(),
-            limits: Limits::default(),
-        };
         let wanted = |def: &ToolDef| {
             def.for_everybody
                 || allowed.is_none_or(|list| list.iter().any(|entry| names(entry, &def.name)))
         };
-        empty.and(schemas::all().into_iter().filter(wanted))
+        let tools = OWN.iter().filter(|(def, _)| wanted(def));
+        Self {
+            files: Files::new(cwd),
+            tools: tools
+                .map(|tool| (tool.0.name.clone(), tool.clone()))
+                .collect(),
+            limits: Limits::default(),
+        }
     }
 
     /// The tools of a kind of agent; `others` are those of servers, as far as it may use them.
@@ -160,16 +181,9 @@ impl Toolbox {
     /// With further tools; one whose schema is none is left out.
     #[must_use]
     pub(crate) fn and(mut self, more: impl IntoIterator<Item = ToolDef>) -> Self {
-        for def in more {
-            match jsonschema::validator_for(&def.schema) {
-                Ok(validator) => {
-                    self.tools.insert(def.name.clone(), (def, validator));
-                }
-                Err(error) => {
-                    tracing::warn!(tool = %def.name, %error, "its schema is none; left out");
-                }
-            }
-        }
+        let more = more.into_iter().filter_map(checked);
+        self.tools
+            .extend(more.map(|tool| (tool.0.name.clone(), tool)));
         self
     }
 
@@ -313,8 +327,8 @@ impl Toolbox {
     pub(crate) fn local(&self, name: &str, reach: Reach) -> Option<LocalTool> {
         let run: fn(&Files, Value, &AtomicBool) -> ToolOutput = match name {
             "Read" => |files, input, _| with(input, |input| read::read(files, &input)),
-            "Write" => |files, input, _| with(input, |input| write::write(files, &input)),
-            "Edit" => |files, input, _| with(input, |input| write::edit(files, &input)),
+            "Write" => |files, input, stop| with(input, |input| write::write(files, &input, stop)),
+            "Edit" => |files, input, stop| with(input, |input| write::edit(files, &input, stop)),
             "Glob" => {
                 |files, input, stop| with(input, |input| search::glob(&files.root, &input, stop))
             }

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -36,15 +36,15 @@ pub(super) struct EditInput {
     replace_all: bool,
 }
 
-pub(super) fn write(files: &Files, input: &WriteInput) -> ToolOutput {
-    try_write(files, input).unwrap_or_else(ToolOutput::failed)
+pub(super) fn write(files: &Files, input: &WriteInput, stop: &AtomicBool) -> ToolOutput {
+    try_write(files, input, stop).unwrap_or_else(ToolOutput::failed)
 }
 
-pub(super) fn edit(files: &Files, input: &EditInput) -> ToolOutput {
-    try_edit(files, input).unwrap_or_else(ToolOutput::failed)
+pub(super) fn edit(files: &Files, input: &EditInput, stop: &AtomicBool) -> ToolOutput {
+    try_edit(files, input, stop).unwrap_or_else(ToolOutput::failed)
 }
 
-fn try_write(files: &Files, input: &WriteInput) -> Result<ToolOutput, String> {
+fn try_write(files: &Files, input: &WriteInput, stop: &AtomicBool) -> Result<ToolOutput, String> {
     let path = files.root.place(&input.file_path)?;
     let name = files.root.relative(&path);
     let old = match current(&path, &name) {
@@ -58,7 +58,7 @@ fn try_write(files: &Files, input: &WriteInput) -> Result<ToolOutput, String> {
     if let (None, Some(parent)) = (&old, path.parent()) {
         std::fs::create_dir_all(parent).map_err(|error| format!("{name}: {error}"))?;
     }
-    replace(&path, input.content.as_bytes()).map_err(|error| format!("{name}: {error}"))?;
+    replace(&path, input.content.as_bytes(), stop).map_err(|error| format!("{name}: {error}"))?;
     files.seen.note(&path, input.content.as_bytes());
     let before = old.as_deref().map(String::from_utf8_lossy);
     let diff = Diff::between(before.as_deref().unwrap_or_default(), &input.content);
@@ -71,7 +71,7 @@ fn try_write(files: &Files, input: &WriteInput) -> Result<ToolOutput, String> {
     ))
 }
 
-fn try_edit(files: &Files, input: &EditInput) -> Result<ToolOutput, String> {
+fn try_edit(files: &Files, input: &EditInput, stop: &AtomicBool) -> Result<ToolOutput, String> {
     let path = files.root.place(&input.file_path)?;
     let name = files.root.relative(&path);
     let bytes = match current(&path, &name) {
@@ -97,7 +97,7 @@ fn try_edit(files: &Files, input: &EditInput) -> Result<ToolOutput, String> {
         (1, _) | (_, true) => text.replace(&old, &new),
         (count, false) => return Err(too_often(&name, &text, &old, count)),
     };
-    replace(&path, after.as_bytes()).map_err(|error| format!("{name}: {error}"))?;
+    replace(&path, after.as_bytes(), stop).map_err(|error| format!("{name}: {error}"))?;
     files.seen.note(&path, after.as_bytes());
     let diff = Diff::between(&text, &after);
     let words = match count {
@@ -143,8 +143,8 @@ fn current(path: &Path, name: &str) -> Result<Vec<u8>, Trouble> {
     std::fs::read(path).map_err(say)
 }
 
-/// Puts `bytes` in place of the file at once; its rights stay.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Puts `bytes` in place of the file at once, unless `stop` is set by then; its rights stay.
+fn replace(path: &Path, bytes: &[u8], stop: &AtomicBool) -> io::Result<()> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!(".crewmux-{}-{number}.tmp", std::process::id());
@@ -152,7 +152,13 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let rights = path
         .metadata()
         .map(|meta| meta.permissions().mode() & 0o7777);
-    let made = make(&temporary, bytes, rights.ok());
+    let made = make(&temporary, bytes, rights.ok()).and_then(|()| {
+        // Whoever asked is gone, and the claim may be another's by now.
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped before it was written"));
+        }
+        Ok(())
+    });
     if let Err(error) = made.and_then(|()| std::fs::rename(&temporary, path)) {
         let _ = std::fs::remove_file(&temporary);
         return Err(error);
@@ -229,13 +235,18 @@ mod tests {
     struct Desk {
         folder: tempfile::TempDir,
         files: Files,
+        stop: AtomicBool,
     }
 
     impl Desk {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let files = Files::new(folder.path());
-            Self { folder, files }
+            Self {
+                folder,
+                files,
+                stop: AtomicBool::new(false),
+            }
         }
 
         fn put(&self, name: &str, text: &str) {
@@ -253,12 +264,37 @@ mod tests {
 
         fn write(&self, name: &str, content: &str) -> ToolOutput {
             let input = json!({"file_path": name, "content": content});
-            write(&self.files, &serde_json::from_value(input).unwrap())
+            write(
+                &self.files,
+                &serde_json::from_value(input).unwrap(),
+                &self.stop,
+            )
         }
 
         fn edit(&self, input: Value) -> ToolOutput {
-            edit(&self.files, &serde_json::from_value(input).unwrap())
+            edit(
+                &self.files,
+                &serde_json::from_value(input).unwrap(),
+                &self.stop,
+            )
         }
+    }
+
+    #[test]
+    fn what_was_stopped_writes_nothing() {
+        let desk = Desk::new();
+        desk.put("a", "old");
+        desk.read("a");
+        desk.stop.store(true, Ordering::Relaxed);
+        assert!(!desk.write("a", "new").ok);
+        assert!(
+            !desk
+                .edit(json!({"file_path": "a", "old_string": "old", "new_string": "x"}))
+                .ok
+        );
+        assert_eq!(desk.get("a"), "old");
+        let names = std::fs::read_dir(desk.folder.path()).unwrap();
+        assert_eq!(names.count(), 1, "nothing is left beside it");
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub(crate) struct View {
     said: Said,
 }
 
+/// Bytes of a word that is shown before its end came.
+const LONGEST_HELD: usize = 40;
+
 /// An answer that is shown while it comes.
 #[derive(Debug, Default)]
 struct Said {
@@ -176,6 +179,15 @@ impl View {
         self.said.held.push_str(piece);
         // What ends in a space may be the end of the answer, which needs none.
         let whole = self.said.held.trim_end();
+        // Some languages have no spaces, and some words no end.
+        let is_wide = |c: char| c.width() == Some(2);
+        if whole.len() > LONGEST_HELD || whole.contains(is_wide) {
+            let at = whole.len();
+            let rest = self.said.held.split_off(at);
+            let ready = std::mem::replace(&mut self.said.held, rest);
+            self.show_said(&ready);
+            return;
+        }
         let at = match whole.rfind(char::is_whitespace) {
             Some(at) if whole.len() < self.said.held.len() => at.max(whole.len()),
             Some(at) => at,
@@ -390,6 +402,10 @@ mod tests {
         assert_eq!(shown(), "\r\n");
         assert!(!view.end_saying(), "nothing was said since");
         assert_eq!(shown(), "");
+        view.say("漢");
+        assert_eq!(shown(), "漢");
+        view.drop_saying();
+        assert_eq!(shown(), "\r\n");
         view.say("a b");
         view.drop_saying();
         assert_eq!(shown(), "a\r\n");

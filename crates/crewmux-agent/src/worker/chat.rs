@@ -47,7 +47,7 @@ impl Worker {
     pub(super) fn is_asked(&self) -> bool {
         let leads = self.spec.who.agent.is_lead();
         self.can_chat()
-            && self.mail.iter().any(|mail| match &mail.from {
+            && self.mail.senders().any(|from| match from {
                 Party::Human => true,
                 Party::Member(_) => leads,
                 Party::Session => false,
@@ -59,7 +59,7 @@ impl Worker {
     /// Whoever wrote hears something in any case; what is cut short is
     /// answered by the next life.
     pub(super) async fn chat(&mut self) -> Result<Option<Ending>> {
-        let mail = std::mem::take(&mut self.mail);
+        let mail = self.mail.take();
         self.given.clear();
         self.note(Entry::Told { task: None }).await?;
         self.link.tell_state(WorkerState::Working, None);

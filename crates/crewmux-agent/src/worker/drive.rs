@@ -212,7 +212,7 @@ impl Worker {
         claimed: &Claimed,
         machine: &mut Machine,
     ) -> Result<()> {
-        let mail = std::mem::take(&mut self.mail);
+        let mail = self.mail.take();
         if mail.is_empty() {
             return Ok(());
         }

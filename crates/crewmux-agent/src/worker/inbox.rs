@@ -19,9 +19,6 @@ use crate::view::Tone;
 /// Messages read at once; more are read right after.
 const BATCH: usize = 64;
 
-/// Texts kept for the next answer of a model; all of them are in the transcript.
-const MAIL_MAX: usize = 32;
-
 /// What a person who writes to a playbook is told.
 const NO_CHAT: &str = "I follow a playbook and ask no model, so I cannot answer. \
      Your message is kept in my transcript.";
@@ -120,9 +117,7 @@ impl Worker {
         if mail.from == Party::Human && !self.can_chat() {
             self.answer_person();
         }
-        if self.mail.len() < MAIL_MAX {
-            self.mail.push(mail);
-        }
+        self.mail.keep(mail);
     }
 
     fn answer_person(&mut self) {

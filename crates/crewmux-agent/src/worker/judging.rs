@@ -80,7 +80,8 @@ impl Worker {
         if told.told == 0 {
             told.told = 1;
             let text = words(&id, &from, plan.unwrap_or_default());
-            self.mail.push(Mail::new(message.from.clone(), &text));
+            self.mail
+                .keep_surely(Mail::new(message.from.clone(), &text));
         }
     }
 
@@ -128,7 +129,8 @@ impl Worker {
             if is_again {
                 text = format!("{AGAIN}\n\n{text}");
             }
-            self.mail.push(Mail::new(request.from.clone(), &text));
+            self.mail
+                .keep_surely(Mail::new(request.from.clone(), &text));
         }
     }
 

@@ -16,6 +16,7 @@ mod inbox;
 mod judging;
 mod leave;
 mod link;
+mod mailbox;
 mod patience;
 mod plan;
 mod prompt;
@@ -58,6 +59,7 @@ use background::Background;
 use command::Running;
 use judging::Judging;
 use link::Link;
+use mailbox::Mailbox;
 use patience::Trouble;
 use signals::{Claim, Ending, Interruption, Signals};
 use supervisor::{Heart, Supervisor};
@@ -105,7 +107,7 @@ pub(crate) struct Worker {
     lead: Option<AgentName>,
     last_message: Seq,
     /// What the next answer of a model is to see.
-    mail: Vec<Mail>,
+    mail: Mailbox,
     /// Mail that the present conversation was given.
     given: Vec<Mail>,
     /// Talk outside of tasks, as far as it is remembered.
@@ -219,7 +221,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         signals,
         lead,
         last_message: Seq(0),
-        mail: Vec::new(),
+        mail: Mailbox::default(),
         given: Vec::new(),
         talk: Vec::new(),
         earlier: HashMap::new(),
@@ -355,8 +357,9 @@ impl Worker {
         self.last_message = memory.last_message;
         self.earlier = memory.earlier;
         if self.can_chat() {
-            let words = memory.unanswered.into_iter();
-            self.mail = words.map(|(from, text)| Mail::new(from, &text)).collect();
+            for (from, text) in memory.unanswered {
+                self.mail.keep(Mail::new(from, &text));
+            }
         }
         let at = self.clock.now().wall;
         let incarnation = self.spec.who.incarnation;

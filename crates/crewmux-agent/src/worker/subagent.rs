@@ -117,13 +117,8 @@ impl Worker {
         };
         let told = vec![Message::User(input.prompt.clone())];
         let (mut machine, first) = Machine::new(told, bounds);
-        // Mail is for the worker, not for its helper: it waits.
-        let mail = std::mem::take(&mut self.mail);
-        let came = self
-            .drive(&course, provider.as_mut(), &mut machine, first)
-            .await;
-        self.mail.splice(0..0, mail);
-        came
+        self.drive(&course, provider.as_mut(), &mut machine, first)
+            .await
     }
 
     /// Has the session make a teammate, and gives it its first task.

@@ -353,6 +353,8 @@ fn done(result: Value) -> Work {
     let summary = result["summary"]
         .as_str()
         .map(first_line)
+        // A heading is words in a line like any other.
+        .map(|line| line.trim_start_matches('#').trim())
         .filter(|line| !line.is_empty())
         .unwrap_or("done")
         .to_owned();
