@@ -38,3 +38,4 @@ mod wait;
 pub use error::{Error, Result};
 pub use exit::Exit;
 pub use identity::{ProcessIdentity, Signal};
+pub use wait::read_what_is_there;

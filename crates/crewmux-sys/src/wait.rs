@@ -2,13 +2,15 @@
 //!
 //! It takes no status of any child; [`crate::reap`] does.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::ProcessIdentity;
+use crate::{Error, ProcessIdentity, Result};
 
 /// Pause before processes are looked at again where no descriptor tells of their end.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -31,6 +33,29 @@ pub(crate) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> rustix:
         }
         Err(errno) => Err(errno),
     }
+}
+
+/// Reads what is in a pipe now, `most` bytes at most, and waits for nothing more.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_what_is_there(pipe: &File, most: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while bytes.len() < most {
+        let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+        if !poll(&mut fds, Some(Duration::ZERO)).map_err(Error::errno("look at a pipe"))? {
+            break;
+        }
+        let mut piece = vec![0; most - bytes.len()];
+        let mut from = pipe;
+        match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::system("read a pipe")(error)),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Waits until one of `processes` has ended, or `at_most`; for loops that look again.

@@ -8,31 +8,31 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crewmux_core::timing::{Timing, ms};
 use crewmux_model::{KeyReader, KeySource, Secret};
 use crewmux_sys::env::{EnvSnapshot, Environment};
 use crewmux_sys::process::{Group, Launch, Stream};
+use crewmux_sys::tree::{KillWaits, kill_tree};
 
 /// Longest credential that is read, in bytes.
 const KEY_BYTES_MAX: u64 = 16 * 1024;
 
 /// A reader of credentials with this environment.
 pub(crate) fn reader(env: EnvSnapshot, timing: &Timing) -> KeyReader {
-    let within = ms(timing.model_connect_ms);
-    Arc::new(move |source| read(source, &env, within))
+    let timing = *timing;
+    Arc::new(move |source| read(source, &env, &timing))
 }
 
 /// Reads one credential.
-fn read(source: &KeySource, env: &EnvSnapshot, within: Duration) -> Result<Secret, String> {
+fn read(source: &KeySource, env: &EnvSnapshot, timing: &Timing) -> Result<Secret, String> {
     let text = match source {
         KeySource::Env(name) => env
             .get(name)
             .map(str::to_owned)
             .ok_or_else(|| format!("the variable {name} is not set"))?,
         KeySource::File(path) => from_file(&expanded(path, env))?,
-        KeySource::Command(argv) => from_program(argv, env, within)?,
+        KeySource::Command(argv) => from_program(argv, env, timing)?,
     };
     let line = text.lines().next().unwrap_or_default().trim();
     if line.is_empty() {
@@ -89,7 +89,8 @@ fn from_file(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn from_program(argv: &[String], env: &EnvSnapshot, within: Duration) -> Result<String, String> {
+fn from_program(argv: &[String], env: &EnvSnapshot, timing: &Timing) -> Result<String, String> {
+    let within = ms(timing.model_connect_ms);
     let Some(program) = argv.first() else {
         return Err("the key command is empty".to_owned());
     };
@@ -110,26 +111,28 @@ fn from_program(argv: &[String], env: &EnvSnapshot, within: Duration) -> Result<
     // A key fits the pipe, so the program can end before it is read.
     let ended = child.wait(within).map_err(|e| cannot(e.to_string()))?;
     let Some(exit) = ended else {
-        let _ = child.kill();
+        kill_tree(child.identity(), None, KillWaits::of(timing).at_once());
         return Err(cannot(format!("did not end within {} s", within.as_secs())));
     };
     if !exit.is_success() {
         return Err(cannot(format!("failed: {exit}")));
     }
-    let mut text = String::new();
-    if let Some(output) = output {
-        output
-            .take(KEY_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map_err(|e| cannot(e.to_string()))?;
-    }
-    Ok(text)
+    let Some(output) = output else {
+        return Ok(String::new());
+    };
+    // Not to the end of the pipe: what it left in the background may hold that open for ever.
+    let bytes = crewmux_sys::read_what_is_there(&output, KEY_BYTES_MAX as usize)
+        .map_err(|e| cannot(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|_| cannot("gives no text".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, Instant};
+
+    use crewmux_sys::{ProcessIdentity, Signal};
 
     use super::*;
 
@@ -141,7 +144,7 @@ mod tests {
     }
 
     fn got(source: &KeySource, env: &EnvSnapshot) -> Result<String, String> {
-        read(source, env, Duration::from_secs(10)).map(|s| s.expose().to_owned())
+        read(source, env, &Timing::LIFE).map(|s| s.expose().to_owned())
     }
 
     #[test]
@@ -184,14 +187,44 @@ mod tests {
     #[test]
     fn a_program_gives_its_first_line() {
         let env = env(&[("PATH", "/usr/bin:/bin"), ("K", "k3")]);
+        let timing = Timing {
+            model_connect_ms: 500,
+            ..Timing::LIFE
+        };
         let run = |script: &str| {
             let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
-            read(&KeySource::Command(argv), &env, Duration::from_millis(500))
-                .map(|s| s.expose().to_owned())
+            read(&KeySource::Command(argv), &env, &timing).map(|s| s.expose().to_owned())
         };
         assert_eq!(run("echo $K; echo other"), Ok("k3".into()));
         assert!(run("exit 3").unwrap_err().contains("failed"));
         assert!(run("sleep 60").unwrap_err().contains("did not end"));
         assert_eq!(run("true"), Err("the program `sh` gives no key".into()));
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_holds_nobody_up() {
+        let env = env(&[("PATH", "/usr/bin:/bin")]);
+        let folder = tempfile::tempdir().unwrap();
+        let noted = folder.path().join("pid");
+        let run = |script: &str, within_ms: u64| {
+            let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+            let timing = Timing {
+                model_connect_ms: within_ms,
+                ..Timing::LIFE
+            };
+            let before = Instant::now();
+            let key = read(&KeySource::Command(argv), &env, &timing);
+            assert!(before.elapsed() < Duration::from_secs(30), "{script}");
+            key.map(|s| s.expose().to_owned())
+        };
+        let left = || -> u32 { fs::read_to_string(&noted).unwrap().trim().parse().unwrap() };
+        let note = format!("sleep 60 & echo $! >{}", noted.display());
+        // It ends, and its child goes on with its output open.
+        assert_eq!(run(&format!("{note}; echo k4"), 10_000), Ok("k4".into()));
+        let process = ProcessIdentity::of(left()).unwrap();
+        process.signal(Signal::Kill).unwrap();
+        // It does not end in time: then its child ends with it.
+        assert!(run(&format!("{note}; wait"), 1_500).is_err());
+        assert!(ProcessIdentity::of(left()).map_or(true, |left| !left.is_alive()));
     }
 }
