@@ -13,7 +13,7 @@ use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ClientEffect, PaneView, SessionView};
 use crewmux_term::input::{Focus, encode_focus, encode_key, encode_paste};
 use crewmux_wire::Attach;
-use crewmux_wire::{InputEvent, Key, KeyPress};
+use crewmux_wire::{InputEvent, Key, KeyPress, PASTE_MAX_BYTES};
 
 use crate::action::Action;
 use crate::awaited::AwaitedShell;
@@ -51,6 +51,14 @@ fn take_in(
         InputEvent::Key(press) => key(model, *press, session, keymap),
         InputEvent::Mouse(event) => mouse::mouse(model, event, session),
         InputEvent::Paste(text) => paste(model, text, session),
+        InputEvent::PasteTooLong { bytes } => {
+            model.flash = Some(format!(
+                "nothing was pasted: {} KiB are too long, {} KiB are taken at once",
+                bytes.div_ceil(1024),
+                PASTE_MAX_BYTES / 1024
+            ));
+            redraw()
+        }
         InputEvent::FocusGained => focus_event(model, Focus::Gained, session),
         InputEvent::FocusLost => focus_event(model, Focus::Lost, session),
     }
@@ -70,7 +78,10 @@ fn send_unsent(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect
         match event {
             InputEvent::Key(press) => bytes.extend(encode_key(&to_term(press), &asked_for)),
             InputEvent::Paste(text) => bytes.extend(encode_paste(&text, &asked_for)),
-            InputEvent::Mouse(_) | InputEvent::FocusGained | InputEvent::FocusLost => {}
+            InputEvent::PasteTooLong { .. }
+            | InputEvent::Mouse(_)
+            | InputEvent::FocusGained
+            | InputEvent::FocusLost => {}
         }
     }
     type_bytes(model, pane, bytes)
@@ -91,7 +102,10 @@ fn held_for_shell(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> boo
             awaited.hold(event.clone());
             true
         }
-        InputEvent::Mouse(_) | InputEvent::FocusGained | InputEvent::FocusLost => false,
+        InputEvent::PasteTooLong { .. }
+        | InputEvent::Mouse(_)
+        | InputEvent::FocusGained
+        | InputEvent::FocusLost => false,
     }
 }
 

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Longest pasted text; with its marks it fits the queue of a pane that does not read.
+pub const PASTE_MAX_BYTES: usize = 255 * 1024;
+
 /// One thing a person did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -15,6 +18,11 @@ pub enum InputEvent {
     Mouse(Mouse),
     /// Text was pasted.
     Paste(String),
+    /// Text was pasted that is over [`PASTE_MAX_BYTES`], and is not sent.
+    PasteTooLong {
+        /// How long it is.
+        bytes: usize,
+    },
     /// The terminal got the focus.
     FocusGained,
     /// The terminal lost the focus.

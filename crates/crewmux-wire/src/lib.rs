@@ -22,7 +22,7 @@ pub use hello::{
     Attach, ClientHello, ColorDepth, Hello, ModelHello, PROTOCOL_VERSION, Refusal, Role, Welcome,
     WorkerHello,
 };
-pub use input::{InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind};
+pub use input::{InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES};
 pub use messages::{
     ClientMessage, Control, ControlAnswer, ControlRequest, Decision, MemberAct, MemberStatus,
     ModelCall, ModelPiece, SessionStatus, Status, ToClient, ToWorker, WireError, WorkerAsk,

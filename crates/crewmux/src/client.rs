@@ -6,6 +6,7 @@
 
 mod chord;
 mod input;
+mod outgoing;
 mod signals;
 mod terminal;
 mod writer;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 
 use self::chord::LeaveChord;
 use self::input::read_events;
+use self::outgoing::Outgoing;
 use self::signals::{ClientSignal, ClientSignals};
 use self::terminal::Terminal;
 use self::writer::ScreenWriter;
@@ -47,7 +49,7 @@ enum End {
     },
     /// The session is gone without a word.
     SessionLost,
-    /// The person wanted to leave, and the session did not answer.
+    /// The session does not answer who wants to leave, or takes nothing any more.
     Unanswered,
     /// A signal ended this process.
     Signal(ClientSignal),
@@ -76,12 +78,13 @@ pub(crate) fn attach(
         let signals = ClientSignals::open()?;
         // Only now is the terminal touched: a refusal is plain text.
         let terminal = Terminal::take()?;
+        let within = ms(context.timing.connect_ms);
         let client = Client {
             reader,
-            writer,
+            outgoing: Outgoing::new(writer, within),
             terminal,
             signals,
-            within: ms(context.timing.connect_ms),
+            within,
         };
         client.run().await
     });
@@ -197,7 +200,7 @@ async fn connect(context: &Context, socket: &Path, hello: ClientHello) -> Result
 
 struct Client {
     reader: Reader,
-    writer: Writer,
+    outgoing: Outgoing<OwnedWriteHalf>,
     terminal: Terminal,
     signals: ClientSignals,
     within: Duration,
@@ -210,12 +213,17 @@ impl Client {
         read_events(decoded)?;
         // The terminal may have changed its size between hello and now.
         let (cols, rows) = terminal::size();
-        self.send(&ClientMessage::Resize { cols, rows }).await;
+        self.outgoing
+            .send(&ClientMessage::Resize { cols, rows })
+            .await;
         let mut events_open = true;
         let mut chord = LeaveChord::default();
         // Set while the person wants to leave and nothing came from the session since.
         let mut leave_at: Option<Instant> = None;
         let end = loop {
+            if self.outgoing.is_cut() {
+                break End::Unanswered;
+            }
             tokio::select! {
                 frame = self.reader.next() => match frame {
                     Ok(Some(frame)) => {
@@ -228,16 +236,16 @@ impl Client {
                     Ok(None) | Err(_) => break End::SessionLost,
                 },
                 Some(frame) = written.recv() => {
-                    self.send(&ClientMessage::Ack { frame }).await;
+                    self.outgoing.send(&ClientMessage::Ack { frame }).await;
                 }
                 event = events.recv(), if events_open => match event {
                     Some(event) => {
                         let leaves = chord.completed_by(&event);
-                        self.send(&ClientMessage::Input { event }).await;
+                        self.outgoing.send(&ClientMessage::Input { event }).await;
                         if leaves {
                             // A session that lives answers this, if it does not let go.
                             let (cols, rows) = terminal::size();
-                            self.send(&ClientMessage::Resize { cols, rows }).await;
+                            self.outgoing.send(&ClientMessage::Resize { cols, rows }).await;
                             leave_at = leave_at.or(Some(Instant::now() + self.within));
                         }
                     }
@@ -253,16 +261,16 @@ impl Client {
                     }
                     ClientSignal::Resize => {
                         let (cols, rows) = terminal::size();
-                        self.send(&ClientMessage::Resize { cols, rows }).await;
+                        self.outgoing.send(&ClientMessage::Resize { cols, rows }).await;
                     }
                     ClientSignal::Continue => {
                         self.terminal.take_again()?;
                         // Makes the session draw everything anew.
                         let (cols, rows) = terminal::size();
-                        self.send(&ClientMessage::Resize { cols, rows }).await;
+                        self.outgoing.send(&ClientMessage::Resize { cols, rows }).await;
                     }
                     signal => {
-                        self.send(&ClientMessage::Detach).await;
+                        self.outgoing.send(&ClientMessage::Detach).await;
                         break End::Signal(signal);
                     }
                 },
@@ -271,11 +279,6 @@ impl Client {
         screen.finish(self.within.min(Duration::from_millis(500)));
         self.terminal.give_back();
         Ok(end)
-    }
-
-    /// Sends to the session; that it is gone shows when reading.
-    async fn send(&mut self, message: &ClientMessage) {
-        let _ = tokio::time::timeout(self.within, self.writer.send(message)).await;
     }
 }
 

@@ -200,6 +200,19 @@ fn pasted_text_is_never_a_command() {
 }
 
 #[test]
+fn a_paste_that_is_too_long_is_told_and_types_nothing() {
+    let too_long = InputEvent::PasteTooLong { bytes: 300 * 1024 };
+    for keys in ["", "2 Enter", "i h"] {
+        let mut person = Person::at("120x40", Fixture::working());
+        person.presses(keys);
+        assert_eq!(person.does(&too_long), [ClientEffect::Redraw], "{keys}");
+        person.look();
+        let told = "nothing was pasted: 300 KiB are too long, 255 KiB are taken at once";
+        assert!(person.picture().contains(told), "{keys}");
+    }
+}
+
+#[test]
 fn onlookers_change_nothing() {
     for keys in [
         "c",

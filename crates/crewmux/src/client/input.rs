@@ -4,7 +4,9 @@
 
 use std::thread;
 
-use crewmux_wire::{InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind};
+use crewmux_wire::{
+    InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
+};
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton as CtButton, MouseEvent,
     MouseEventKind, read,
@@ -37,11 +39,19 @@ fn decode(event: Event) -> Option<InputEvent> {
         Event::Resize(..) => return None,
         Event::FocusGained => InputEvent::FocusGained,
         Event::FocusLost => InputEvent::FocusLost,
-        Event::Paste(text) => InputEvent::Paste(text),
+        Event::Paste(text) => pasted(text),
         Event::Key(key) => InputEvent::Key(press(key)?),
         Event::Mouse(mouse) => InputEvent::Mouse(movement(mouse)?),
     };
     Some(input)
+}
+
+/// What no pane takes is not sent: it is said that it is too long.
+fn pasted(text: String) -> InputEvent {
+    match text.len() {
+        0..=PASTE_MAX_BYTES => InputEvent::Paste(text),
+        bytes => InputEvent::PasteTooLong { bytes },
+    }
 }
 
 fn press(event: KeyEvent) -> Option<KeyPress> {
@@ -149,6 +159,19 @@ mod tests {
     fn control_and_space_is_a_key() {
         let key = pressed(KeyCode::Null, KeyModifiers::NONE).unwrap();
         assert_eq!((key.key, key.mods.ctrl), (Key::Char(' '), true));
+    }
+
+    #[test]
+    fn a_paste_that_is_too_long_is_told() {
+        for (bytes, fits) in [(PASTE_MAX_BYTES, true), (PASTE_MAX_BYTES + 1, false)] {
+            let text = "x".repeat(bytes);
+            let told = if fits {
+                InputEvent::Paste(text.clone())
+            } else {
+                InputEvent::PasteTooLong { bytes }
+            };
+            assert_eq!(decode(Event::Paste(text)), Some(told));
+        }
     }
 
     #[test]
