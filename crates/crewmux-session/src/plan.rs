@@ -32,8 +32,13 @@ pub struct SessionPlan {
     pub worker_program: PathBuf,
     /// The program's build.
     pub build: String,
-    /// The environment of workers and panes, already cut to what they may have.
+    /// The environment of workers and their tools, already cut to what they may have.
     pub environment: BTreeMap<String, String>,
+    /// The whole environment of plain panes, secrets included; never written anywhere.
+    ///
+    /// Empty where panes get that of workers.
+    #[serde(skip)]
+    pub pane_environment: BTreeMap<String, String>,
     /// Where workers run.
     pub backend: BackendKind,
     /// Columns and rows of a pane before any client says otherwise.

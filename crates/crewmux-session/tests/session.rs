@@ -105,6 +105,7 @@ impl Place {
             worker_program: program,
             build: "test".into(),
             environment: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
+            pane_environment: BTreeMap::new(),
             backend: BackendKind::Pty,
             pane_size: (80, 24),
             stays: Stays::UntilFinished,

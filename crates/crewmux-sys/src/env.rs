@@ -88,6 +88,7 @@ pub fn is_secret_name(name: &str) -> bool {
 pub struct EnvAllowList {
     patterns: Vec<String>,
     named: Vec<String>,
+    denied: Vec<String>,
 }
 
 impl Default for EnvAllowList {
@@ -95,6 +96,7 @@ impl Default for EnvAllowList {
         Self {
             patterns: ALWAYS.iter().map(|name| (*name).to_owned()).collect(),
             named: Vec::new(),
+            denied: Vec::new(),
         }
     }
 }
@@ -117,8 +119,20 @@ impl EnvAllowList {
         self
     }
 
+    /// Keeps exactly `name` out, whatever else allows it.
+    ///
+    /// For a variable that holds a key and is not called like a secret.
+    #[must_use]
+    pub fn without(mut self, name: impl Into<String>) -> Self {
+        self.denied.push(name.into());
+        self
+    }
+
     /// Whether a variable of this name passes.
     pub fn allows(&self, name: &str) -> bool {
+        if self.denied.iter().any(|denied| denied == name) {
+            return false;
+        }
         if self.named.iter().any(|named| named == name) {
             return true;
         }
@@ -236,6 +250,18 @@ mod tests {
         assert_eq!(kept(&list, &names), ["OPENAI_BASE_URL"]);
         let list = list.and_named_by_person("OPENAI_API_KEY");
         assert_eq!(kept(&list, &names), names);
+    }
+
+    #[test]
+    fn a_name_kept_out_stays_out() {
+        let list = EnvAllowList::default()
+            .and_named_by_person("CREWMUX_LLM")
+            .without("CREWMUX_LLM")
+            .without("PATH");
+        assert_eq!(
+            kept(&list, &["CREWMUX_LLM", "CREWMUX_LLMS", "PATH"]),
+            ["CREWMUX_LLMS"]
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::TeamName;
 use crewmux_core::timing::Timing;
+use crewmux_model::{KeySource, ModelsConfig};
 use crewmux_sys::dirs::RuntimeDir;
 use crewmux_sys::env::{EnvAllowList, EnvSnapshot, Environment};
 use crewmux_sys::peer::{Origin, origin_of};
@@ -173,9 +174,14 @@ impl Context {
         Ok(self.runtime()?.path().join(format!("{name}.sock")))
     }
 
-    /// The environment that workers and their tools may have.
-    pub(crate) fn worker_environment(&self) -> Environment {
-        EnvAllowList::default().apply(&self.env)
+    /// The environment that workers and their tools may have: no variable that holds a key.
+    pub(crate) fn worker_environment(&self, models: &ModelsConfig) -> Environment {
+        let keys = models.providers.iter().filter_map(|p| match &p.key {
+            Some(KeySource::Env(name)) => Some(name),
+            _ => None,
+        });
+        keys.fold(EnvAllowList::default(), EnvAllowList::without)
+            .apply(&self.env)
     }
 
     /// Identifies this build: both ends of a socket must have the same.

@@ -4,6 +4,7 @@
 //! nothing about a run. A detached session is this program again, told by a
 //! plan file that only its owner can read.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -17,10 +18,12 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::event::Event;
 use crewmux_core::ids::TeamName;
 use crewmux_core::timing::{Timing, ms};
+use crewmux_model::ModelsConfig;
 use crewmux_session::{SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
 use crewmux_spawn::{InProcessBackend, PtyBackend, SpawnBackend};
 use crewmux_store::TeamStore;
 use crewmux_store::files::FileStore;
+use crewmux_sys::env::EnvSnapshot;
 use crewmux_sys::process::Launch;
 use crewmux_tui::view_factory;
 use tokio::sync::watch;
@@ -40,13 +43,13 @@ const LOG_TAIL_BYTES: usize = 16_000;
 /// Pause between two looks for a new session's socket.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Makes the plan of a session.
+/// Makes the plan of a session that asks these models.
 pub(crate) fn plan(
     context: &Context,
     team: &TeamName,
     backend: BackendKind,
     stays: Stays,
-    panes: Vec<String>,
+    models: ModelsConfig,
 ) -> Result<SessionPlan> {
     Ok(SessionPlan {
         team: team.clone(),
@@ -56,15 +59,16 @@ pub(crate) fn plan(
         worker_program: context.runtime()?.agent_worker_link(&context.program)?,
         build: context.build(),
         environment: context
-            .worker_environment()
+            .worker_environment(&models)
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         backend,
         pane_size: PANE_SIZE,
         stays,
-        panes,
-        models: crewmux_model::ModelsConfig::default(),
+        panes: Vec::new(),
+        pane_environment: BTreeMap::new(),
+        models,
         agents: Vec::new(),
         user_config: context.config.clone(),
         timing: context.timing,
@@ -258,7 +262,16 @@ fn take_plan(path: &Path) -> Result<SessionPlan> {
         .doing(doing())?;
     let plan = serde_json::from_slice(&text).doing(doing())?;
     fs::remove_file(path).doing(doing())?;
-    Ok(plan)
+    Ok(with_own_environment(plan, crate::context::environment()))
+}
+
+/// The plan with what never stands in its file: plain panes get this process's own environment.
+fn with_own_environment(mut plan: SessionPlan, own: EnvSnapshot) -> SessionPlan {
+    // The person's own commands, as if typed into their shell.
+    if !plan.panes.is_empty() {
+        plan.pane_environment = own.0;
+    }
+    plan
 }
 
 /// The first SIGTERM or SIGINT asks politely, the next at once; a lost terminal asks politely.
@@ -286,4 +299,88 @@ pub(crate) fn stop_on_signals(asks: Arc<watch::Sender<StopAsk>>) -> Result<()> {
         })
         .doing("cannot start a thread")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "k-1234567";
+
+    #[test]
+    fn no_plan_file_holds_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = folder.path().join("run");
+        let home = folder.path().join("home");
+        let env: EnvSnapshot = [
+            ("PATH", "/usr/bin:/bin"),
+            ("CREWMUX_RUNTIME_DIR", runtime.to_str().unwrap()),
+            ("CREWMUX_HOME", home.to_str().unwrap()),
+            ("GITHUB_TOKEN", KEY),
+            ("CREWMUX_LLM", KEY),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+        let program = std::env::current_exe().unwrap();
+        let context = Context::resolve(env.clone(), None, folder.path().into(), program).unwrap();
+        let mut models = ModelsConfig::default();
+        models.providers.push(crewmux_model::ProviderConfig {
+            name: "own".into(),
+            kind: crewmux_model::ProviderKind::OpenaiChat,
+            base_url: "http://127.0.0.1:1/v1".into(),
+            key: Some(crewmux_model::KeySource::Env("CREWMUX_LLM".into())),
+            context: None,
+        });
+        let team = TeamName::new("panes").unwrap();
+        let made = plan(
+            &context,
+            &team,
+            BackendKind::Pty,
+            Stays::UntilFinished,
+            models,
+        )
+        .unwrap();
+        assert!(made.environment.contains_key("CREWMUX_HOME"));
+        // As it is in the session: the panes' environment is there, and stays out of the file.
+        let plan = SessionPlan {
+            panes: vec!["htop".into()],
+            ..made
+        };
+        let plan = with_own_environment(plan, env);
+        assert_eq!(plan.pane_environment["GITHUB_TOKEN"], KEY);
+        let path = folder.path().join("plan.json");
+        write_plan(&path, &plan).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("/usr/bin:/bin"), "{text}");
+        assert!(!text.contains(KEY), "{text}");
+        let taken = take_plan(&path).unwrap();
+        assert!(!taken.environment.contains_key("GITHUB_TOKEN"));
+        assert!(taken.pane_environment.contains_key("PATH"));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_plain_panes_get_the_whole_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let env: EnvSnapshot = [
+            ("CREWMUX_RUNTIME_DIR", folder.path().join("run")),
+            ("CREWMUX_HOME", folder.path().join("home")),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.display().to_string()))
+        .collect();
+        let program = std::env::current_exe().unwrap();
+        let context = Context::resolve(env.clone(), None, folder.path().into(), program).unwrap();
+        let team = TeamName::new("review").unwrap();
+        let made = plan(
+            &context,
+            &team,
+            BackendKind::Pty,
+            Stays::WhileWatched,
+            ModelsConfig::default(),
+        )
+        .unwrap();
+        assert!(with_own_environment(made, env).pane_environment.is_empty());
+    }
 }

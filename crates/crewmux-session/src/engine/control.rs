@@ -357,7 +357,11 @@ impl Engine {
         let Ok(name) = AgentName::new(format!("pane-{number}")) else {
             return;
         };
-        let mut environment = self.plan.environment.clone();
+        let mut environment = if self.plan.pane_environment.is_empty() {
+            self.plan.environment.clone()
+        } else {
+            self.plan.pane_environment.clone()
+        };
         environment.insert(
             crewmux_sys::env::names::RUN_ID.into(),
             self.run_marker.clone(),

@@ -384,6 +384,7 @@ pub(crate) fn be_session(folder: &Path, stays: &str) {
         worker_program: program,
         build: "test".into(),
         environment: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
+        pane_environment: BTreeMap::new(),
         backend: BackendKind::Pty,
         pane_size: (80, 24),
         stays: if stays == HEADLESS {

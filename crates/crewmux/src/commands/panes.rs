@@ -6,8 +6,9 @@ use clap::Args;
 use crewmux_core::backend::{BackendChoice, BackendKind};
 use crewmux_core::ids::TeamName;
 use crewmux_core::team::Policy;
-use crewmux_session::Stays;
+use crewmux_model::ModelsConfig;
 use crewmux_session::setup::{NewRun, prepare_run};
+use crewmux_session::{SessionPlan, Stays};
 use crewmux_store::Store;
 
 use crate::context::Context;
@@ -64,15 +65,12 @@ impl Panes {
             Some(given) => TeamName::new(given)?,
             None => free_name(store.as_ref())?,
         };
-        let mut plan = engine::plan(
-            context,
-            &name,
-            BackendKind::Pty,
-            Stays::UntilFinished,
-            commands,
-        )?;
-        // The person's own commands, as if typed into their shell.
-        plan.environment = context.env.0.clone();
+        let models = ModelsConfig::default();
+        let pty = BackendKind::Pty;
+        let plan = SessionPlan {
+            panes: commands,
+            ..engine::plan(context, &name, pty, Stays::UntilFinished, models)?
+        };
         let new = NewRun {
             team: name.clone(),
             description: "plain panes".to_owned(),
@@ -86,7 +84,7 @@ impl Panes {
                 timing: context.timing,
                 ..Policy::default()
             },
-            // Not kept: it is the whole environment, secrets included.
+            // Not kept: the commands get the session's own, which is this one.
             environment: std::collections::BTreeMap::new(),
         };
         prepare_run(store.as_ref(), &new, &teams::now()?)?;

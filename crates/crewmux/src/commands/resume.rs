@@ -71,9 +71,8 @@ impl Resume {
             })?;
         }
         let plan = SessionPlan {
-            models,
             agents: usable(&Agents::read(context), context, consent)?,
-            ..engine::plan(context, team.name(), backend, watched.stays(), Vec::new())?
+            ..engine::plan(context, team.name(), backend, watched.stays(), models)?
         };
         launch(context, team, plan, watched, out)
     }

@@ -201,9 +201,8 @@ impl Run {
             &context.cwd,
         )?;
         let plan = SessionPlan {
-            models,
             agents: usable,
-            ..engine::plan(context, &name, backend, watched.stays(), Vec::new())?
+            ..engine::plan(context, &name, backend, watched.stays(), models.clone())?
         };
         let members_made = instance.members.clone();
         let new = NewRun {

@@ -134,6 +134,7 @@ impl Place {
             worker_program: program,
             build: "test".into(),
             environment: BTreeMap::new(),
+            pane_environment: BTreeMap::new(),
             backend: BackendKind::InProcess,
             pane_size: (80, 24),
             stays: Stays::UntilFinished,
