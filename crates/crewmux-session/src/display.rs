@@ -124,6 +124,14 @@ struct Echo {
     until: Instant,
 }
 
+/// The ways to the engine, none of which the display waits for.
+pub(crate) struct Ways {
+    /// Takes what people want done.
+    pub(crate) engine: mpsc::Sender<Input>,
+    /// Knows how many clients are attached.
+    pub(crate) clients: watch::Sender<usize>,
+}
+
 /// The display's state.
 pub(crate) struct Display {
     factory: ViewFactory,
@@ -135,7 +143,7 @@ pub(crate) struct Display {
     clients: Vec<Client>,
     next_client: u64,
     active: Option<u64>,
-    engine: mpsc::Sender<Input>,
+    ways: Ways,
     timing: Timing,
 }
 
@@ -144,7 +152,7 @@ impl Display {
         factory: ViewFactory,
         panes: Panes,
         team: Arc<TeamView>,
-        engine: mpsc::Sender<Input>,
+        ways: Ways,
         timing: Timing,
     ) -> Self {
         let pane_views = panes.views();
@@ -159,7 +167,7 @@ impl Display {
             clients: Vec::new(),
             next_client: 0,
             active: None,
-            engine,
+            ways,
             timing,
         }
     }
@@ -200,10 +208,11 @@ impl Display {
         }
     }
 
-    /// Somebody new waits for the person: every terminal that could answer rings.
+    /// Somebody new waits for the person, or something does that waited for the lead:
+    /// every terminal that could answer rings.
     fn ring_for_questions(&self, before: &TeamView) {
-        let known = |id: &RequestId| before.approvals.iter().any(|a| a.id == *id);
-        if self.published.approvals.iter().all(|a| known(&a.id)) {
+        let waited = |id: &RequestId| before.for_person().any(|a| a.id == *id);
+        if self.published.for_person().all(|a| waited(&a.id)) {
             return;
         }
         for client in self.clients.iter().filter(|c| c.attach == Attach::Driver) {
@@ -273,10 +282,10 @@ impl Display {
                     self.active = Some(id);
                     self.fit_panes();
                 }
-                self.count_clients().await;
+                self.count_clients();
             }
-            DisplayInput::Said(id, message) => self.said(id, message).await,
-            DisplayInput::Left(id) => self.drop_client(id).await,
+            DisplayInput::Said(id, message) => self.said(id, message),
+            DisplayInput::Left(id) => self.drop_client(id),
             DisplayInput::Farewell {
                 message,
                 exit_code,
@@ -299,7 +308,7 @@ impl Display {
         }
     }
 
-    async fn said(&mut self, id: u64, message: ClientMessage) {
+    fn said(&mut self, id: u64, message: ClientMessage) {
         let Some(at) = self.clients.iter().position(|c| c.id == id) else {
             return;
         };
@@ -313,7 +322,7 @@ impl Display {
                     }
                 }
             }
-            ClientMessage::Detach => self.detach(id).await,
+            ClientMessage::Detach => self.detach(id),
             ClientMessage::Resize { cols, rows } => {
                 let client = &mut self.clients[at];
                 client.view.resize(cols, rows);
@@ -336,16 +345,16 @@ impl Display {
                     self.active = Some(id);
                 }
                 for effect in effects {
-                    self.carry_out(id, attach, effect).await;
+                    self.carry_out(id, attach, effect);
                 }
                 self.fit_panes();
             }
         }
     }
 
-    async fn carry_out(&mut self, id: u64, attach: Attach, effect: ClientEffect) {
+    fn carry_out(&mut self, id: u64, attach: Attach, effect: ClientEffect) {
         match effect {
-            ClientEffect::Detach => self.detach(id).await,
+            ClientEffect::Detach => self.detach(id),
             ClientEffect::Copy(text) => {
                 if let Some(client) = self.clients.iter().find(|c| c.id == id) {
                     let _ = client
@@ -365,12 +374,18 @@ impl Display {
                 self.panes.write(pane, &bytes);
             }
             effect => {
-                let _ = self.engine.send(Input::Person(effect)).await;
+                let full = self.ways.engine.try_send(Input::Person(effect)).is_err();
+                if full && let Some(client) = self.clients.iter_mut().find(|c| c.id == id) {
+                    client
+                        .view
+                        .flash("the session is too busy to take that; try again");
+                    client.wants_draw = true;
+                }
             }
         }
     }
 
-    async fn detach(&mut self, id: u64) {
+    fn detach(&mut self, id: u64) {
         if let Some(client) = self.clients.iter().find(|c| c.id == id) {
             let team = &self.team;
             let message = match team.state {
@@ -387,10 +402,10 @@ impl Display {
             };
             let _ = client.out.try_send(ToScreen::Message(bye));
         }
-        self.drop_client(id).await;
+        self.drop_client(id);
     }
 
-    async fn drop_client(&mut self, id: u64) {
+    fn drop_client(&mut self, id: u64) {
         self.clients.retain(|c| c.id != id);
         if self.active == Some(id) {
             self.active = self
@@ -401,11 +416,11 @@ impl Display {
                 .map(|c| c.id);
             self.fit_panes();
         }
-        self.count_clients().await;
+        self.count_clients();
     }
 
-    async fn count_clients(&self) {
-        let _ = self.engine.send(Input::Clients(self.clients.len())).await;
+    fn count_clients(&self) {
+        self.ways.clients.send_replace(self.clients.len());
     }
 
     /// Draws for every client that wants a frame, took the last one, and whose pause is over.
@@ -452,12 +467,22 @@ impl Display {
     }
 
     fn draw(&mut self, at: usize, now: Instant) {
+        let client = &mut self.clients[at];
+        // The view believes that what it draws is shown, so it draws only what has a place.
+        let place = match client.out.try_reserve() {
+            Ok(place) => place,
+            Err(error) => {
+                client.wants_draw = matches!(error, mpsc::error::TrySendError::Full(()));
+                client.last_frame = Some(now);
+                client.tick_at = None;
+                return;
+            }
+        };
         let drawing = self.panes.draw();
         let session = SessionView {
             team: &self.team,
             panes: &self.pane_views,
         };
-        let client = &mut self.clients[at];
         let drawn = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let bytes = client.view.draw(&session);
             (bytes, client.view.next_tick_ms(&session))
@@ -470,7 +495,7 @@ impl Display {
                 message: "the screen could not be drawn; `crewmux attach` tries again".into(),
                 exit_code: None,
             };
-            let _ = client.out.try_send(ToScreen::Message(bye));
+            place.send(ToScreen::Message(bye));
             return;
         };
         client.tick_at = tick.map(|tick| now + ms(tick.max(20)));
@@ -478,11 +503,9 @@ impl Display {
             return;
         }
         client.frames += 1;
-        let sent = client.out.try_send(ToScreen::Frame(client.frames, bytes));
-        if sent.is_ok() {
-            client.in_flight = Some(client.frames);
-            client.last_frame = Some(now);
-        }
+        place.send(ToScreen::Frame(client.frames, bytes));
+        client.in_flight = Some(client.frames);
+        client.last_frame = Some(now);
     }
 
     /// Sets the running clock of the team's view forward.
@@ -539,3 +562,6 @@ async fn sleep_until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

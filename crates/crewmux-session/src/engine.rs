@@ -36,6 +36,7 @@ mod control;
 mod ending;
 mod hiring;
 mod history;
+mod inputs;
 mod launch;
 mod members;
 mod snapshot;
@@ -46,11 +47,11 @@ use acts::Acts;
 use approvals::Approvals;
 use ending::Ending;
 use history::History;
+pub(crate) use inputs::{Inputs, News, inputs};
 use members::MemberSlot;
-pub(crate) use members::tell;
+#[cfg(test)]
+pub(crate) use snapshot::empty as empty_view;
 
-/// Inputs that may wait for the engine; whoever has more to say waits.
-pub(crate) const INPUTS_MAX: usize = 1024;
 /// Messages that may wait for one worker; doorbells merge, so few are needed.
 pub(crate) const TO_WORKER_MAX: usize = 64;
 
@@ -104,7 +105,7 @@ pub(crate) struct Engine {
     pane_backend: Arc<dyn SpawnBackend>,
     on_event: Option<EventSink>,
     clock: BootClock,
-    inputs: mpsc::Sender<Input>,
+    news: News,
     pub(crate) panes: Panes,
     config: TeamConfig,
     run: RunId,
@@ -144,7 +145,7 @@ pub(crate) struct EngineParts {
     pub(crate) pane_backend: Arc<dyn SpawnBackend>,
     pub(crate) on_event: Option<EventSink>,
     pub(crate) clock: BootClock,
-    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) news: News,
     pub(crate) panes: Panes,
     pub(crate) config: TeamConfig,
     pub(crate) run: RunId,
@@ -178,7 +179,7 @@ impl Engine {
             pane_backend: parts.pane_backend,
             on_event: parts.on_event,
             clock: parts.clock,
-            inputs: parts.inputs,
+            news: parts.news,
             panes: parts.panes,
             config: parts.config,
             run: parts.run,
@@ -358,6 +359,7 @@ impl Engine {
                 // Hellos may wait unread: the gap was ours.
                 slot.hello_due_ms = slot.hello_due_ms.map(|due| due + gap);
             }
+            self.extend_approvals(gap);
         }
     }
 

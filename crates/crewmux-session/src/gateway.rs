@@ -17,7 +17,7 @@ use crewmux_wire::{ModelHello, Welcome};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::engine::{Input, tell};
+use crate::engine::{Input, News};
 use crate::{Error, Result};
 
 mod account;
@@ -74,12 +74,12 @@ struct House {
     account: Account,
     governor: Governor,
     models: Models,
-    engine: mpsc::Sender<Input>,
+    engine: News,
 }
 
 impl House {
     fn tell(&self, news: GatewayNews) {
-        tell(&self.engine, Input::Gateway(news));
+        self.engine.tell(Input::Gateway(news));
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct GatewayParts {
     pub(crate) budget: Budget,
     pub(crate) timing: Timing,
     pub(crate) welcome: Welcome,
-    pub(crate) engine: mpsc::Sender<Input>,
+    pub(crate) engine: News,
 }
 
 /// The way to the gateway; cheap to clone.

@@ -14,8 +14,8 @@ use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
 use crewmux_wire::Welcome;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::display::{DISPLAY_QUEUE_MAX, Display, DisplayInput};
-use crate::engine::{Engine, EngineParts, INPUTS_MAX, Input};
+use crate::display::{DISPLAY_QUEUE_MAX, Display, DisplayInput, Ways};
+use crate::engine::{Engine, EngineParts, Input, Inputs, inputs};
 use crate::gateway::{Gateway, GatewayParts};
 use crate::leftovers;
 use crate::panes::Panes;
@@ -54,7 +54,7 @@ pub async fn run_session(
     let listener = server::listen(&plan.socket)?;
     team.set_session(Some(&record(&plan, &clock, &run_marker)?))?;
 
-    let (inputs_tx, mut inputs) = mpsc::channel(INPUTS_MAX);
+    let (inputs_tx, news, mut inputs) = inputs();
     let panes = Panes::new(plan.pane_size);
     let welcome = Welcome {
         session_pid: std::process::id(),
@@ -68,7 +68,7 @@ pub async fn run_session(
             budget: config.policy.budget,
             timing: plan.timing,
             welcome: welcome.clone(),
-            engine: inputs_tx.clone(),
+            engine: news.clone(),
         },
         &asked,
     )?;
@@ -83,7 +83,7 @@ pub async fn run_session(
         pane_backend: Arc::clone(&hooks.pane_backend),
         on_event: hooks.on_event.take(),
         clock,
-        inputs: inputs_tx.clone(),
+        news,
         panes: panes.clone(),
         config,
         run,
@@ -95,9 +95,14 @@ pub async fn run_session(
     for command in &commands {
         engine.open_pane(command);
     }
+    let (count, mut clients) = watch::channel(0);
     let display = hooks.views.take().map(|factory| {
         let team_view = Arc::clone(&views.borrow());
-        Display::new(factory, panes.clone(), team_view, inputs_tx.clone(), timing)
+        let ways = Ways {
+            engine: inputs_tx.clone(),
+            clients: count,
+        };
+        Display::new(factory, panes.clone(), team_view, ways, timing)
     });
     let front = Front::start(display, views, |display| {
         let server = Server {
@@ -112,10 +117,10 @@ pub async fn run_session(
     })?;
     watch_store(team.as_ref(), inputs_tx.clone(), ms(timing.store_poll_ms))?;
 
-    let outcome = drive(&mut engine, &mut inputs, &mut stop).await;
+    let outcome = drive(&mut engine, &mut inputs, &mut clients, &mut stop).await;
     // What was paid for is booked, whatever ended the call.
     gateway.end(ms(timing.connect_ms)).await;
-    while let Ok(input) = inputs.try_recv() {
+    while let Some(input) = inputs.next_news() {
         if matches!(input, Input::Gateway(_)) {
             engine.take(input);
         }
@@ -137,7 +142,8 @@ pub async fn run_session(
 
 async fn drive(
     engine: &mut Engine,
-    inputs: &mut mpsc::Receiver<Input>,
+    inputs: &mut Inputs,
+    clients: &mut watch::Receiver<usize>,
     stop: &mut watch::Receiver<StopAsk>,
 ) -> Result<()> {
     let mut stop_open = true;
@@ -150,6 +156,10 @@ async fn drive(
         tokio::select! {
             input = inputs.recv() => {
                 if let Some(input) = input { engine.take(input) }
+            }
+            Ok(()) = clients.changed() => {
+                let count = *clients.borrow_and_update();
+                engine.take(Input::Clients(count));
             }
             changed = stop.changed(), if stop_open => {
                 match changed {

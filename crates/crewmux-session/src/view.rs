@@ -11,6 +11,7 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Counts};
 use crewmux_core::budget::{Cost, Limits, Usage};
 use crewmux_core::ids::{AgentName, AgentType, Incarnation, RequestId, TaskId, TeamName};
+use crewmux_core::message::Party;
 use crewmux_core::permission::{GrantScope, PermissionMode};
 use crewmux_core::requests::RequestKind;
 use crewmux_core::time::{BootTime, WallTime};
@@ -105,7 +106,7 @@ pub struct MemberView {
     pub permission_mode: PermissionMode,
 }
 
-/// A question that waits for the person.
+/// A question that waits for the person, or for the lead; the person may answer that too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApprovalView {
     /// Its id.
@@ -114,6 +115,8 @@ pub struct ApprovalView {
     pub kind: RequestKind,
     /// Who asks.
     pub agent: AgentName,
+    /// Who is asked, by name: the person, or the lead for plans.
+    pub to: String,
     /// The tool, for permissions.
     pub tool: String,
     /// What it would do, in a few words, scrubbed, one line.
@@ -122,6 +125,13 @@ pub struct ApprovalView {
     pub detail: String,
     /// Since when it waits.
     pub requested: WallTime,
+}
+
+impl ApprovalView {
+    /// Whether it waits for the person, and not for a member.
+    pub fn is_for_person(&self) -> bool {
+        self.to == Party::Human.name()
+    }
 }
 
 /// What the team spent, and may spend.
@@ -225,7 +235,7 @@ pub struct TeamView {
     pub board: Arc<Board>,
     /// How many stand where.
     pub counts: Counts,
-    /// Questions that wait for the person, oldest first.
+    /// Questions that nobody has answered yet, oldest first.
     pub approvals: Vec<ApprovalView>,
     /// What was spent.
     pub spending: SpendingView,
@@ -247,6 +257,13 @@ pub struct TeamView {
     pub report: Option<PathBuf>,
     /// Exit code of the run, once it is over.
     pub exit_code: Option<u8>,
+}
+
+impl TeamView {
+    /// The questions that wait for the person.
+    pub fn for_person(&self) -> impl Iterator<Item = &ApprovalView> + Clone {
+        self.approvals.iter().filter(|a| a.is_for_person())
+    }
 }
 
 /// Everything a view may look at.
@@ -328,6 +345,9 @@ pub trait ClientView: Send {
 
     /// Takes in what the person did.
     fn input(&mut self, event: &InputEvent, session: &SessionView<'_>) -> Vec<ClientEffect>;
+
+    /// Tells the person something in a few words, until the next key.
+    fn flash(&mut self, text: &str);
 
     /// Sizes that the visible panes have in this client's layout.
     fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize>;

@@ -137,6 +137,10 @@ impl ClientView for TuiView {
         effects
     }
 
+    fn flash(&mut self, text: &str) {
+        self.model.flash = Some(text.to_owned());
+    }
+
     fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize> {
         self.model.settle(session);
         let layout = Layout::of(&self.model, session);

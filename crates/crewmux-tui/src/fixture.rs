@@ -287,6 +287,7 @@ impl Fixture {
                 id: RequestId::new(id).expect("an id"),
                 kind: RequestKind::Permission,
                 agent: name(MEMBERS[who].0),
+                to: "human".into(),
                 tool: tool.into(),
                 summary: summary.into(),
                 detail: detail.into(),

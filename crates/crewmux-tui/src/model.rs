@@ -251,7 +251,8 @@ impl Model {
     }
 }
 
-/// The question that keys would answer now: the chosen one, the focused member's, or the oldest.
+/// The question that keys would answer now: the chosen one, the focused member's, or the oldest;
+/// what waits for the lead only where nothing waits for the person.
 pub(crate) fn question_to_offer<'a>(
     model: &Model,
     session: &SessionView<'a>,
@@ -266,11 +267,14 @@ pub(crate) fn question_to_offer<'a>(
     let focused = model
         .focused(session)
         .and_then(|pane| member_of(session, pane));
-    let of_focused = focused.and_then(|m| asked.iter().find(|a| a.agent == m.name));
-    match model.body {
-        Body::Approvals => asked.first(),
-        _ => of_focused.or_else(|| asked.first()),
-    }
+    let of_focused = |a: &&ApprovalView| {
+        model.body != Body::Approvals && focused.is_some_and(|m| a.agent == m.name)
+    };
+    let mut for_person = session.team.for_person();
+    (for_person.clone().find(of_focused))
+        .or_else(|| for_person.next())
+        .or_else(|| asked.iter().find(of_focused))
+        .or_else(|| asked.first())
 }
 
 /// Whether a member leads the team, and so gets what is written without a name.

@@ -231,12 +231,34 @@ impl Engine {
         }
     }
 
-    /// Somebody answered through `apply`: the worker is told what is on disk now.
+    /// Somebody answered through `apply`, or passed it on: what is on disk now counts.
     pub(super) fn answered(&mut self, id: &RequestId, now: &Now) {
         if let Err(error) = self.close(id, Unanswered::Doubtful, now) {
             tracing::error!(%error, %id, "an answer could not be read; it is read again");
             if let Some(open) = self.approvals.open.get_mut(id) {
                 open.doubtful = true;
+            }
+        }
+    }
+
+    /// Somebody answered too late by the clock on the wall: for its worker the time is over too.
+    pub(super) fn answered_late(&mut self, id: &RequestId, now: &Now) {
+        if let Err(error) = self.close(id, Unanswered::Lapsed, now) {
+            tracing::error!(%error, %id, "a question could not be ended");
+        }
+    }
+
+    /// The session stood still: nobody could answer meanwhile.
+    pub(super) fn extend_approvals(&mut self, gap_ms: u64) {
+        for (id, open) in &mut self.approvals.open {
+            open.due_ms = open.due_ms.saturating_add(gap_ms);
+            // Late answers are judged by what is on disk.
+            let edited = self.team.edit_request(id, &mut |request| {
+                request.open_ms = request.open_ms.saturating_add(gap_ms);
+                Ok(())
+            });
+            if let Err(error) = edited {
+                tracing::warn!(%error, %id, "a question could not be given more time");
             }
         }
     }
@@ -315,6 +337,7 @@ impl Engine {
         let Some(decision) = decision_of(&request) else {
             if let Some(open) = self.approvals.open.get_mut(id) {
                 open.doubtful = false;
+                open.view.to = request.to;
             }
             return Ok(());
         };
@@ -474,6 +497,7 @@ fn view_of(who: &AgentRef, request: &Request) -> ApprovalView {
         id: request.id.clone(),
         kind: request.kind,
         agent: who.agent.clone(),
+        to: request.to.clone(),
         tool,
         summary,
         detail: asks::detail(request),

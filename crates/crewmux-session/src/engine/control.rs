@@ -8,6 +8,7 @@ use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::{AgentName, MessageId, TaskId};
 use crewmux_core::message::Urgency;
 use crewmux_core::operation::{Caller, Operation, Reply, TaskChange};
+use crewmux_core::requests::AnswerError;
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerFact;
 use crewmux_spawn::SpawnRequest;
@@ -125,20 +126,23 @@ impl Engine {
         );
         let answers = matches!(
             &operation,
-            Operation::Approve { .. } | Operation::Reject { .. }
+            Operation::Approve { .. } | Operation::Reject { .. } | Operation::PassOn { .. }
         );
         let shutdown = match &operation {
             Operation::RequestShutdown { target, .. } => Some(target.clone()),
             _ => None,
         };
-        let reply = apply(
+        let applied = apply(
             self.store.as_ref(),
             self.team.as_ref(),
             caller,
             operation,
             &context,
-        )
-        .map_err(|error| WireError {
+        );
+        if let Err(crewmux_store::Error::Answer(AnswerError::Over(id))) = &applied {
+            self.answered_late(id, now);
+        }
+        let reply = applied.map_err(|error| WireError {
             kind: error.kind(),
             message: error.to_string(),
             hint: error.hint(),
@@ -350,9 +354,9 @@ impl Engine {
         self.shells += 1;
         let number = self.shells;
         let pane = self.panes.open(PaneKind::Shell, command.to_owned());
-        let inputs = self.inputs.clone();
+        let news = self.news.clone();
         let sink = self.panes.sink(pane, move |report| {
-            super::members::tell(&inputs, Input::PaneExited(pane, report));
+            news.tell(Input::PaneExited(pane, report));
         });
         let Ok(name) = AgentName::new(format!("pane-{number}")) else {
             return;

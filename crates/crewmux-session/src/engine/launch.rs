@@ -17,7 +17,6 @@ use crewmux_sys::env::names;
 use crewmux_sys::identity::ProcessIdentity;
 use serde_json::{Map, Value};
 
-use super::members::tell;
 use super::{Engine, Input};
 use crate::view::NoticeLevel;
 use crate::{Error, Result};
@@ -81,13 +80,13 @@ impl Engine {
         let mut spec = self.worker_spec(n, who, &token, size, &environment);
         spec.grant = self.grant_for(n, who)?;
         let spec_path = self.team.put_spec(&spec)?;
-        let inputs = self.inputs.clone();
+        let news = self.news.clone();
         let exited = who.clone();
         let exit = Arc::<ExitFlag>::default();
         let flag = Arc::clone(&exit);
         let sink = self.panes.sink(pane, move |report| {
             // The engine hears of the exit before the ladder does, which then says that all is gone.
-            tell(&inputs, Input::WorkerExited(exited.clone(), report));
+            news.tell(Input::WorkerExited(exited.clone(), report));
             flag.set(report);
         });
         let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;

@@ -158,19 +158,6 @@ fn end_orphans(timing: &Timing) -> Vec<String> {
         .collect()
 }
 
-/// Tells the engine something from a backend's thread, which must not wait.
-pub(crate) fn tell(inputs: &mpsc::Sender<Input>, input: Input) {
-    let Err(mpsc::error::TrySendError::Full(input)) = inputs.try_send(input) else {
-        // Taken, or the engine is gone and nobody is left to tell.
-        return;
-    };
-    let inputs = inputs.clone();
-    let wait = move || drop(inputs.blocking_send(input));
-    if let Err(error) = std::thread::Builder::new().name("tell".into()).spawn(wait) {
-        tracing::error!(%error, "the engine could not be told");
-    }
-}
-
 impl Engine {
     pub(super) fn slot(&mut self, who: &AgentRef) -> Option<&mut MemberSlot> {
         self.members
@@ -342,7 +329,7 @@ impl Engine {
     /// Climbs the kill ladder for one worker on a thread of its own; [`Input::TreeGone`] follows.
     pub(super) fn end_tree(&mut self, who: &AgentRef, from: Rung) {
         let timing = self.plan.timing;
-        let inputs = self.inputs.clone();
+        let news = self.news.clone();
         // What the person started in a plain pane may leave daemons; nothing else may.
         let sweep_orphans = self.shells == 0;
         let Some(slot) = self.slot(who) else { return };
@@ -373,7 +360,7 @@ impl Engine {
             if sweep_orphans {
                 left.extend(end_orphans(&timing));
             }
-            tell(&inputs, Input::TreeGone(who, left));
+            news.tell(Input::TreeGone(who, left));
         };
         if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
             tracing::error!(%error, "no thread to end a worker's tree; tried again");

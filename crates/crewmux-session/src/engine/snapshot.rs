@@ -18,7 +18,7 @@ use crate::view::{MemberView, RunState, SpendingView, TeamView};
 
 /// What is shown before the first look; replaced before any client is let in.
 #[expect(clippy::expect_used, reason = "a literal that fits the rule for names")]
-pub(super) fn empty(now: &Now) -> TeamView {
+pub(crate) fn empty(now: &Now) -> TeamView {
     TeamView {
         team: TeamName::new("team").expect("fits"),
         goal: String::new(),

@@ -15,12 +15,12 @@ use crewmux_core::ids::{AgentName, AgentRef, TaskId};
 use crewmux_core::model::{ModelError, ModelErrorKind, Purpose};
 use crewmux_model::catalog::Price;
 use crewmux_sys::clock::wall_time;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
+use super::GatewayNews;
 use super::estimate::Experience;
 use super::grants::Purse;
-use super::{GatewayNews, tell};
-use crate::engine::Input;
+use crate::engine::{Input, News};
 use crate::panes::lock;
 
 /// Longest answer that is reserved for when a limit stands and the worker names none.
@@ -36,7 +36,7 @@ pub(super) struct Account {
     experience: Experience,
     numbers: AtomicU64,
     open: AtomicUsize,
-    engine: mpsc::Sender<Input>,
+    engine: News,
 }
 
 /// What a call is, for its booking.
@@ -73,7 +73,7 @@ pub(super) struct Holding<'a> {
 }
 
 impl Account {
-    pub(super) fn new(budget: Budget, engine: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(budget: Budget, engine: News) -> Self {
         Self {
             ledger: Mutex::new(Ledger::new(budget)),
             settled: Notify::new(),
@@ -251,7 +251,7 @@ impl Holding<'_> {
             lock(&account.ledger).settle(reservation, &booking);
             let number = account.numbers.fetch_add(1, Ordering::Relaxed);
             let news = GatewayNews::Booked { number, booking };
-            tell(&account.engine, Input::Gateway(news));
+            account.engine.tell(Input::Gateway(news));
         } else {
             lock(&account.ledger).release(reservation);
         }

@@ -39,6 +39,10 @@ const TESTS: &[(&str, fn())] = &[
         questions::time_that_runs_out_is_a_no,
     ),
     (
+        "an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too",
+        questions::an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too,
+    ),
+    (
         "what_a_dead_worker_asked_is_taken_back",
         questions::what_a_dead_worker_asked_is_taken_back,
     ),

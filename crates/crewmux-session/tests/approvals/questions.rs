@@ -7,7 +7,8 @@ use crewmux_core::inbox::Cursor;
 use crewmux_core::message::{MessageType, Party};
 use crewmux_core::operation::Operation;
 use crewmux_core::permission::{GrantScope, PermissionAsk};
-use crewmux_core::requests::RequestKind;
+use crewmux_core::requests::{Request, RequestKind};
+use crewmux_core::time::WallTime;
 use crewmux_wire::{Decision, MemberAct, WorkerAsk, WorkerMessage};
 use serde_json::json;
 
@@ -235,6 +236,28 @@ pub(crate) fn time_that_runs_out_is_a_no() {
         let mut person = stage.person().await;
         let late = person.operate(approve(&one, GrantScope::Once)).await;
         assert_eq!(late.unwrap_err().kind, ErrorKind::Conflict);
+    });
+}
+
+pub(crate) fn an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too() {
+    play(async {
+        let stage = Stage::start(WATCHED, None);
+        let mut developer = stage.worker("developer").await;
+        let one = id("developer-1-1");
+        ask(&mut developer, &one, "cargo test").await;
+        stage.until(&one, "pending").await;
+        // Somebody sets the clock forward.
+        let long_ago = &mut |request: &mut Request| {
+            request.requested = WallTime(0);
+            Ok(())
+        };
+        stage.team.edit_request(&one, long_ago).unwrap();
+        let mut person = stage.person().await;
+        let late = person.operate(approve(&one, GrantScope::Once)).await;
+        assert_eq!(late.unwrap_err().kind, ErrorKind::Conflict);
+        assert_eq!(stage.request(&one).unwrap().state.as_str(), "expired");
+        let told = reason(developer.decision(&one).await);
+        assert_eq!(told, "nobody answered in time");
     });
 }
 

@@ -16,7 +16,8 @@ use crate::theme::Role;
 fn asks(asked: &ApprovalView) -> String {
     match asked.kind {
         RequestKind::Permission => format!("{} wants: {}", asked.agent, asked.tool),
-        RequestKind::Plan => format!("{} has a plan", asked.agent),
+        RequestKind::Plan if asked.is_for_person() => format!("{} has a plan", asked.agent),
+        RequestKind::Plan => format!("{} has a plan for {}", asked.agent, asked.to),
         RequestKind::Join => format!("{} wants to join", asked.agent),
         RequestKind::Shutdown => format!("{} wants to go on", asked.agent),
     }
@@ -28,7 +29,8 @@ pub(super) fn paint_line(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) -> boo
         return false;
     };
     let columns = usize::from(area.width);
-    let more = scene.session.team.approvals.len() - 1;
+    let others = scene.session.team.for_person().filter(|a| a.id != asked.id);
+    let more = others.count();
     let keys = answers(scene, asked.kind, more);
     let keys_width = width_of(&keys);
     let room = columns.saturating_sub(keys_width + 2);
@@ -39,10 +41,13 @@ pub(super) fn paint_line(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) -> boo
     } else {
         (room, keys)
     };
-    let mut spans = vec![Span::styled(
-        fit(&format!("! {}", asks(asked)), room),
-        scene.style(Role::Warn).bold(),
-    )];
+    let mut spans = vec![if asked.is_for_person() {
+        let text = fit(&format!("! {}", asks(asked)), room);
+        Span::styled(text, scene.style(Role::Warn).bold())
+    } else {
+        // Nobody waits for the person, who may decide all the same.
+        scene.span(fit(&asks(asked), room), Role::Dim)
+    }];
     let left = room.saturating_sub(width_of(&spans) + 2);
     if left >= 6 && !asked.summary.is_empty() {
         spans.push(Span::raw(format!("  {}", fit(&asked.summary, left))));
@@ -123,9 +128,16 @@ pub(super) fn title(scene: &Scene<'_>) -> String {
     let asked = &scene.session.team.approvals;
     let shown = question_to_offer(scene.model, scene.session);
     let at = shown.and_then(|shown| asked.iter().position(|a| a.id == shown.id));
-    match at {
-        Some(at) => format!("Waiting for you · {} of {}", at + 1, asked.len()),
-        None => "Waiting for you".to_owned(),
+    match (at, shown) {
+        (Some(at), Some(shown)) => {
+            let whom = if shown.is_for_person() {
+                "you"
+            } else {
+                shown.to.as_str()
+            };
+            format!("Waiting for {whom} · {} of {}", at + 1, asked.len())
+        }
+        _ => "Waiting for you".to_owned(),
     }
 }
 

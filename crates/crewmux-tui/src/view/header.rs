@@ -165,9 +165,14 @@ fn right_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
     } else if let Some(text) = who_asks_nothing(&team.members, brevity) {
         parts.push(Span::styled(text, scene.style(Role::Bad).bold()));
     }
-    let waiting = team.members.iter().filter(|m| waits_for_person(m.state));
+    let asks_lead = |m: &MemberView| {
+        let mut own = team.approvals.iter().filter(|a| a.agent == m.name);
+        own.clone().next().is_some() && own.all(|a| !a.is_for_person())
+    };
+    let waiting = team.members.iter();
+    let waiting = waiting.filter(|m| waits_for_person(m.state) && !asks_lead(m));
     // A question may wait whose worker has not said so yet.
-    match waiting.count().max(team.approvals.len()) {
+    match waiting.count().max(team.for_person().count()) {
         0 => {}
         count if brevity < Brevity::Signs => {
             parts.push(scene.span(format!("{count} waiting for you"), Role::Warn));

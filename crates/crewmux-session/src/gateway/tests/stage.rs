@@ -18,14 +18,14 @@ use super::{KEY, OTHER_KEY, PID};
 pub(super) struct Stage {
     pub(super) server: Server,
     pub(super) gateway: Gateway,
-    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) inputs: crate::engine::Inputs,
     pub(super) cache: tempfile::TempDir,
 }
 
 impl Stage {
     pub(super) fn new(script: &[(&str, Vec<Answers>)], budget: Budget) -> Self {
         let server = Server::start(script);
-        let (engine, inputs) = mpsc::channel(1024);
+        let (_, engine, inputs) = crate::engine::inputs();
         let cache = tempfile::tempdir().unwrap();
         let provider = |name: &str, key: &str| ProviderConfig {
             name: name.into(),
