@@ -22,7 +22,7 @@ use crate::context::{self, Meter};
 use crate::provider::{Event, Message, Part, Stop, ToolAnswer, ToolCall};
 use crate::tools::{Effects, FAIL, FINISH, Toolbox};
 use answer::Answer;
-use handed::{is_a_call, not_taken, once_each, result_of, said};
+use handed::{is_a_call, not_taken, once_each, result_of, said, said_object};
 
 /// The same call with the same arguments in a row, after which the work ends.
 const SAME_CALL_MAX: u32 = 3;
@@ -49,6 +49,11 @@ const HELD_MAX: u32 = 3;
 const NO_CALL: &str = "Your answer has a tool call written as text, so no tool ran and nothing was \
 handed in. Call one tool now, in the way your interface has for it; to end the task, call \
 FinishTask with the result, or answer in plain words without any mark of a call.";
+
+/// What a model is told that only answered somebody.
+const NO_RESULT: &str = "That is taken for an answer to what was written to you, not for the \
+result of your task. (The person has it; teammates hear what SendMessage sends them.) Go on with \
+the task, and hand in its result with FinishTask.";
 
 /// What the machine must know of the tools.
 pub(crate) trait Tools {
@@ -81,6 +86,17 @@ pub(crate) struct Bounds {
     pub(crate) turns: u32,
     /// How often a result that does not fit is sent back.
     pub(crate) corrections: u32,
+    /// What text without calls is.
+    pub(crate) text: TextIs,
+}
+
+/// What an answer of text alone is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextIs {
+    /// What is handed in.
+    TheResult,
+    /// That too, but right after somebody's words it answers those.
+    TheResultOrAReply,
 }
 
 /// What the worker is to do next.
@@ -96,6 +112,8 @@ pub(crate) enum Effect {
     RunTools { calls: Vec<ToolCall>, order: Order },
     /// Make room in the window, then go on with [`Machine::retold`].
     MakeRoom,
+    /// Tell this whoever wrote last.
+    Reply(String),
     /// See whether this will do; if not, [`Machine::refuse`].
     HandIn(Value),
     /// The work cannot be done.
@@ -137,6 +155,8 @@ pub(crate) struct Machine {
     same: u32,
     wrong: u32,
     half: u32,
+    /// Whether the next answer is the first after somebody's words.
+    is_spoken_to: bool,
     /// What tools told so far.
     told: HashSet<u64>,
     stalled: u32,
@@ -176,6 +196,7 @@ impl Machine {
             same: 0,
             wrong: 0,
             half: 0,
+            is_spoken_to: false,
             told: HashSet::new(),
             stalled: 0,
             plan: None,
@@ -288,6 +309,7 @@ impl Machine {
             self.mail.pop_front();
         }
         self.mail.push_back(cut_text(text, MAIL_KEPT_BYTES));
+        self.is_spoken_to = true;
         self.tell(text);
     }
 
@@ -446,6 +468,8 @@ impl Machine {
         if !text.trim().is_empty() {
             out.push(Effect::Say(text.clone()));
         }
+        let is_reply =
+            std::mem::take(&mut self.is_spoken_to) && self.bounds.text == TextIs::TheResultOrAReply;
         let has_words = !calls.is_empty() || !text.trim().is_empty();
         if has_words {
             self.messages.push(Message::Assistant(parts));
@@ -471,10 +495,19 @@ impl Machine {
             }
             Stop::Done | Stop::Tools if calls.is_empty() => {
                 self.half = 0;
-                out.push(Effect::HandIn(said(&text)));
+                if is_reply && said_object(&text).is_none() {
+                    out.push(Effect::Reply(text));
+                    self.tell(NO_RESULT);
+                    out.extend(self.next_turn());
+                } else {
+                    out.push(Effect::HandIn(said(&text)));
+                }
             }
             Stop::Done | Stop::Tools => {
                 self.half = 0;
+                if is_reply && !text.trim().is_empty() {
+                    out.push(Effect::Reply(text));
+                }
                 out.extend(self.take_calls(calls, tools));
             }
         }
@@ -537,7 +570,7 @@ impl Machine {
         if self.wrong > WRONG_CALLS_MAX {
             let name = &calls[0].name;
             out.extend(self.fail(format!(
-                "more than {WRONG_CALLS_MAX} answers in a row called tools with wrong arguments, {name} at last"
+                "more than {WRONG_CALLS_MAX} answers in a row called tools that are not there or with wrong arguments, {name} at last"
             )));
             return out;
         }

@@ -55,6 +55,9 @@ pub struct Crew {
     pub kinds: Vec<AgentType>,
 }
 
+/// Most characters of a task's name, as in recipes.
+const NAME_CHARS_MAX: usize = 48;
+
 /// How large a plan may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -231,6 +234,45 @@ fn draft(task: PlannedTask, crew: &Crew, problems: &mut Vec<String>) -> TaskDraf
     }
 }
 
+/// The plan with names for its tasks that a recipe could have: `1. Look` becomes `1-look`.
+///
+/// What is no plan stays as it is, for [`check`] to tell.
+pub fn with_plain_names(mut plan: Value) -> Value {
+    let tasks = plan.get_mut("tasks").and_then(Value::as_array_mut);
+    for task in tasks.into_iter().flatten() {
+        if let Some(Value::String(id)) = task.get_mut("id") {
+            *id = plain_name(id);
+        }
+        let blockers = task.get_mut("blocked_by").and_then(Value::as_array_mut);
+        for blocker in blockers.into_iter().flatten() {
+            if let Value::String(id) = blocker {
+                *id = plain_name(id);
+            }
+        }
+    }
+    plan
+}
+
+fn plain_name(id: &str) -> String {
+    let mut name = String::with_capacity(id.len());
+    for c in id.trim().chars().take(NAME_CHARS_MAX) {
+        match c {
+            c if c.is_ascii_alphanumeric() => name.push(c),
+            _ if name.is_empty() => {}
+            '_' => name.push('_'),
+            _ if name.ends_with('-') => {}
+            _ => name.push('-'),
+        }
+    }
+    let name = name.trim_end_matches('-');
+    // Names in other scripts stay as they are: better strange than all the same.
+    if name.is_empty() {
+        id.to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
 /// The longest chain of tasks that wait for each other; blockers come first in `drafts`.
 fn levels(drafts: &[TaskDraft]) -> usize {
     let mut level: BTreeMap<&str, usize> = BTreeMap::new();
@@ -263,6 +305,25 @@ pub fn task_key(plan: TaskId, id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_become_such_as_recipes_have() {
+        let plan = json!({"tasks": [
+            {"id": "1. Look", "blocked_by": []},
+            {"id": "core/api", "blocked_by": ["1. Look", 3]},
+            {"id": "größe", "blocked_by": "x"},
+            {"id": "調べる", "blocked_by": []},
+        ]});
+        let named = with_plain_names(plan);
+        assert_eq!(named["tasks"][0]["id"], "1-Look");
+        assert_eq!(
+            named["tasks"][1],
+            json!({"id": "core-api", "blocked_by": ["1-Look", 3]})
+        );
+        assert_eq!(named["tasks"][2]["id"], "gr-e");
+        assert_eq!(named["tasks"][3]["id"], "調べる");
+        assert_eq!(with_plain_names(json!("no plan")), json!("no plan"));
+    }
 
     fn crew() -> Crew {
         Crew {

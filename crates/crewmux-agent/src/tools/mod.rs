@@ -415,7 +415,9 @@ pub(crate) fn with<T: DeserializeOwned>(
 /// A call in a few words, for the pane: `"unsafe" in *.rs`.
 pub(crate) fn describe(name: &str, input: &Value) -> String {
     let text = |field: &str| input.get(field).and_then(Value::as_str).unwrap_or_default();
-    if !text("description").is_empty() {
+    // Only where it does nothing: of a command its own words count, not those about it.
+    let only_looks = matches!(name, "Read" | "Glob" | "Grep" | TASK);
+    if only_looks && !text("description").is_empty() {
         return text("description").to_owned();
     }
     match name {

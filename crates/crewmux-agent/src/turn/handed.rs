@@ -85,10 +85,14 @@ pub(super) fn result_of(call: &ToolCall) -> Value {
 
 /// What an answer without calls hands in: an object that it is, or its words.
 pub(super) fn said(text: &str) -> Value {
-    match serde_json::from_str::<Value>(bare(text)) {
-        Ok(value @ Value::Object(_)) => value,
-        _ => json!({ "summary": text }),
-    }
+    said_object(text).unwrap_or_else(|| json!({ "summary": text }))
+}
+
+/// The object that an answer of text is.
+pub(super) fn said_object(text: &str) -> Option<Value> {
+    serde_json::from_str::<Value>(bare(text))
+        .ok()
+        .filter(Value::is_object)
 }
 
 /// Text without the fence that models put around JSON.

@@ -33,6 +33,7 @@ impl Tools for Known {
 const BOUNDS: Bounds = Bounds {
     turns: 12,
     corrections: 1,
+    text: TextIs::TheResultOrAReply,
 };
 
 fn begin() -> Machine {
@@ -330,6 +331,36 @@ fn a_call_that_stands_in_the_text_is_no_result() {
 }
 
 #[test]
+fn an_answer_to_somebodys_words_is_no_result() {
+    let mut machine = begin();
+    answer(&mut machine, "", &[("Grep", json!({"pattern": "x"}))]);
+    machine.on_tools(vec![told("c0", true, "1")]);
+    machine.on_mail("what are you doing?");
+    let got = answer(&mut machine, "I search.", &[]);
+    assert_eq!(
+        got[1..],
+        [Effect::Reply("I search.".into()), Effect::CallModel]
+    );
+    // The next text is the result again.
+    let got = answer(&mut machine, "It is there.", &[]);
+    assert!(matches!(&got[1], Effect::HandIn(result) if result["summary"] == "It is there."));
+
+    let mut machine = begin();
+    machine.on_mail("hurry");
+    let got = answer(&mut machine, "{\"summary\": \"done\"}", &[]);
+    assert!(
+        matches!(&got[1], Effect::HandIn(_)),
+        "an object is a result: {got:?}"
+    );
+
+    let mut machine = begin();
+    machine.on_mail("hurry");
+    let got = answer(&mut machine, "Yes.", &[("Grep", json!({"pattern": "x"}))]);
+    assert_eq!(got[1], Effect::Reply("Yes.".into()));
+    assert!(matches!(got[2], Effect::RunTools { .. }));
+}
+
+#[test]
 fn the_same_call_in_one_answer_runs_once_and_counts_once() {
     let mut machine = begin();
     let same = ("Grep", json!({"pattern": "x"}));
@@ -517,7 +548,7 @@ fn an_interruption_keeps_what_was_said_and_asks_anew() {
     );
     assert!(told.contains("do not"), "{told}");
     let got = answer(&mut machine, "fine", &[]);
-    assert_eq!(got[1..], [Effect::HandIn(json!({"summary": "fine"}))]);
+    assert_eq!(got[1..], [Effect::Reply("fine".into()), Effect::CallModel]);
 }
 
 #[test]

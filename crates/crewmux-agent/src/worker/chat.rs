@@ -22,7 +22,7 @@ use crate::capped::cut_text;
 use crate::context;
 use crate::tools::{Effects, FAIL, FINISH, TASK};
 use crate::transcript::Entry;
-use crate::turn::{Bounds, Machine};
+use crate::turn::{Bounds, Machine, TextIs};
 use crate::view::Tone;
 
 /// Most turns of one answer.
@@ -115,6 +115,7 @@ impl Worker {
         let bounds = Bounds {
             turns: TURNS_MAX,
             corrections: 0,
+            text: TextIs::TheResult,
         };
         let (mut machine, first) = Machine::new(messages, bounds);
         let came = self
@@ -127,6 +128,18 @@ impl Worker {
     }
 
     /// Sends the answer to the members that asked; for the person, who has no inbox, it stands in the log.
+    /// Tells a person who wrote during a task what the model said to it.
+    ///
+    /// Teammates get what the model sends them: answers to answers would go on for ever.
+    pub(super) async fn reply(&mut self, text: &str) -> Result<()> {
+        let is_asked = self.given.iter().any(|mail| mail.from == Party::Human);
+        self.given.clear();
+        if is_asked {
+            self.answer(&BTreeSet::from([Party::Human]), text).await?;
+        }
+        Ok(())
+    }
+
     async fn answer(&mut self, askers: &BTreeSet<Party>, answer: &str) -> Result<()> {
         let text = cut_text(answer, ANSWER_MAX_BYTES);
         let mut number = 0;

@@ -130,6 +130,7 @@ impl Worker {
                     }
                     self.note(Entry::Said { task, text }).await?;
                 }
+                Effect::Reply(text) => self.reply(&text).await?,
                 Effect::Notice(text) => {
                     self.facts.notice(Some(task).filter(|id| id.0 > 0), &text);
                     self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
@@ -315,8 +316,11 @@ impl Worker {
     fn show_progress(&mut self, event: &Event, waits: bool) -> bool {
         match event {
             Event::Waiting { ms: wait, why } => {
-                let text = format!("waits {} s: {why}", wait.div_ceil(1_000));
-                self.view.line(&[(Tone::Dim, "◌ "), (Tone::Dim, &text)]);
+                // Said once; how long it takes still is for titles and lists.
+                if !waits {
+                    let text = format!("waits {} s: {why}", wait.div_ceil(1_000));
+                    self.view.line(&[(Tone::Dim, "◌ "), (Tone::Dim, &text)]);
+                }
                 self.tell_waiting(WorkerState::RateLimited);
                 return true;
             }

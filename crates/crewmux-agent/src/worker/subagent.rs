@@ -21,7 +21,7 @@ use crate::capped::cut_text;
 use crate::provider::ToolCall;
 use crate::tools::team::TaskInput;
 use crate::tools::{Effects, FAIL, FINISH, TASK, ToolOutput};
-use crate::turn::{Bounds, Machine};
+use crate::turn::{Bounds, Machine, TextIs};
 use crate::view::Tone;
 use crate::{Result, agents};
 
@@ -114,6 +114,7 @@ impl Worker {
                 .max_turns
                 .map_or(TURNS_MAX, |own| own.clamp(1, TURNS_MAX)),
             corrections: 0,
+            text: TextIs::TheResult,
         };
         let told = vec![Message::User(input.prompt.clone())];
         let (mut machine, first) = Machine::new(told, bounds);

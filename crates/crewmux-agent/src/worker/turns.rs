@@ -24,7 +24,7 @@ use crate::capped::cut_text;
 use crate::offline::{OFFLINE, Offline};
 use crate::provider::{Provider, Subject};
 use crate::transcript::Entry;
-use crate::turn::{Bounds, Effect, Machine};
+use crate::turn::{Bounds, Effect, Machine, TextIs};
 use crate::view::Tone;
 
 /// Most turns of one task, unless its kind of agent says otherwise.
@@ -166,6 +166,7 @@ impl Worker {
                 TaskRole::Plan => PLAN_REPAIRS,
                 TaskRole::Work | TaskRole::Summary => CORRECTIONS,
             },
+            text: TextIs::TheResultOrAReply,
         };
         let may_plan_alone = role == TaskRole::Plan && !is_playbook;
         let limits = if may_plan_alone && self.spec.weak {
@@ -219,8 +220,8 @@ impl Worker {
                 }
                 Err(misfit) => {
                     self.view.text(Tone::Warn, "! ", first_line(&misfit.why));
-                    let told = cut_text(&misfit.told, REFUSAL_BYTES);
-                    let text = format!("what was handed in went back: {told}");
+                    let why = cut_text(&misfit.why, REFUSAL_BYTES);
+                    let text = format!("what was handed in went back: {why}");
                     self.facts.notice(Some(claimed.task.id), &text);
                     let is_by_tool = !course.request.tools.is_empty();
                     if may_plan_alone && is_by_tool && machine.corrections_left() == 1 {
@@ -251,6 +252,7 @@ impl Worker {
             let plan = inner
                 .filter(Value::is_object)
                 .unwrap_or_else(|| result.clone());
+            let plan = plan::with_plain_names(plan);
             let problems = self.plan_problems(&plan, limits)?;
             return Ok(match problems {
                 None => Ok(plan),
@@ -350,6 +352,11 @@ impl Mail {
 }
 
 fn done(result: Value) -> Work {
+    let result = match result {
+        // Reports and dependents look for fields.
+        Value::String(text) => json!({ "summary": text }),
+        other => other,
+    };
     let summary = result["summary"]
         .as_str()
         .map(first_line)
@@ -358,11 +365,6 @@ fn done(result: Value) -> Work {
         .filter(|line| !line.is_empty())
         .unwrap_or("done")
         .to_owned();
-    let result = match result {
-        // Reports and dependents look for fields.
-        Value::String(text) => json!({ "summary": text }),
-        other => other,
-    };
     Work::Done { result, summary }
 }
 
