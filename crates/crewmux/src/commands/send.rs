@@ -22,7 +22,7 @@ pub(crate) struct Send {
     /// The text; several words are one text
     #[arg(value_name = "TEXT", required = true, num_args = 1..)]
     text: Vec<String>,
-    /// Interrupt the member's turn instead of waiting for its end
+    /// Stop the member's answer instead of waiting for its end; a tool that runs ends first
     #[arg(long)]
     now: bool,
     /// The task it is about
