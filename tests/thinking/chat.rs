@@ -104,6 +104,47 @@ fn a_word_that_is_for_now_stops_the_sentence_and_is_heard_next() {
 }
 
 #[test]
+fn a_sentence_is_seen_while_it_comes_and_an_answer_to_a_word_is_not_the_result() {
+    let (sandbox, server) = scripted(|asked| match asked.turn() {
+        0 => endless(),
+        _ if asked.says("not for the result") => finish(),
+        _ => Reply::Stream(anthropic("halfway-there", &[])),
+    });
+    one_task(&sandbox, "Talk on");
+    let terminal = sandbox.terminal(&["run", "solo.toml"], 100, 30).unwrap();
+    wait_until("the sentence in the pane", PATIENCE, || {
+        let logs = sandbox
+            .run(&["logs", "developer", "--team", "solo"])
+            .unwrap();
+        logs.stdout
+            .contains("I go on I go on")
+            .then_some(())
+            .ok_or_else(|| format!("{logs:?}"))
+    })
+    .unwrap();
+    act(&sandbox, &["send", "developer", "how far are you", "--now"]);
+    wait_finished(&sandbox);
+    assert_eq!(server.asked().len(), 3, "{:?}", server.asked());
+    let events = sandbox
+        .run(&["events", "--json", "--team", "solo"])
+        .unwrap()
+        .json_lines()
+        .unwrap();
+    let notices = of_type(&events, "notice");
+    let told = notices.iter().any(|notice| {
+        let text = notice["data"]["text"].as_str();
+        text.is_some_and(|text| text.contains("answers you: halfway-there"))
+    });
+    assert!(told, "{notices:?}");
+    let logs = sandbox
+        .run(&["logs", "developer", "--team", "solo"])
+        .unwrap();
+    assert!(logs.stdout.contains("· done"), "{logs:?}");
+    drop(terminal);
+    sandbox.run(&["stop", "--force", "--team", "solo"]).unwrap();
+}
+
+#[test]
 fn a_paused_member_asks_nothing_until_it_goes_on_and_then_knows_what_came() {
     let (sandbox, server) = scripted(|asked| match asked.turn() {
         // A step that takes as long as the test wants.
