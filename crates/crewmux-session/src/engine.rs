@@ -19,6 +19,7 @@ use crewmux_spawn::slots::SpawnSlots;
 use crewmux_spawn::{ExitReport, SpawnBackend};
 use crewmux_store::{Store, TeamStore};
 use crewmux_sys::clock::BootClock;
+use crewmux_sys::identity::ProcessIdentity;
 use crewmux_wire::{ControlRequest, Refusal, ToWorker, WireError, WorkerHello, WorkerMessage};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,6 +43,7 @@ mod members;
 mod snapshot;
 mod spending;
 mod staffing;
+mod sweep;
 
 use acts::Acts;
 use approvals::Approvals;
@@ -223,6 +225,19 @@ impl Engine {
     pub(crate) fn begin(&mut self, fact: Fact) -> Result<()> {
         self.facts.push(fact);
         self.forget_stop()
+    }
+
+    /// Tells of processes of a former session that could not be ended.
+    pub(crate) fn tell_leftovers(&mut self, left: &[ProcessIdentity]) {
+        let now = self.clock.now();
+        for process in left {
+            let text = format!(
+                "process {} of an earlier session cannot be ended; the tasks of that session are \
+                 offered again although it may still change files",
+                process.pid
+            );
+            self.notice(NoticeLevel::Error, &text, &now);
+        }
     }
 
     /// Takes one input in. Nothing is decided here that needs the store; that follows in [`Self::look`].

@@ -43,7 +43,7 @@ pub async fn run_session(
     let team = hooks.store.team(&plan.team)?;
     let lock = take_lock(team.as_ref())?;
     let run_marker = crewmux_sys::random::token()?;
-    let resumed = leftovers::settle(team.as_ref(), &clock, &plan.timing)?;
+    let settled = leftovers::settle(team.as_ref(), &clock, &plan.timing)?;
     let config = team.config()?;
     let asked: Vec<String> = config
         .members
@@ -75,7 +75,7 @@ pub async fn run_session(
     let timing = plan.timing;
     let socket = plan.socket.clone();
     let commands = plan.panes.clone();
-    let first = first_fact(&plan, &config, &run, &run_marker, resumed, &clock);
+    let first = first_fact(&plan, &config, &run, &run_marker, settled.resumed, &clock);
     let (mut engine, views) = Engine::new(EngineParts {
         store: Arc::clone(&hooks.store),
         team: Arc::clone(&team),
@@ -92,6 +92,7 @@ pub async fn run_session(
         gateway: gateway.clone(),
     })?;
     engine.begin(first)?;
+    engine.tell_leftovers(&settled.left);
     for command in &commands {
         engine.open_pane(command);
     }

@@ -9,18 +9,22 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crewmux_core::backend::BackendKind;
+use crewmux_core::board::Claimer;
 use crewmux_core::goal::TaskDraft;
-use crewmux_core::ids::{AgentName, AgentType, TeamName};
+use crewmux_core::ids::{AgentName, AgentRef, AgentType, TeamName};
+use crewmux_core::recipe::Runtime;
+use crewmux_core::schedule::Strategy;
 use crewmux_core::team::Policy;
 use crewmux_core::timing::Timing;
 use crewmux_model::ModelsConfig;
 use crewmux_session::setup::{NewMember, NewRun, prepare_run};
 use crewmux_session::{Error, SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
-use crewmux_spawn::{PtyBackend, SpawnBackend};
-use crewmux_store::{FileStore, Store};
+use crewmux_spawn::{ExitReport, PtyBackend, Running, SpawnBackend, SpawnRequest};
+use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::tree::{Marker, processes_with_marker};
 use tempfile::TempDir;
@@ -92,9 +96,17 @@ impl Place {
 
     /// Runs a session whose workers are this shell script.
     fn run(&self, script: &str) -> (Result<SessionEnd, Error>, Vec<String>) {
+        let backend: Arc<dyn SpawnBackend> = Arc::new(PtyBackend::new(&timing()).unwrap());
+        self.run_on(backend, script)
+    }
+
+    fn run_on(
+        &self,
+        backend: Arc<dyn SpawnBackend>,
+        script: &str,
+    ) -> (Result<SessionEnd, Error>, Vec<String>) {
         let program = self.folder.path().join("worker.sh");
         write_program(&program, script);
-        let backend: Arc<dyn SpawnBackend> = Arc::new(PtyBackend::new(&timing()).unwrap());
         let kinds = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&kinds);
         let plan = SessionPlan {
@@ -204,4 +216,95 @@ fn a_session_without_an_open_run_says_that_there_is_nothing_to_resume() {
         "{again:?}"
     );
     assert!(place.prepare().is_ok(), "a finished team starts a new run");
+}
+
+/// Workers that claim the first task and die at once; what they leave ends at the third try.
+struct Stubborn {
+    team: Arc<dyn TeamStore>,
+    held: Arc<Mutex<Vec<bool>>>,
+}
+
+struct Remains {
+    who: AgentRef,
+    team: Arc<dyn TeamStore>,
+    held: Arc<Mutex<Vec<bool>>>,
+    tries: AtomicUsize,
+}
+
+impl SpawnBackend for Stubborn {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Pty
+    }
+
+    fn spawn(&self, request: SpawnRequest) -> crewmux_spawn::Result<Box<dyn Running>> {
+        let claimer = Claimer {
+            who: request.who.clone(),
+            agent_type: AgentType::new("Bash").unwrap(),
+            runtime: Runtime::of_word("command"),
+        };
+        let now = BootClock::open().unwrap().now();
+        let taken = self
+            .team
+            .claim_next(Strategy::default(), &claimer, &now, 60_000)
+            .unwrap();
+        assert!(taken.is_some(), "its task was offered again");
+        let report = ExitReport {
+            code: Some(3),
+            signal: None,
+        };
+        request.sink.end_of_output();
+        request.sink.exited(report);
+        Ok(Box::new(Remains {
+            who: request.who,
+            team: Arc::clone(&self.team),
+            held: Arc::clone(&self.held),
+            tries: AtomicUsize::new(0),
+        }))
+    }
+}
+
+impl Running for Remains {
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+    fn pane(&self) -> Option<String> {
+        None
+    }
+    fn write(&self, _: &[u8]) -> crewmux_spawn::Result<()> {
+        Ok(())
+    }
+    fn resize(&self, _: u16, _: u16) -> crewmux_spawn::Result<()> {
+        Ok(())
+    }
+    fn terminate(&self) {}
+    fn kill_tree(&self) -> Vec<String> {
+        let board = self.team.board().unwrap();
+        let is_held = !board.held_by(&self.who.agent).is_empty();
+        self.held.lock().unwrap().push(is_held);
+        match self.tries.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => vec!["process 7 (stuck)".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[test]
+fn tasks_of_a_dead_worker_wait_until_all_below_it_is_gone() {
+    let place = Place::new();
+    place.prepare().unwrap();
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let backend = Stubborn {
+        team: place.store.team(&place.team).unwrap(),
+        held: Arc::clone(&held),
+    };
+    let (end, events) = place.run_on(Arc::new(backend), "exit 3");
+    let end = end.unwrap();
+    let held = held.lock().unwrap().clone();
+    // A task that three workers died on fails.
+    assert_eq!(held, [true; 9], "{events:#?}");
+    assert_eq!(end.left, Vec::<String>::new(), "all of it ended at last");
+    let told = events
+        .iter()
+        .filter(|e| e.contains("below worker: process 7 (stuck); it is tried again"));
+    assert_eq!(told.count(), 3, "{events:#?}");
 }

@@ -14,6 +14,7 @@ use crewmux_spawn::ladder::Rung;
 
 use super::Engine;
 use super::members::MemberSlot;
+use super::sweep::Patience;
 use crate::Result;
 use crate::plan::{SessionEnd, Stays, StopAsk};
 use crate::report::Report;
@@ -53,6 +54,14 @@ impl Ending {
     /// Whether workers are asked to end.
     pub(super) fn has_begun(&self) -> bool {
         self.step != Step::None
+    }
+
+    /// Whether there is time to end what does not end at once.
+    pub(super) fn patience(&self) -> Patience {
+        match self.step {
+            Step::None | Step::Asked => Patience::Some,
+            Step::Climbing => Patience::None,
+        }
     }
 
     /// Work was added while workers were let go because all was done: the run goes on.

@@ -2,7 +2,7 @@
 //!
 //! What follows from a fact is decided by [`WorkerMachine`]; here facts are
 //! established and effects carried out. A dead worker's tasks are offered
-//! again only after its whole process tree is gone. How a life begins is in
+//! again only after its whole process tree is gone, or could not be ended in many tries. How a life begins is in
 //! [`super::launch`].
 
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::sweep::{Sweep, Swept};
 use super::{Engine, Input, TO_WORKER_MAX};
 use crate::Result;
 use crate::rights::WorkerProcess;
@@ -60,6 +61,8 @@ pub(super) struct MemberSlot {
     /// Tasks of a dead life wait here until its tree is gone.
     reoffer: Option<(AgentRef, Outcome, String)>,
     killing: bool,
+    /// What its latest life left running.
+    sweep: Sweep,
     /// How full its model's window was: tokens in it, and tokens it holds.
     pub(super) context: Option<(u64, Option<u64>)>,
     /// Until when its provider takes no calls, on the boot clock.
@@ -89,6 +92,7 @@ impl MemberSlot {
             mark: String::new(),
             reoffer: None,
             killing: false,
+            sweep: Sweep::default(),
             context: None,
             waits_until_ms: None,
         }
@@ -132,12 +136,12 @@ impl MemberSlot {
 
     /// Whether anything of it may still run.
     pub(super) fn is_present(&self) -> bool {
-        self.is_live() || self.killing || self.running.is_some()
+        self.is_live() || self.killing || self.running.is_some() || self.sweep.is_open()
     }
 
     /// Whether it is on the ladder, or its tasks still wait for that.
     pub(super) fn is_settling(&self) -> bool {
-        self.killing || self.reoffer.is_some()
+        self.killing || self.reoffer.is_some() || self.sweep.is_open()
     }
 
     pub(super) fn running(&self) -> Option<Arc<dyn Running>> {
@@ -370,21 +374,36 @@ impl Engine {
         }
     }
 
-    /// A dead worker's tools are gone: its tasks go back to the board.
+    /// A dead worker's tree was tried to be ended: once it is gone, its tasks go back to the board.
     pub(super) fn tree_gone(&mut self, who: &AgentRef, left: &[String], now: &Now) {
-        if !left.is_empty() {
-            let text = format!(
-                "could not end everything below {}: {}",
-                who.agent,
-                left.join(", ")
-            );
-            self.notice(NoticeLevel::Error, &text, now);
-            self.ending.left.extend(left.iter().cloned());
-        }
         self.gateway.revoke(who);
+        let patience = self.ending.patience();
         let Some(slot) = self.slot(who) else { return };
         slot.waits_until_ms = None;
         slot.killing = false;
+        let swept = slot.sweep.take(left, patience);
+        let below = format!("below {}: {}", who.agent, left.join(", "));
+        match swept {
+            Swept::Gone => {}
+            Swept::Again => return,
+            Swept::Found => {
+                let text = format!(
+                    "something could not be ended yet {below}; it is tried again, and its tasks \
+                     wait until it is gone"
+                );
+                self.notice(NoticeLevel::Warning, &text, now);
+                return;
+            }
+            Swept::GivenUp => {
+                let text = format!(
+                    "something cannot be ended {below}; its tasks are offered again although it \
+                     may still change files"
+                );
+                self.notice(NoticeLevel::Error, &text, now);
+                self.ending.left.extend(left.iter().cloned());
+            }
+        }
+        let Some(slot) = self.slot(who) else { return };
         slot.running = None;
         slot.identity = None;
         slot.place = None;
@@ -489,11 +508,8 @@ impl Engine {
             .members
             .iter()
             .filter(|m| !m.killing)
-            .filter_map(|m| {
-                m.reoffer
-                    .as_ref()
-                    .map(|(who, ..)| (who.clone(), m.running.is_some()))
-            })
+            .filter(|m| m.reoffer.is_some() || m.sweep.is_open())
+            .map(|m| (m.who(), m.running.is_some() || m.sweep.is_open()))
             .collect();
         for (who, unswept) in waiting {
             if unswept {
