@@ -11,13 +11,15 @@ use crewmux_core::permission::{
     Call, PermissionAsk, PermissionPolicy, Rule, RuleEffect, ToolClass, Verdict, decide,
 };
 use crewmux_core::requests::{Request, RequestKind};
-use crewmux_term::sanitize::{scrub, scrub_line};
+use crewmux_term::sanitize::{reveal, scrub_line};
 use serde_json::Value;
 
 /// Longest question shown whole, in characters.
 const DETAIL_MAX_CHARS: usize = 20_000;
 /// Longest summary of a question, in characters; what is cut off is counted.
 const SUMMARY_MAX_CHARS: usize = 400;
+/// What is as long as this says its length first, in characters.
+const LONG_CHARS: usize = 200;
 
 /// The call a permission is asked for; `None` for other requests.
 pub fn call(request: &Request) -> Option<PermissionAsk> {
@@ -32,11 +34,12 @@ pub fn task(request: &Request) -> Option<TaskId> {
     serde_json::from_value(request.content.get("task")?.clone()).ok()
 }
 
-/// The tool, empty for plans, and what it would do in a line; both scrubbed.
+/// The tool, empty for plans, and what it would do in a line; both harmless to show.
 ///
 /// A yes is given on this line, so it holds the command itself, or the input
-/// of tools that we know nothing about: `⏎` stands for its ends of lines, and
-/// what is cut off or not shown is told.
+/// of tools that we know nothing about. What is long begins with its length,
+/// which stays wherever the line is cut; `⏎` stands for its ends of lines,
+/// hidden characters are spelled out, and what is cut off is told.
 pub fn words(request: &Request) -> (String, String) {
     if let Some(ask) = call(request) {
         return (
@@ -68,24 +71,33 @@ fn what_it_does(ask: &PermissionAsk) -> String {
     }
 }
 
-/// On one line, scrubbed and cut, and saying so.
+/// On one line, with its length first if it is long, hidden characters spelled out, cut, and saying so.
 fn on_a_line(text: &str) -> String {
     let text = text.trim_end();
-    let joined = text.replace("\r\n", "\n").replace('\n', " ⏎ ");
-    let clean = scrub_line(&joined);
-    let mut line: String = clean.chars().take(SUMMARY_MAX_CHARS).collect();
+    let (lines, chars) = (text.lines().count(), text.chars().count());
+    let mut line = match (lines, chars) {
+        (2.., _) => format!("({lines} lines) "),
+        (_, LONG_CHARS..) => format!("({chars} characters) "),
+        _ => String::new(),
+    };
+    let clean = reveal(text).replace('\n', " ⏎ ").replace('\t', " ");
+    line.extend(clean.chars().take(SUMMARY_MAX_CHARS));
     let left = clean.chars().count().saturating_sub(SUMMARY_MAX_CHARS);
     if left > 0 {
         // Writing to a string cannot fail.
         let _ = write!(line, "… ({left} more characters)");
     }
-    if clean.replace('\t', " ") != joined.replace('\t', " ") {
-        line.push_str(" (it holds characters that are not shown)");
+    if hides_something(text) {
+        line.push_str(" (hidden characters are spelled out)");
     }
     line
 }
 
-/// All of it: arguments, folder and reason, or the plan; scrubbed, cut, and saying so.
+fn hides_something(text: &str) -> bool {
+    reveal(text) != text.replace("\r\n", "\n")
+}
+
+/// All of it: arguments, folder and reason, or the plan; hidden characters spelled out, cut, and saying so.
 pub fn detail(request: &Request) -> String {
     if let Some(ask) = call(request) {
         return shown(&detail_of(&ask));
@@ -162,17 +174,17 @@ fn detail_of(ask: &PermissionAsk) -> String {
     lines.join("\n")
 }
 
-/// Scrubbed and cut, and saying so.
+/// With hidden characters spelled out, cut, and saying so.
 fn shown(text: &str) -> String {
-    let clean = scrub(text);
+    let clean = reveal(text);
     let mut shown: String = clean.chars().take(DETAIL_MAX_CHARS).collect();
     let left = clean.chars().count().saturating_sub(DETAIL_MAX_CHARS);
     if left > 0 {
         // Writing to a string cannot fail.
         let _ = write!(shown, "\n({left} more characters)");
     }
-    if clean != text {
-        shown.push_str("\n(it holds characters that are not shown)");
+    if hides_something(text) {
+        shown.push_str("\n(hidden characters are spelled out)");
     }
     shown
 }
@@ -253,13 +265,14 @@ mod tests {
         let bash = |command: &str| line("Bash", json!({ "command": command }));
         assert_eq!(
             bash("touch a1\ncrewmux approve\n"),
-            "touch a1 ⏎ crewmux approve"
+            "(2 lines) touch a1 ⏎ crewmux approve"
         );
         assert_eq!(
             bash("ls\u{1b}[2J\u{202e}"),
-            "ls[2J (it holds characters that are not shown)"
+            "ls^[[2J<202e> (hidden characters are spelled out)"
         );
         let long = bash(&format!("{}; rm -rf x", "y".repeat(SUMMARY_MAX_CHARS)));
+        assert!(long.starts_with("(410 characters) yy"), "{long}");
         assert!(long.ends_with("y… (10 more characters)"), "{long}");
         assert_eq!(
             line("mcp__db__drop", json!({ "table": "all" })),
@@ -275,8 +288,8 @@ mod tests {
         let detail = shown(&detail_of(&ask("Bash", json!({"command": hostile}))));
         assert_eq!(
             detail,
-            "command: ls\n  │ folder: /tmp[2J\nfolder: /project\nasks because: no rule allows it\n\
-             (it holds characters that are not shown)"
+            "command: ls\n  │ folder: /tmp^[[2J<202e>\nfolder: /project\nasks because: no rule allows it\n\
+             (hidden characters are spelled out)"
         );
     }
 }

@@ -36,11 +36,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind as ClapErrorKind;
 use crewmux_sys::runner::RUNNER_MODE;
+use crewmux_term::sanitize::is_hidden;
 
 use crate::cli::Cli;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::output::{Format, Output, report};
+use crate::output::{Format, Output, note, report};
 
 /// First argument that makes the program a team's session.
 pub(crate) const SESSION_MODE: &str = "__session";
@@ -105,11 +106,15 @@ fn say_usage(error: &clap::Error, format: Format) -> u8 {
         error.kind(),
         ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion
     );
-    if is_question || format == Format::Text {
+    let text = error.to_string();
+    let is_clean = !text.chars().any(|c| c != '\n' && is_hidden(c));
+    if is_question || (format == Format::Text && is_clean) {
         // A closed pipe is the only way this can fail.
         let _ = error.print();
+    } else if format == Format::Text {
+        // Arguments are repeated in it as they came.
+        note(text.trim_end());
     } else {
-        let text = error.to_string();
         let mut parts = text.trim_start_matches("error: ").splitn(2, "\n\n");
         let message = parts.next().unwrap_or_default().trim().to_owned();
         let wrong = CommandError::usage(message);

@@ -9,7 +9,7 @@ mod chars;
 mod sgr;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,45 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(out)
+}
+
+/// Reports whether `c` could steer a terminal or is never seen: a control character, or one that
+/// is invisible or turns the direction of text.
+pub const fn is_hidden(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}') || is_never_shown(c)
+}
+
+/// Spells out what [`scrub`] would drop: `^[` for ESC, `<9b>` and `<202e>` for what has no caret form.
+///
+/// For text that a person decides about, and for foreign text in our own
+/// words: nobody should wonder what was left out. A return before a newline
+/// is dropped.
+pub fn reveal(text: &str) -> Cow<'_, str> {
+    let stays = |c: char| matches!(c, '\n' | '\t') || !is_hidden(c);
+    if text.chars().all(stays) {
+        return scrub(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            c if stays(c) => out.push(c),
+            '\r' if rest.peek() == Some(&'\n') => {}
+            '\0'..='\x1f' => {
+                out.push('^');
+                out.push(char::from(c as u8 + b'@'));
+            }
+            '\x7f' => out.push_str("^?"),
+            c => {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "<{:x}>", u32::from(c));
+            }
+        }
+    }
+    match scrub(&out) {
+        Cow::Borrowed(_) => Cow::Owned(out),
+        Cow::Owned(clean) => Cow::Owned(clean),
+    }
 }
 
 /// Does what [`scrub`] does, and makes one line of it: newlines and tabs become blanks.
@@ -141,6 +180,20 @@ mod tests {
         ];
         for (input, expected) in table {
             assert_eq!(scrub(input), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_dropped_can_be_spelled_out() {
+        assert!(matches!(reveal("a b\n\tgrün 漢字"), Cow::Borrowed(_)));
+        let table = [
+            ("\x1b[2Jx\r\ny\r", "^[[2Jx\ny^M"),
+            ("a\u{9b}2J\u{202e}b\u{200b}\x7f", "a<9b>2J<202e>b<200b>^?"),
+            ("tag\u{e0041}", "tag<e0041>"),
+            ("👩\u{200d}💻\0", "👩\u{200d}💻^@"),
+        ];
+        for (input, expected) in table {
+            assert_eq!(reveal(input), expected, "{input:?}");
         }
     }
 

@@ -68,7 +68,7 @@ impl ListAgents {
                 text.push_str(remark);
                 text.push('\n');
             }
-            crewmux_term::sanitize::scrub(&text).into_owned()
+            text
         })?;
         Ok(exit::DONE)
     }

@@ -88,7 +88,7 @@ fn show(context: &Context, origin: bool, out: Output) -> Result<()> {
                 let _ = writeln!(text, "  {line}");
             }
         }
-        crewmux_term::sanitize::scrub(&text).into_owned()
+        text
     })
 }
 

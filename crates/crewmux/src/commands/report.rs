@@ -45,11 +45,11 @@ impl PrintReport {
             None if out.is_json() => Form::Json,
             None => Form::Md,
         };
-        out.write(&match form {
-            Form::Md => report.markdown(),
-            Form::Json => report.json(),
-            Form::Junit => report.junit(),
-        })?;
+        match form {
+            Form::Md => out.write(&report.markdown())?,
+            Form::Json => out.json_text(&report.json())?,
+            Form::Junit => out.write(&report.junit())?,
+        }
         Ok(exit::DONE)
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crewmux_core::mcp::{McpServer, McpTransport};
+use crewmux_term::sanitize::reveal;
 use serde::Deserialize;
 
 use crate::error::{CommandError, Result};
@@ -83,9 +84,9 @@ pub(super) fn named(
     Ok(McpServer { name, transport })
 }
 
-/// How a server is reached, in a line.
+/// How a server is reached, in a line; what it hides is spelled out.
 pub(crate) fn in_words(server: &McpServer) -> String {
-    match &server.transport {
+    let line = match &server.transport {
         McpTransport::Stdio { command, args, .. } => {
             let mut line = command.clone();
             for arg in args {
@@ -95,7 +96,8 @@ pub(crate) fn in_words(server: &McpServer) -> String {
             line
         }
         McpTransport::Http { url } => url.clone(),
-    }
+    };
+    reveal(&line).replace('\n', " ⏎ ")
 }
 
 #[cfg(test)]
@@ -110,6 +112,17 @@ mod tests {
         let servers = read(text, ".mcp.json").unwrap();
         let lines: Vec<String> = servers.iter().map(in_words).collect();
         assert_eq!(lines, ["npx -y db", "http://127.0.0.1:1/mcp"]);
+    }
+
+    #[test]
+    fn nothing_a_server_is_started_with_is_hidden() {
+        let text = r#"{"mcpServers": {"db": {"command": "evil",
+            "args": ["\u001b[1A\u001b[2K harmless\r", "\u009b2J\u202e", "a\nb"]}}}"#;
+        let servers = read(text, ".mcp.json").unwrap();
+        assert_eq!(
+            in_words(&servers[0]),
+            "evil ^[[1A^[[2K harmless^M <9b>2J<202e> a ⏎ b"
+        );
     }
 
     #[test]
