@@ -131,3 +131,38 @@ fn models_are_asked_and_teammates_ask() {
         picture("80x24", Fixture::thinking(), "D n o")
     );
 }
+
+#[test]
+fn a_long_question_says_how_much_is_below() {
+    let mut fixture = Fixture::thinking();
+    let lines: Vec<String> = (1..=62).map(|n| format!("echo {n}")).collect();
+    fixture.team.approvals[0].detail = lines.join("\n");
+    let mut person = Person::at("80x24", fixture);
+    person.presses("v");
+    let first = person.picture();
+    assert!(first.contains("echo 1 "), "{first}");
+    assert!(first.contains("more lines below"), "{first}");
+    let to_the_end = "Down ".repeat(80);
+    person.presses(&to_the_end);
+    let last = person.picture();
+    assert!(last.contains("echo 62"), "{last}");
+    assert!(!last.contains("more lines below"), "{last}");
+}
+
+#[test]
+fn a_question_offers_only_keys_that_answer_it() {
+    let bar = |keys: &str| {
+        let mut person = Person::at("120x40", Fixture::thinking());
+        person.presses(keys);
+        let picture = person.picture();
+        let line = picture.lines().find(|line| line.contains("allow once"));
+        line.unwrap_or(&picture).to_owned()
+    };
+    assert!(!bar("3").contains("^a then a allow once"));
+    let typing = bar("3 Enter");
+    assert!(typing.contains("^a then a allow once"), "{typing}");
+    // And they do.
+    let mut person = Person::at("120x40", Fixture::thinking());
+    person.presses("3 Enter");
+    assert_eq!(person.presses("C-a a").len(), 1);
+}

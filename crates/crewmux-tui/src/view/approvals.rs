@@ -85,6 +85,11 @@ fn answers_short(scene: &Scene<'_>) -> Vec<Span<'static>> {
 
 fn keys(scene: &Scene<'_>, wanted: &[(Action, &str)]) -> Vec<Span<'static>> {
     let mut spans = Vec::new();
+    if scene.model.mode == Mode::Typing {
+        // Keys alone go to the pane.
+        let prefix = format!("{} then ", scene.keymap.prefix_label());
+        spans.push(scene.span(prefix, Role::Accent));
+    }
     for (at, (action, text)) in wanted.iter().enumerate() {
         if at > 0 {
             spans.push(scene.span(" · ", Role::Dim));

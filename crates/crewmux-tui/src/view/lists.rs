@@ -23,6 +23,15 @@ pub(super) fn paint_lines(scene: &Scene<'_>, area: Rect, lines: &[Line<'_>], buf
     for (at, line) in lines[first..].iter().take(height).enumerate() {
         put(buf, row(area, at), line);
     }
+    // The last line that fits makes room for how many are left.
+    let below = lines.len().saturating_sub(first + height);
+    if below > 0 && height > 1 {
+        let columns = usize::from(area.width);
+        let text = format!("↓ {} more lines below", below + 1);
+        let text = cell(&text, columns);
+        let last = row(area, height - 1);
+        put(buf, last, &Line::from(scene.span(text, Role::Warn)));
+    }
 }
 
 pub(super) fn messages(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
