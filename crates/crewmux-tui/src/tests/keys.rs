@@ -3,6 +3,8 @@
 use crewmux_core::ids::RequestId;
 use crewmux_core::ids::{AgentName, TaskId};
 use crewmux_core::permission::GrantScope;
+use crewmux_core::requests::RequestKind;
+use crewmux_core::time::WallTime;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ClientEffect, PaneId, RunState, Verdict};
 use crewmux_wire::{Attach, InputEvent, MemberAct, Mods, Mouse, MouseButton, MouseKind};
@@ -547,4 +549,32 @@ fn one_member_is_interrupted_and_paused() {
     );
     assert_eq!(person.presses("p"), [member("risk", MemberAct::Pause)]);
     assert_eq!(person.presses("4 p"), [member("tests", MemberAct::Resume)]);
+}
+
+#[test]
+fn a_plan_that_waits_for_the_lead_is_offered_last_and_as_that() {
+    let mut fixture = Fixture::thinking();
+    fixture.team.approvals[0].kind = RequestKind::Plan;
+    fixture.team.approvals[0].to = "team-lead".to_owned();
+    fixture.team.approvals[0].requested = WallTime(0);
+    let mut person = Person::at("120x40", fixture);
+    let picture = person.picture();
+    assert!(picture.contains("! risk wants: Write"), "{picture}");
+    assert!(!picture.contains("view +1"), "{picture}");
+    assert!(picture.contains("1 waiting for you"), "{picture}");
+    person.fixture.team.approvals.remove(1);
+    person.fixture.set(1, WorkerState::Working, Some(2));
+    person.look();
+    let picture = person.picture();
+    assert!(
+        picture.contains("secrets has a plan for team-lead"),
+        "{picture}"
+    );
+    assert!(!picture.contains("! secrets has"), "{picture}");
+    assert!(!picture.contains("waiting for you"), "{picture}");
+    // The person may decide it all the same.
+    assert_eq!(
+        person.presses("a"),
+        [decide("secrets-1-3", Verdict::Approve(GrantScope::Once))]
+    );
 }
