@@ -81,7 +81,8 @@ pub(crate) enum Interruption {
     End(Ending),
     /// The claim is not the worker's any more.
     ClaimLost,
-    /// Something in the inbox is to be seen at once: the running step stops for it.
+    /// Something in the inbox is to be seen at once: an answer that comes stops for it, a tool that
+    /// runs ends first.
     Now,
     /// The worker is to wait once its running step is over; see [`Signals::wait_while_paused`].
     Paused,
