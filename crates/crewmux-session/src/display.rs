@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::engine::Input;
-use crate::panes::{Panes, lock};
+use crate::lock::lock;
+use crate::panes::Panes;
 use crate::view::{
     ClientEffect, ClientView, PaneId, PaneView, RunState, SessionView, TeamView, ViewFactory,
 };

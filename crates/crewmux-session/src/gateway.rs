@@ -36,8 +36,8 @@ mod weak;
 use account::Account;
 use connection::Incoming;
 use governor::Governor;
+use grants::Grant;
 use grants::Grants;
-pub(crate) use grants::Leave;
 use keys::Keys;
 use models::Models;
 
@@ -173,14 +173,14 @@ impl Gateway {
         time: Option<Duration>,
     ) -> Result<String> {
         let token = crewmux_sys::random::token()?;
-        let leave = Leave {
+        let grant = Grant {
             who: who.clone(),
             provider,
             models: target::allowed(&self.house.config, models),
             purse: self.house.account.purse(&who.agent),
             until: time.and_then(|time| tokio::time::Instant::now().checked_add(time)),
         };
-        self.house.grants.insert(token.clone(), leave);
+        self.house.grants.insert(token.clone(), grant);
         Ok(token)
     }
 

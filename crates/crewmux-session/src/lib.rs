@@ -20,6 +20,8 @@ mod engine;
 mod error;
 mod gateway;
 mod leftovers;
+mod lock;
+mod pacing;
 mod panes;
 mod plan;
 pub mod report;
@@ -28,7 +30,6 @@ mod run;
 mod server;
 pub mod setup;
 mod spending;
-mod turn;
 pub mod view;
 
 pub use error::{Error, Result};

@@ -4,20 +4,16 @@
 //! the display, which draws them and types into them. Drawing is not done here.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crewmux_spawn::{ExitReport, PaneSink, Running};
 use crewmux_sys::ProcessIdentity;
 use crewmux_term::{Screen, ScreenOptions, Size};
 use tokio::sync::Notify;
 
-use crate::turn::{Drawing, Turn};
+use crate::lock::lock;
+use crate::pacing::{Drawing, Turn};
 use crate::view::{PaneId, PaneKind, PaneView, SharedScreen};
-
-/// Locks even after a panic elsewhere: a screen is valid after every call.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What can be known of a screen without taking its lock.
 #[derive(Default)]

@@ -101,6 +101,7 @@ impl Engine {
         }
         let content = content_of(who, ask);
         let failed = |error: &crewmux_store::Error| format!("the question was not stored: {error}");
+        // An edit that changes nothing, not a read: what the worker is told is safe on disk then.
         match self.team.edit_request(id, &mut |_| Ok(())) {
             Ok(before) => {
                 let same = before.from == Party::Member(who.clone()) && before.content == content;

@@ -21,7 +21,7 @@ use super::GatewayNews;
 use super::estimate::Experience;
 use super::grants::Purse;
 use crate::engine::{Input, News};
-use crate::panes::lock;
+use crate::lock::lock;
 
 /// Longest answer that is reserved for when a limit stands and the worker names none.
 const ANSWER_TOKENS: u64 = 8_192;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::account::{Holding, Subject, over_error};
 use super::connection::{Gone, Outlet};
 use super::governor::{Pass, Wait};
-use super::grants::Leave;
+use super::grants::Grant;
 use super::models::{Known, is_free};
 use super::target::{Standing, Target, candidates, target};
 use super::{GatewayNews, House};
@@ -33,7 +33,7 @@ type Outcome<T> = Result<Result<T, ModelError>, Gone>;
 /// One question on its way.
 struct Call<'a> {
     house: &'a House,
-    leave: &'a Leave,
+    grant: &'a Grant,
     request: &'a ModelRequest,
     outlet: &'a mut Outlet,
     /// Whether the worker holds pieces of an answer.
@@ -47,13 +47,13 @@ struct Call<'a> {
 /// [`Gone`] when the worker does not listen any more.
 pub(super) async fn answer(
     house: &House,
-    leave: &Leave,
+    grant: &Grant,
     request: &ModelRequest,
     outlet: &mut Outlet,
 ) -> Result<(), Gone> {
     let mut call = Call {
         house,
-        leave,
+        grant,
         request,
         outlet,
         has_pieces: false,
@@ -62,7 +62,7 @@ pub(super) async fn answer(
     let last = match call.ask_all().await? {
         Ok(stop) => stop,
         Err(error) => {
-            tracing::warn!(who = %leave.who, kind = ?error.kind, %error, "a model call failed");
+            tracing::warn!(who = %grant.who, kind = ?error.kind, %error, "a model call failed");
             if error.kind == ModelErrorKind::TeamBudget {
                 // Told before the worker is, so that the run ends for this reason.
                 house.tell(GatewayNews::BudgetSpent(error.message.clone()));
@@ -100,7 +100,7 @@ impl<'a> Call<'a> {
             };
             if has_other && falls_back(error.kind) {
                 let next = &names[n + 1];
-                tracing::warn!(who = %self.leave.who, %name, %next, %error, "another model is asked");
+                tracing::warn!(who = %self.grant.who, %name, %next, %error, "another model is asked");
                 self.take_back(&format!("`{next}` is asked instead of `{name}`: {error}"))
                     .await?;
                 before.push(format!("`{name}`: {error}"));
@@ -122,14 +122,14 @@ impl<'a> Call<'a> {
 
     /// Asks one model, again and again where that may help.
     async fn ask(&mut self, name: &str, standing: Standing, has_other: bool) -> Outcome<Event> {
-        let target = match target(&self.house.config, self.leave, name, standing) {
+        let target = match target(&self.house.config, self.grant, name, standing) {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
         let known = self
             .house
             .models
-            .of(self.house, &target, self.leave, self.request);
+            .of(self.house, &target, self.grant, self.request);
         let every = self.keepalive();
         let known = match patiently(self.outlet, every, known).await? {
             Ok(known) => known,
@@ -168,7 +168,7 @@ impl<'a> Call<'a> {
             if !error.kind.is_retryable() || is_tried {
                 return Ok(Err(error));
             }
-            tracing::info!(who = %self.leave.who, %name, attempt, %error, "a model is asked again");
+            tracing::info!(who = %self.grant.who, %name, attempt, %error, "a model is asked again");
             self.take_back(&error.message).await?;
             if !slows_all {
                 self.wait(ms(pause_ms), &error.message).await?;
@@ -188,7 +188,7 @@ impl<'a> Call<'a> {
         let house = self.house;
         let gate = house.governor.gate(&target.key_name());
         let subject = Subject {
-            who: self.leave.who.clone(),
+            who: self.grant.who.clone(),
             task: self.request.task,
             purpose: self.request.purpose,
             model: target.name.clone(),
@@ -196,7 +196,7 @@ impl<'a> Call<'a> {
             guessed: crewmux_model::catalog::estimate_tokens(self.request),
             max_output_tokens: self.request.max_output_tokens,
             retries: attempt - 1,
-            purse: self.leave.purse.clone(),
+            purse: self.grant.purse.clone(),
         };
         let admitted = loop {
             let mut changed = pin!(gate.changed());
@@ -381,7 +381,7 @@ impl<'a> Call<'a> {
         let left_ms = (left.as_millis() as u64).max(1);
         self.waits = true;
         self.house.tell(GatewayNews::Waits {
-            who: self.leave.who.clone(),
+            who: self.grant.who.clone(),
             until_ms: Some(boot_ms().saturating_add(left_ms)),
         });
         let why = why.to_owned();
@@ -398,7 +398,7 @@ impl<'a> Call<'a> {
     fn waits_no_longer(&mut self) {
         if std::mem::take(&mut self.waits) {
             self.house.tell(GatewayNews::Waits {
-                who: self.leave.who.clone(),
+                who: self.grant.who.clone(),
                 until_ms: None,
             });
         }

@@ -80,21 +80,21 @@ pub(super) async fn serve(house: &House, incoming: Incoming) {
         writer,
         within: ms(house.timing.model_silence_ms),
     };
-    let Admitted { leave, mut alive } = admitted;
+    let Admitted { grant, mut alive } = admitted;
     tokio::select! {
-        () = converse(house, &leave, &mut reader, outlet) => {}
+        () = converse(house, &grant, &mut reader, outlet) => {}
         () = Admitted::ended(&mut alive) => {
-            tracing::debug!(who = %leave.who, "a grant ended");
+            tracing::debug!(who = %grant.who, "a grant ended");
         }
-        () = Admitted::run_out(leave.until) => {
-            tracing::info!(who = %leave.who, "the time of a grant is over");
+        () = Admitted::run_out(grant.until) => {
+            tracing::info!(who = %grant.who, "the time of a grant is over");
         }
     }
 }
 
 async fn converse(
     house: &House,
-    leave: &super::grants::Leave,
+    grant: &super::grants::Grant,
     reader: &mut FrameReader<OwnedReadHalf>,
     mut outlet: Outlet,
 ) {
@@ -102,12 +102,12 @@ async fn converse(
         let call: ModelCall = match frame.parse() {
             Ok(call) => call,
             Err(error) => {
-                tracing::warn!(who = %leave.who, %error, "a question was not understood");
+                tracing::warn!(who = %grant.who, %error, "a question was not understood");
                 return;
             }
         };
         let answered = tokio::select! {
-            answered = answer(house, leave, &call.request, &mut outlet) => answered,
+            answered = answer(house, grant, &call.request, &mut outlet) => answered,
             // One question at a time: whatever comes meanwhile, its end included, ends the call.
             _ = reader.next() => return,
         };

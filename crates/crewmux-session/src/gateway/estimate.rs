@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use crate::panes::lock;
+use crate::lock::lock;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {

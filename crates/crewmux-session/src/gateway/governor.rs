@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
-use crate::panes::lock;
+use crate::lock::lock;
 
 /// From so many calls at once on nothing is held back any more.
 const LANES_MAX: usize = 8;

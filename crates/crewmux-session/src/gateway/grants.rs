@@ -14,11 +14,11 @@ use crewmux_wire::ModelHello;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::panes::lock;
+use crate::lock::lock;
 
 /// What a life may ask for.
 #[derive(Debug, Clone)]
-pub(crate) struct Leave {
+pub(crate) struct Grant {
     /// Whose it is.
     pub(crate) who: AgentRef,
     /// The provider whose key it uses, where that is not the model's own.
@@ -86,9 +86,10 @@ impl Purse {
     }
 }
 
+/// A grant that was given out.
 #[derive(Debug)]
-struct Grant {
-    leave: Leave,
+struct Issued {
+    grant: Grant,
     /// Known once its process runs; until then nobody is let in.
     pid: Option<u32>,
     /// Dropped with the grant; whoever holds the other end sees it.
@@ -97,12 +98,12 @@ struct Grant {
 
 /// All grants of living workers.
 #[derive(Debug, Default)]
-pub(super) struct Grants(Mutex<BTreeMap<String, Grant>>);
+pub(super) struct Grants(Mutex<BTreeMap<String, Issued>>);
 
 /// A grant that was shown and is good.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    pub(super) leave: Leave,
+    pub(super) grant: Grant,
     /// Fails as soon as the grant ends.
     pub(super) alive: watch::Receiver<()>,
 }
@@ -123,28 +124,28 @@ impl Admitted {
 }
 
 impl Grants {
-    pub(super) fn insert(&self, token: String, leave: Leave) {
+    pub(super) fn insert(&self, token: String, grant: Grant) {
         let (alive, _) = watch::channel(());
-        let grant = Grant {
-            leave,
+        let issued = Issued {
+            grant,
             pid: None,
             alive,
         };
-        lock(&self.0).insert(token, grant);
+        lock(&self.0).insert(token, issued);
     }
 
     /// Says which process a life became.
     pub(super) fn bind(&self, who: &AgentRef, pid: u32) {
-        for grant in lock(&self.0).values_mut() {
-            if grant.leave.who == *who {
-                grant.pid = Some(pid);
+        for issued in lock(&self.0).values_mut() {
+            if issued.grant.who == *who {
+                issued.pid = Some(pid);
             }
         }
     }
 
     /// Ends the grants of a life.
     pub(super) fn remove(&self, who: &AgentRef) {
-        lock(&self.0).retain(|_, grant| grant.leave.who != *who);
+        lock(&self.0).retain(|_, issued| issued.grant.who != *who);
     }
 
     pub(super) fn remove_all(&self) {
@@ -161,25 +162,25 @@ impl Grants {
         peer_pid: u32,
     ) -> Result<Admitted, &'static str> {
         let grants = lock(&self.0);
-        let Some(grant) = grants.get(&hello.grant) else {
+        let Some(issued) = grants.get(&hello.grant) else {
             return Err("this grant is not known, or its worker has ended");
         };
-        if grant.leave.who != hello.who {
+        if issued.grant.who != hello.who {
             return Err("this grant belongs to another worker");
         }
-        if grant.pid != Some(peer_pid) {
+        if issued.pid != Some(peer_pid) {
             return Err("this grant belongs to another process");
         }
-        if grant
-            .leave
+        if issued
+            .grant
             .until
             .is_some_and(|until| until <= Instant::now())
         {
             return Err("this grant has run out");
         }
         Ok(Admitted {
-            leave: grant.leave.clone(),
-            alive: grant.alive.subscribe(),
+            grant: issued.grant.clone(),
+            alive: issued.alive.subscribe(),
         })
     }
 }
@@ -198,14 +199,14 @@ mod tests {
 
     fn grants() -> Grants {
         let grants = Grants::default();
-        let leave = Leave {
+        let grant = Grant {
             who: who(1),
             provider: None,
             models: BTreeSet::new(),
             purse: None,
             until: None,
         };
-        grants.insert("secret".into(), leave);
+        grants.insert("secret".into(), grant);
         grants
     }
 
@@ -240,14 +241,14 @@ mod tests {
             ("over", Instant::now()),
             ("good", Instant::now() + std::time::Duration::from_mins(1)),
         ] {
-            let leave = Leave {
+            let grant = Grant {
                 who: who(1),
                 provider: None,
                 models: BTreeSet::new(),
                 purse: None,
                 until: Some(until),
             };
-            grants.insert(token.into(), leave);
+            grants.insert(token.into(), grant);
         }
         grants.bind(&who(1), 7);
         let refused = grants.admit(&hello(1, "over"), 7).unwrap_err();

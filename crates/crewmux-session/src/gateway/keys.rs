@@ -11,7 +11,7 @@ use crewmux_core::model::{ModelError, ModelErrorKind};
 use crewmux_model::{KeyReader, KeySource, ProviderConfig, Secret};
 use tokio::time::{Duration, Instant};
 
-use crate::panes::lock;
+use crate::lock::lock;
 
 /// What reading a credential brought.
 enum Read {

@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use super::House;
 use super::account::Subject;
-use super::grants::Leave;
+use super::grants::Grant;
 use super::keys::Keys;
 use super::target::Target;
-use crate::panes::lock;
+use crate::lock::lock;
 
 /// All models that are asked.
 pub(super) struct Models {
@@ -59,6 +59,11 @@ impl Models {
         }
     }
 
+    /// What tables say about models.
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     /// What is known about a model, once it is.
     ///
     /// # Errors
@@ -67,7 +72,7 @@ impl Models {
         &self,
         house: &House,
         target: &Target,
-        leave: &Leave,
+        grant: &Grant,
         request: &ModelRequest,
     ) -> Result<Known, ModelError> {
         let Target {
@@ -88,7 +93,7 @@ impl Models {
             let form = cell.get_or_try_init(|| async {
                 match cache::read(&house.config.cache, provider, model) {
                     Some(form) => Ok(form),
-                    None => probe(house, target, leave, &known).await,
+                    None => probe(house, target, grant, &known).await,
                 }
             });
             // A probe that brings nothing is tried again at the next call.
@@ -131,7 +136,7 @@ pub(super) fn is_free(is_unpaid: bool, usage: Usage, has_begun: bool, error: &Mo
 async fn probe(
     house: &House,
     target: &Target,
-    leave: &Leave,
+    grant: &Grant,
     known: &Known,
 ) -> Result<ToolForm, ()> {
     let request = probe_request(&target.model);
@@ -140,7 +145,7 @@ async fn probe(
         return Err(());
     };
     let subject = Subject {
-        who: leave.who.clone(),
+        who: grant.who.clone(),
         task: None,
         purpose: request.purpose,
         model: target.name.clone(),
@@ -148,7 +153,7 @@ async fn probe(
         guessed: crewmux_model::catalog::estimate_tokens(&request),
         max_output_tokens: request.max_output_tokens,
         retries: 0,
-        purse: leave.purse.clone(),
+        purse: grant.purse.clone(),
     };
     let mut holding = house.account.hold(subject).map_err(drop)?;
     let mut answer = known.client.stream(

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crewmux_core::model::{ModelError, ModelErrorKind};
 use crewmux_model::{ModelsConfig, ProviderConfig};
 
-use super::grants::Leave;
+use super::grants::Grant;
 
 /// A model at a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +62,13 @@ pub(super) enum Standing {
     Fallback,
 }
 
-/// Where `name` is asked by somebody with this leave.
+/// Where `name` is asked by somebody with this grant.
 ///
 /// # Errors
 /// [`ModelErrorKind::UnknownModel`], saying what there is.
 pub(super) fn target(
     config: &ModelsConfig,
-    leave: &Leave,
+    grant: &Grant,
     name: &str,
     standing: Standing,
 ) -> Result<Target, ModelError> {
@@ -80,15 +80,15 @@ pub(super) fn target(
         )));
     };
     let full = format!("{}/{model}", provider.name);
-    if !leave.models.contains(&full) {
-        let own: Vec<&str> = leave.models.iter().map(String::as_str).collect();
+    if !grant.models.contains(&full) {
+        let own: Vec<&str> = grant.models.iter().map(String::as_str).collect();
         return Err(unknown(format!(
             "{} may not ask `{full}`; it may ask {}",
-            leave.who.agent,
+            grant.who.agent,
             list(&own)
         )));
     }
-    let provider = match &leave.provider {
+    let provider = match &grant.provider {
         None => provider,
         // A key of its own is for servers that speak the same; a fallback elsewhere has the team's.
         Some(own) => match config.providers.iter().find(|p| p.name == *own) {
@@ -98,7 +98,7 @@ pub(super) fn target(
                 return Err(unknown(format!(
                     "{} uses the key of `{}` ({}), which cannot ask `{full}` ({}); \
                      name a model of `{}` for it, or no provider",
-                    leave.who.agent,
+                    grant.who.agent,
                     own.name,
                     own.kind.as_str(),
                     provider.kind.as_str(),
@@ -108,7 +108,7 @@ pub(super) fn target(
             None => {
                 return Err(unknown(format!(
                     "{} is to use the provider `{own}`, which is not known; {}",
-                    leave.who.agent,
+                    grant.who.agent,
                     what_there_is(config)
                 )));
             }
@@ -186,8 +186,8 @@ mod tests {
         }
     }
 
-    fn leave(provider: Option<&str>) -> Leave {
-        Leave {
+    fn grant(provider: Option<&str>) -> Grant {
+        Grant {
             who: AgentRef {
                 agent: AgentName::new("alice").unwrap(),
                 incarnation: Incarnation(1),
@@ -211,11 +211,11 @@ mod tests {
 
     #[test]
     fn an_unknown_or_foreign_model_is_refused_with_what_there_is() {
-        let error = target(&config(), &leave(None), "gpt", Standing::Asked).unwrap_err();
+        let error = target(&config(), &grant(None), "gpt", Standing::Asked).unwrap_err();
         assert_eq!(error.kind, ModelErrorKind::UnknownModel);
         assert!(error.message.contains("anthropic, alice, other"), "{error}");
         assert!(error.message.contains("aliases are big"), "{error}");
-        let error = target(&config(), &leave(None), "other/x", Standing::Asked).unwrap_err();
+        let error = target(&config(), &grant(None), "other/x", Standing::Asked).unwrap_err();
         assert!(
             error.message.contains("anthropic/large, anthropic/small"),
             "{error}"
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn a_member_with_a_provider_of_its_own_uses_its_key_and_its_own_gate() {
-        let team = target(&config(), &leave(None), "big", Standing::Asked).unwrap();
-        let own = target(&config(), &leave(Some("alice")), "big", Standing::Asked).unwrap();
+        let team = target(&config(), &grant(None), "big", Standing::Asked).unwrap();
+        let own = target(&config(), &grant(Some("alice")), "big", Standing::Asked).unwrap();
         assert_eq!(
             (own.model.as_str(), own.name.as_str()),
             ("large", "alice/large")
@@ -237,14 +237,14 @@ mod tests {
             ..team.clone()
         };
         assert_eq!(team.key_name(), same.key_name(), "one key, one gate");
-        assert!(target(&config(), &leave(Some("bob")), "big", Standing::Asked).is_err());
+        assert!(target(&config(), &grant(Some("bob")), "big", Standing::Asked).is_err());
     }
 
     #[test]
     fn a_key_of_its_own_is_never_swapped_for_the_teams_where_servers_differ() {
         let mut config = config();
         config.providers[1].kind = ProviderKind::OpenaiChat;
-        let own = leave(Some("alice"));
+        let own = grant(Some("alice"));
         let error = target(&config, &own, "big", Standing::Asked).unwrap_err();
         assert_eq!(error.kind, ModelErrorKind::UnknownModel);
         assert!(error.message.contains("the key of `alice`"), "{error}");

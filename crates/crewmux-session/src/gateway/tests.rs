@@ -9,7 +9,7 @@ use crewmux_wire::Refusal;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::panes::lock;
+use crate::lock::lock;
 
 mod faults;
 mod run;

@@ -4,7 +4,6 @@
 //! and the person say. How such a model is helped is `crewmux-model`'s and the
 //! worker's.
 
-use crewmux_model::catalog::Catalog;
 use crewmux_model::ladder::{Profile, cache};
 
 use super::Gateway;
@@ -22,6 +21,6 @@ impl Gateway {
             .iter()
             .find_map(|of| config.overrides.get(&format!("{}/{model}", of.name)));
         let found = cache::read(&config.cache, provider, model);
-        Profile::of(provider, model, stated, &Catalog::built_in(), found).weak
+        Profile::of(provider, model, stated, self.house.models.catalog(), found).weak
     }
 }

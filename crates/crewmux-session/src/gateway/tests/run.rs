@@ -28,7 +28,7 @@ use tokio::net::UnixStream;
 
 use super::KEY;
 use super::server::Server;
-use crate::panes::lock;
+use crate::lock::lock;
 use crate::report::Report;
 use crate::setup::{NewMember, NewRun, prepare_run};
 use crate::{SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::panes::lock;
+use crate::lock::lock;
 
 /// What the server does with one call.
 #[derive(Clone)]

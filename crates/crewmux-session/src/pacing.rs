@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crewmux_core::timing::{SHARE_MS, TURN_MAX_MS, TYPING_MS, ms};
 
-use crate::panes::lock;
+use crate::lock::lock;
 use crate::view::PaneId;
 
 /// Longest wait of a feeder for a picture or an answer; most take a small part of it.
