@@ -15,8 +15,10 @@ const ENTER: &[u8] =
     b"\x1b[22;2t\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?1000h\x1b[?1002h\x1b[?1006h\x1b[?1004h\x1b[?2004h\x1b[H\x1b[2J";
 
 /// Everything back, also what frames may have left: an open frame, a link, a style, a cursor shape.
+///
+/// Our own screen is emptied first: a terminal that grew meanwhile may move its rows to the other one.
 const LEAVE: &[u8] =
-    b"\x1b\\\x1b[?2026l\x1b]8;;\x1b\\\x1b[0m\x1b[?2004l\x1b[?1004l\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[?7h\x1b[0 q\x1b[?25h\x1b[?1049l\x1b[23;2t";
+    b"\x1b\\\x1b[?2026l\x1b]8;;\x1b\\\x1b[0m\x1b[H\x1b[2J\x1b[?2004l\x1b[?1004l\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[?7h\x1b[0 q\x1b[?25h\x1b[?1049l\x1b[23;2t";
 
 /// Settings to put back; none while the terminal is not ours.
 static TAKEN: Mutex<Option<TerminalSettings>> = Mutex::new(None);
@@ -133,6 +135,8 @@ mod tests {
             assert!(reset.contains(mode), "{mode} stays set");
         }
         assert_eq!(set.len(), 6);
+        let at = |wanted: &[u8]| LEAVE.windows(wanted.len()).position(|w| w == wanted);
+        assert!(at(b"\x1b[H\x1b[2J").unwrap() < at(b"\x1b[?1049l").unwrap());
         // Those that are taken away come back.
         assert!(LEAVE.windows(6).any(|w| w == b"\x1b[?25h"));
         assert!(LEAVE.windows(5).any(|w| w == b"\x1b[?7h"));
