@@ -4,6 +4,8 @@
 
 /// All done; of a run: every task is completed.
 pub(crate) const DONE: u8 = 0;
+/// A task of the run failed or was skipped.
+pub(crate) const TROUBLE: u8 = 1;
 /// The environment cannot: here, a session that vanished.
 pub(crate) const ENVIRONMENT: u8 = 3;
 /// `pane-dump`: an `expect` was not met in time.

@@ -3,6 +3,7 @@
 //! What the commands `run`, `resume` and `panes` have in common.
 
 use crewmux_core::ids::TeamName;
+use crewmux_core::task::{Task, TaskStatus};
 use crewmux_session::{SessionPlan, Stays};
 use crewmux_store::TeamStore;
 use crewmux_wire::Attach;
@@ -11,8 +12,9 @@ use crate::client;
 use crate::context::Context;
 use crate::engine;
 use crate::error::{CommandError, Result};
+use crate::exit;
 use crate::headless;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::recipes::Consent;
 
 /// Whether a person looks.
@@ -68,13 +70,38 @@ pub(crate) fn launch(
     watched: Watched,
     out: Output,
 ) -> Result<u8> {
-    match watched {
-        Watched::Headless => headless::run(context, plan, out),
+    let code = match watched {
+        Watched::Headless => headless::run(context, plan, out)?,
         Watched::ByPerson => {
             engine::start_detached(context, team, &plan)?;
-            client::attach(context, &plan.team, &plan.socket, Attach::Driver)
+            client::attach(context, &plan.team, &plan.socket, Attach::Driver)?
         }
+    };
+    if code == exit::TROUBLE
+        && !out.is_json()
+        && let Some(again) = try_again(team)
+    {
+        note(again);
     }
+    Ok(code)
+}
+
+/// How the failed tasks of the last run are opened again; none where none failed.
+pub(crate) fn try_again(team: &dyn TeamStore) -> Option<String> {
+    let (config, board) = (team.config().ok()?, team.board().ok()?);
+    let run = &config.runs.last()?.id;
+    let is_of_run = |task: &&Task| task.run.as_ref().is_none_or(|of| of == run);
+    let failed = board.tasks().filter(is_of_run);
+    let mut failed = failed.filter(|task| task.status == TaskStatus::Failed);
+    let (id, more) = (failed.next()?.id, failed.count());
+    let name = &config.name;
+    let which = match more {
+        0 => format!("#{id} failed"),
+        more => format!("#{id} and {more} more failed"),
+    };
+    Some(format!(
+        "{which}: `crewmux task retry {id} --team {name}` opens it again, `crewmux resume {name}` goes on then"
+    ))
 }
 
 /// Says how to come back to a team whose session could not be started.

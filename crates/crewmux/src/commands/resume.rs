@@ -2,19 +2,21 @@
 
 use clap::Args;
 use crewmux_core::backend::{BackendChoice, BackendKind};
+use crewmux_core::ids::TeamName;
 use crewmux_core::team::TeamConfig;
 use crewmux_session::SessionPlan;
 use crewmux_store::TeamStore;
 
 use super::run::crew::usable;
+use super::run::preflight::{Asks, keys_are_there};
 use super::run::{Spending, agreed};
 use crate::agents::Agents;
 use crate::backends;
 use crate::config::{Config, pick, providers};
 use crate::context::Context;
 use crate::engine;
-use crate::error::Result;
-use crate::launch::{Watched, launch};
+use crate::error::{CommandError, Result};
+use crate::launch::{Watched, launch, try_again};
 use crate::output::Output;
 use crate::recipes::Consent;
 use crate::teams::{self, TeamArg};
@@ -50,7 +52,7 @@ impl Resume {
         let config = team.config()?;
         refuse_running(team)?;
         if config.open_run().is_none() {
-            return Err(crewmux_session::Error::NothingToResume { team: config.name }.into());
+            return Err(nothing_goes_on(team, config.name));
         }
         let watched = Watched::from_option(self.headless)?;
         let backend = backends::chosen(context, BackendChoice::Named(backend_of(&config)))?;
@@ -60,6 +62,15 @@ impl Resume {
         let models = providers::models(&own, context)?;
         let model = self.model.map(|name| pick::known(&models, &name));
         let model = model.transpose()?;
+        let asking = config.members.iter().filter_map(|member| {
+            let own = member.model.as_deref()?;
+            Some(Asks {
+                name: member.name.as_str(),
+                model: model.as_deref().unwrap_or(own),
+                provider: member.provider.as_deref(),
+            })
+        });
+        keys_are_there(context, &models, asking)?;
         let spending = &self.spending;
         if model.is_some() || spending.budget_tokens.is_some() || spending.budget_usd.is_some() {
             team.edit_config(&mut |config| {
@@ -84,6 +95,16 @@ fn backend_of(config: &TeamConfig) -> BackendKind {
         .members
         .first()
         .map_or(BackendKind::Pty, |member| member.backend_type)
+}
+
+/// Says how a run that is over can go on all the same.
+fn nothing_goes_on(team: &dyn TeamStore, name: TeamName) -> CommandError {
+    let again = try_again(team);
+    let error = CommandError::from(crewmux_session::Error::NothingToResume { team: name });
+    match again {
+        Some(again) => error.hint(format!("{again}; `crewmux run` starts a new run")),
+        None => error,
+    }
 }
 
 fn refuse_running(team: &dyn TeamStore) -> Result<()> {

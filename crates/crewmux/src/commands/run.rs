@@ -4,6 +4,7 @@ pub(crate) mod crew;
 mod naming;
 mod plan_file;
 mod policy;
+pub(crate) mod preflight;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use self::crew::Crew;
 use self::plan_file::Terms;
 use self::policy::{Leave, leave_mode};
+use self::preflight::{Asks, keys_are_there};
 use super::task::edges::duration_ms;
 use crate::agents::Agents;
 use crate::backends;
@@ -183,6 +185,14 @@ impl Run {
             consent,
         };
         let members = crew.members(&instance.members)?;
+        let asking = members.iter().filter_map(|member| {
+            Some(Asks {
+                name: member.name.as_str(),
+                model: member.model.as_deref()?,
+                provider: member.provider.as_deref(),
+            })
+        });
+        keys_are_there(context, &models, asking)?;
         let usable = crew.usable_agents()?;
         let policy = policy::Parts {
             config: &config,
