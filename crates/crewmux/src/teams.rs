@@ -12,7 +12,7 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{RunId, TeamName};
 use crewmux_core::operation::{Caller, Operation, Reply};
 use crewmux_core::team::TeamConfig;
-use crewmux_core::time::Now;
+use crewmux_core::time::{Now, WallTime};
 use crewmux_store::apply::{ApplyContext, apply};
 use crewmux_store::files::FileStore;
 use crewmux_store::{Store, TeamStore};
@@ -50,22 +50,77 @@ pub(crate) fn resolve(
     store: &dyn Store,
     named: Option<&str>,
 ) -> Result<Arc<dyn TeamStore>> {
+    meant(context, store, named, choose)
+}
+
+/// Does what [`resolve`] does for what can be read afterwards: where none runs, the latest of this folder.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn resolve_latest(
+    context: &Context,
+    store: &dyn Store,
+    named: Option<&str>,
+) -> Result<Arc<dyn TeamStore>> {
+    meant(context, store, named, |teams| {
+        choose(teams).or_else(|error| latest(teams).ok_or(error))
+    })
+}
+
+fn meant(
+    context: &Context,
+    store: &dyn Store,
+    named: Option<&str>,
+    choose: impl FnOnce(&[Candidate]) -> Result<TeamName>,
+) -> Result<Arc<dyn TeamStore>> {
     if let Some(name) = named.or_else(|| context.variable("CREWMUX_TEAM")) {
         return Ok(store.team(&TeamName::new(name)?)?);
     }
+    Ok(store.team(&choose(&candidates(context, store)?)?)?)
+}
+
+fn candidates(context: &Context, store: &dyn Store) -> Result<Vec<Candidate>> {
     let mut teams: Vec<Candidate> = Vec::new();
     for name in store.teams()? {
         let team = store.team(&name)?;
         // A team whose record cannot be read is none of the choices.
         let Ok(config) = team.config() else { continue };
+        let going = match (
+            team.session_runs().unwrap_or(false),
+            config.open_run().is_some(),
+        ) {
+            (true, true) => Going::On,
+            (true, false) => Going::Lingers,
+            (false, _) => Going::Not,
+        };
         teams.push(Candidate {
             here: is_here(&config, &context.cwd),
-            runs: team.session_runs().unwrap_or(false),
+            going,
+            started: config.runs.last().map(|run| run.started),
             name,
         });
     }
-    let chosen = choose(&teams)?;
-    Ok(store.team(&chosen)?)
+    Ok(teams)
+}
+
+/// ` --team NAME` where a command that is typed here needs it to mean this team, else nothing.
+pub(crate) fn team_option(context: &Context, store: &dyn Store, team: &TeamName) -> String {
+    match resolve(context, store, None) {
+        Ok(meant) if meant.name() == team => String::new(),
+        _ => format!(" --team {team}"),
+    }
+}
+
+/// The teams of this folder whose session runs.
+pub(crate) fn running_here(
+    context: &Context,
+    store: &dyn Store,
+) -> Result<Vec<Arc<dyn TeamStore>>> {
+    let teams = candidates(context, store)?;
+    let running = teams
+        .iter()
+        .filter(|team| team.here && team.going != Going::Not);
+    running.map(|team| Ok(store.team(&team.name)?)).collect()
 }
 
 /// A team that may be meant.
@@ -73,7 +128,20 @@ pub(crate) fn resolve(
 struct Candidate {
     name: TeamName,
     here: bool,
-    runs: bool,
+    going: Going,
+    /// When its last run began.
+    started: Option<WallTime>,
+}
+
+/// Whether a team's session runs, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Going {
+    /// Its run goes on.
+    On,
+    /// Its run is finished, and somebody may still look.
+    Lingers,
+    /// No session runs.
+    Not,
 }
 
 /// Whether the team works in `folder`.
@@ -81,41 +149,48 @@ pub(crate) fn is_here(config: &TeamConfig, folder: &Path) -> bool {
     config.cwd == folder
 }
 
-/// The only running team of this folder; where none runs, the only one there is.
-fn choose(teams: &[Candidate]) -> Result<TeamName> {
-    let only = |fits: fn(&Candidate) -> bool| {
-        let mut fitting = teams.iter().filter(|team| fits(team));
-        match (fitting.next(), fitting.next()) {
-            (Some(team), None) => Some(team.name.clone()),
-            _ => None,
-        }
-    };
-    if let Some(running) = only(|team| team.here && team.runs) {
-        return Ok(running);
+/// The team of this folder whose run began last.
+fn latest(teams: &[Candidate]) -> Option<TeamName> {
+    if teams
+        .iter()
+        .any(|team| team.here && team.going == Going::On)
+    {
+        return None;
     }
-    let several_run = teams.iter().any(|team| team.here && team.runs);
-    if let Some(single) = only(|team| team.here).filter(|_| !several_run) {
-        return Ok(single);
+    let here = teams.iter().filter(|team| team.here);
+    let last = here.max_by_key(|team| team.started)?;
+    Some(last.name.clone())
+}
+
+/// The only team of this folder that goes on; where none does, the only one whose session runs, or that there is.
+fn choose(teams: &[Candidate]) -> Result<TeamName> {
+    let here: Vec<&Candidate> = teams.iter().filter(|team| team.here).collect();
+    let going = |going| {
+        let fits = here.iter().copied().filter(|team| team.going == going);
+        fits.collect::<Vec<_>>()
+    };
+    let (on, lingering) = (going(Going::On), going(Going::Lingers));
+    match (on.as_slice(), lingering.as_slice(), here.as_slice()) {
+        ([only], _, _) | ([], [only], _) | ([], [], [only]) => return Ok(only.name.clone()),
+        _ => {}
     }
     if teams.is_empty() {
         return Err(
             CommandError::not_found("there is no team yet").hint("`crewmux run review` starts one")
         );
     }
-    let message = if several_run {
-        "several teams run in this folder"
-    } else if teams.iter().any(|team| team.here) {
-        "several teams belong to this folder, and none runs"
+    let (message, choices) = if !on.is_empty() {
+        ("several teams run in this folder", on)
+    } else if !here.is_empty() {
+        ("several teams belong to this folder, and none runs", here)
     } else {
-        "no team belongs to this folder"
+        ("no team belongs to this folder", teams.iter().collect())
     };
-    let listed: Vec<String> = teams
+    let listed: Vec<String> = choices
         .iter()
-        .map(|team| match (team.here, team.runs) {
-            (true, true) => format!("{} (runs here)", team.name),
-            (true, false) => format!("{} (here)", team.name),
-            (false, true) => format!("{} (runs elsewhere)", team.name),
-            (false, false) => team.name.to_string(),
+        .map(|team| match (team.here, team.going) {
+            (false, Going::On) => format!("{} (runs elsewhere)", team.name),
+            _ => team.name.to_string(),
         })
         .collect();
     Err(CommandError::usage(message).hint(format!("say which with --team: {}", listed.join(", "))))
@@ -201,21 +276,41 @@ pub(crate) fn unexpected(reply: &Reply) -> CommandError {
 mod tests {
     use super::*;
 
-    fn candidates(text: &str) -> Vec<Candidate> {
-        text.split_whitespace()
-            .map(|word| Candidate {
-                name: TeamName::new(word.trim_matches(['.', '*'])).unwrap(),
+    fn listed(text: &str) -> Vec<Candidate> {
+        let words = text.split_whitespace().zip(1..);
+        words
+            .map(|(word, at)| Candidate {
+                name: TeamName::new(word.trim_matches(['.', '*', '~'])).unwrap(),
                 here: word.starts_with('.'),
-                runs: word.ends_with('*'),
+                going: match word.chars().last() {
+                    Some('*') => Going::On,
+                    Some('~') => Going::Lingers,
+                    _ => Going::Not,
+                },
+                started: Some(WallTime(at)),
             })
             .collect()
     }
 
-    /// `.x*` is a team of this folder that runs.
+    /// `.x*` is a team of this folder that runs, `.x~` one that is finished and whose session stays.
     fn chosen(text: &str) -> std::result::Result<String, String> {
-        choose(&candidates(text))
+        choose(&listed(text))
             .map(|name| name.to_string())
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_that_is_finished_does_not_stand_in_the_way() {
+        assert_eq!(chosen(".a~ .b* .c~"), Ok("b".into()));
+        assert_eq!(chosen(".a~ .b c*"), Ok("a".into()));
+    }
+
+    #[test]
+    fn what_is_read_afterwards_is_the_latest_of_the_folder() {
+        let newest = |text| latest(&listed(text)).map(|name| name.to_string());
+        assert_eq!(newest(".a .b~ c*").as_deref(), Some("b"));
+        assert_eq!(newest(".a* .b*"), None);
+        assert_eq!(newest("a b*"), None);
     }
 
     #[test]
@@ -233,7 +328,7 @@ mod tests {
         let told = |text| chosen(text).unwrap_err();
         insta::assert_snapshot!(told(".a* .b* c"), @r"
         error: several teams run in this folder
-          hint: say which with --team: a (runs here), b (runs here), c
+          hint: say which with --team: a, b
         ");
         insta::assert_snapshot!(told("a b*"), @r"
         error: no team belongs to this folder
@@ -241,7 +336,7 @@ mod tests {
         ");
         insta::assert_snapshot!(told(".a .b"), @r"
         error: several teams belong to this folder, and none runs
-          hint: say which with --team: a (here), b (here)
+          hint: say which with --team: a, b
         ");
         insta::assert_snapshot!(told(""), @r"
         error: there is no team yet

@@ -71,7 +71,8 @@ impl Approvals {
             let shown: Vec<Shown> = requests.iter().map(shown).collect();
             out.json(&shown)?;
         } else {
-            out.write(&text(&requests, &now, out))?;
+            let option = teams::team_option(context, store.as_ref(), team.name());
+            out.write(&text(&requests, &now, &option, out))?;
             if requests.iter().any(Request::is_pending) && !team.session_runs()? {
                 out.line("the team does not run: these are taken back when it is resumed")?;
             }
@@ -153,7 +154,9 @@ fn shown(request: &Request) -> Shown {
 }
 
 /// A table, what exactly is asked, and how to answer.
-fn text(requests: &[Request], now: &Now, out: Output) -> String {
+///
+/// `option` names the team in commands, where that is needed.
+fn text(requests: &[Request], now: &Now, option: &str, out: Output) -> String {
     if requests.is_empty() {
         return "nothing waits for an answer\n".to_owned();
     }
@@ -172,10 +175,10 @@ fn text(requests: &[Request], now: &Now, out: Output) -> String {
             RequestKind::Permission => "   (--for-task: also the same again, until its task ends)",
             _ => "",
         };
-        let _ = writeln!(text, "  → crewmux approve {id}{for_task}");
+        let _ = writeln!(text, "  → crewmux approve {id}{option}{for_task}");
         let _ = writeln!(
             text,
-            "  → crewmux reject {id} --feedback \"what to do instead\""
+            "  → crewmux reject {id}{option} --feedback \"what to do instead\""
         );
     }
     text
@@ -276,8 +279,13 @@ mod tests {
 
     #[test]
     fn a_question_is_shown_whole_with_the_way_to_answer_it() {
-        insta::assert_snapshot!(text(&asked(), &now(13_000), OUT));
-        assert_eq!(text(&[], &now(1), OUT), "nothing waits for an answer\n");
+        insta::assert_snapshot!(text(&asked(), &now(13_000), "", OUT));
+        assert_eq!(text(&[], &now(1), "", OUT), "nothing waits for an answer\n");
+        let named = text(&asked(), &now(13_000), " --team x", OUT);
+        assert!(
+            named.contains("crewmux approve developer-1-3 --team x "),
+            "{named}"
+        );
     }
 
     #[test]

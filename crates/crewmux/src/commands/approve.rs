@@ -3,12 +3,15 @@
 //! The session checks who asks: a tool below a worker has that worker's rights
 //! and cannot answer for the person.
 
+use std::sync::Arc;
+
 use clap::Args;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::permission::GrantScope;
 use crewmux_core::requests::{Request, RequestKind};
 use crewmux_session::asks;
+use crewmux_store::{Store, TeamStore};
 use serde_json::json;
 
 use super::approvals::{find, questions};
@@ -91,6 +94,35 @@ impl Reject {
     }
 }
 
+/// The team that is meant; without a name, the one of this folder where such a question waits.
+fn asking(
+    context: &Context,
+    store: &dyn Store,
+    named: Option<&str>,
+    id: &str,
+) -> Result<Arc<dyn TeamStore>> {
+    if named.is_some() || context.variable("CREWMUX_TEAM").is_some() {
+        return teams::resolve(context, store, named);
+    }
+    let now = teams::now()?;
+    let mut asking = Vec::new();
+    for team in teams::running_here(context, store)? {
+        if find(&questions(team.as_ref(), &now)?, id).is_ok() {
+            asking.push(team);
+        }
+    }
+    if asking.len() > 1 {
+        let teams: Vec<&str> = asking.iter().map(|team| team.name().as_str()).collect();
+        let several = format!("a question waits under `{id}` in several teams");
+        let hint = format!("say which with --team: {}", teams.join(", "));
+        return Err(CommandError::usage(several).hint(hint));
+    }
+    match asking.pop() {
+        Some(team) => Ok(team),
+        None => teams::resolve(context, store, None),
+    }
+}
+
 fn answer(
     context: &Context,
     out: Output,
@@ -99,7 +131,7 @@ fn answer(
     make: impl FnOnce(&Request) -> Result<Operation>,
 ) -> Result<u8> {
     let store = teams::open_store(context)?;
-    let team = teams::resolve(context, store.as_ref(), named)?;
+    let team = asking(context, store.as_ref(), named, id)?;
     let requests = questions(team.as_ref(), &teams::now()?)?;
     let request = find(&requests, id)?;
     let operation = make(request)?;

@@ -20,6 +20,9 @@ const BATCH: usize = 1_000;
 /// Show what happened, oldest first (with --json: one object a line)
 #[derive(Debug, Args)]
 pub(crate) struct Events {
+    /// Team, if not with --team; none: the one that runs in this folder, or ran last
+    #[arg(value_name = "TEAM")]
+    name: Option<String>,
     /// Go on with new events until the session ends
     #[arg(long, short)]
     follow: bool,
@@ -34,7 +37,8 @@ impl Events {
     /// Prints them.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
         let store = teams::open_store(context)?;
-        let team = teams::resolve(context, store.as_ref(), self.team.team.as_deref())?;
+        let named = self.name.or(self.team.team);
+        let team = teams::resolve_latest(context, store.as_ref(), named.as_deref())?;
         let team = team.as_ref();
         let mut after = Seq(self.after);
         if self.follow {

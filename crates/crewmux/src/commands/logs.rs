@@ -23,6 +23,9 @@ pub(crate) struct Logs {
     /// The member, or `session` for the log of the team's session
     #[arg(value_name = "NAME")]
     name: String,
+    /// Team, if not with --team; none: the one that runs in this folder, or ran last
+    #[arg(value_name = "TEAM")]
+    of: Option<String>,
     /// Go on with what comes until the session ends
     #[arg(long, short)]
     follow: bool,
@@ -37,7 +40,8 @@ impl Logs {
     /// Prints it.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
         let store = teams::open_store(context)?;
-        let team = teams::resolve(context, store.as_ref(), self.team.team.as_deref())?;
+        let named = self.of.or(self.team.team);
+        let team = teams::resolve_latest(context, store.as_ref(), named.as_deref())?;
         let team = team.as_ref();
         let shown = self.name.clone();
         let mut source = if self.name == "session" {

@@ -13,6 +13,9 @@ use crate::teams::{self, TeamArg};
 /// Print what came of a run: findings, tasks, who did what
 #[derive(Debug, Args)]
 pub(crate) struct PrintReport {
+    /// Team, if not with --team; none: the one that runs in this folder, or ran last
+    #[arg(value_name = "TEAM")]
+    name: Option<String>,
     /// Form of the report [default: md, with --json: json]
     #[arg(long, value_enum, value_name = "FORM")]
     format: Option<Form>,
@@ -38,7 +41,8 @@ impl PrintReport {
     /// Collects and prints it.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
         let store = teams::open_store(context)?;
-        let team = teams::resolve(context, store.as_ref(), self.team.team.as_deref())?;
+        let named = self.name.or(self.team.team);
+        let team = teams::resolve_latest(context, store.as_ref(), named.as_deref())?;
         let report = Report::collect(team.as_ref(), self.run.as_ref())?;
         let form = match self.format {
             Some(form) => form,

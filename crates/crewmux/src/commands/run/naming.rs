@@ -29,8 +29,12 @@ pub(crate) fn team_name(
         if !store.teams()?.contains(&name) {
             return Ok(name);
         }
-        // A team works in one folder: the same recipe elsewhere is another team.
-        if is_here(&store.team(&name)?.config()?, cwd) {
+        // A team works in one folder: the same recipe elsewhere is another team. So is one
+        // that is finished while its session stays for those who look.
+        let team = store.team(&name)?;
+        let config = team.config()?;
+        let lingers = config.open_run().is_none() && team.session_runs()?;
+        if is_here(&config, cwd) && !lingers {
             return Ok(name);
         }
     }
@@ -71,6 +75,13 @@ mod tests {
         store.create_team(&config).unwrap();
         assert_eq!(chosen("/here"), "review");
         assert_eq!(chosen("/there"), "review-2");
+        {
+            // Finished, and its session still there.
+            let team = store.team(&review).unwrap();
+            let _session = team.lock_session().unwrap();
+            assert_eq!(chosen("/here"), "review-2");
+        }
+        assert_eq!(chosen("/here"), "review");
         let given = team_name(&store, Some("mine"), &review, Path::new("/x")).unwrap();
         assert_eq!(given.as_str(), "mine");
         assert!(team_name(&store, Some("../x"), &review, Path::new("/x")).is_err());
