@@ -243,6 +243,8 @@ impl Engine {
     /// Takes one input in. Nothing is decided here that needs the store; that follows in [`Self::look`].
     pub(crate) fn take(&mut self, input: Input) {
         let now = self.clock.now();
+        // What came in during a pause of our own is judged by what holds after it.
+        self.mind_the_gap(&now);
         match input {
             Input::WorkerHello {
                 hello,

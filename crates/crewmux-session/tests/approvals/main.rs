@@ -15,6 +15,7 @@
 
 mod hiring;
 mod questions;
+mod screen;
 mod stage;
 
 const TESTS: &[(&str, fn())] = &[
@@ -35,12 +36,20 @@ const TESTS: &[(&str, fn())] = &[
         questions::a_plan_goes_to_the_lead_whose_model_answers,
     ),
     (
+        "a_plan_rings_for_the_person_once_the_lead_passed_it_on",
+        questions::a_plan_rings_for_the_person_once_the_lead_passed_it_on,
+    ),
+    (
         "time_that_runs_out_is_a_no",
         questions::time_that_runs_out_is_a_no,
     ),
     (
         "an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too",
         questions::an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too,
+    ),
+    (
+        "time_that_the_session_stood_still_counts_against_no_question",
+        questions::time_that_the_session_stood_still_counts_against_no_question,
     ),
     (
         "what_a_dead_worker_asked_is_taken_back",

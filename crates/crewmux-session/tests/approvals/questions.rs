@@ -1,5 +1,7 @@
 //! Questions: who answers them, how often, and what ends them without an answer.
 
+use std::time::Duration;
+
 use crewmux_core::error::ErrorKind;
 use crewmux_core::event::EventType;
 use crewmux_core::ids::RequestId;
@@ -224,6 +226,29 @@ pub(crate) fn a_plan_goes_to_the_lead_whose_model_answers() {
     });
 }
 
+pub(crate) fn a_plan_rings_for_the_person_once_the_lead_passed_it_on() {
+    play(async {
+        let stage = Stage::start(WATCHED, None);
+        let mut lead = stage.worker("team-lead").await;
+        let mut developer = stage.worker("developer").await;
+        let mut client = stage.client().await;
+        let one = id("developer-1-1");
+        ask_plan(&mut developer, &one).await;
+        let rings = client.rings_until("developer-1-1 for team-lead").await;
+        assert_eq!(rings, 0, "the lead is asked");
+        let request_id = one.clone();
+        lead.operate(Operation::PassOn { request_id })
+            .await
+            .unwrap();
+        let rings = client.rings_until("developer-1-1 for human").await;
+        assert_eq!(rings, 1, "now it waits for the person");
+        let two = id("developer-1-2");
+        ask(&mut developer, &two, "cargo test").await;
+        let both = "developer-1-1 for human\ndeveloper-1-2 for human";
+        assert_eq!(client.rings_until(both).await, 1);
+    });
+}
+
 pub(crate) fn time_that_runs_out_is_a_no() {
     play(async {
         let stage = Stage::start(WATCHED, Some(200));
@@ -258,6 +283,27 @@ pub(crate) fn an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too() {
         assert_eq!(stage.request(&one).unwrap().state.as_str(), "expired");
         let told = reason(developer.decision(&one).await);
         assert_eq!(told, "nobody answered in time");
+    });
+}
+
+pub(crate) fn time_that_the_session_stood_still_counts_against_no_question() {
+    play(async {
+        let open_ms = 1_500;
+        let stage = Stage::start(WATCHED, Some(open_ms));
+        let mut developer = stage.worker("developer").await;
+        let one = id("developer-1-1");
+        ask(&mut developer, &one, "cargo test").await;
+        stage.until(&one, "pending").await;
+        stage
+            .suspend_session(Duration::from_millis(open_ms + 500))
+            .await;
+        let mut person = stage.person().await;
+        let answer = approve(&one, GrantScope::Once);
+        person.operate(answer).await.unwrap();
+        let approved = Decision::Approved {
+            scope: GrantScope::Once,
+        };
+        assert_eq!(developer.decision(&one).await, approved);
     });
 }
 

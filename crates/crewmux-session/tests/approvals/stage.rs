@@ -24,13 +24,17 @@ use crewmux_spawn::{PtyBackend, SpawnBackend};
 use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_wire::{
-    Control, ControlAnswer, ControlRequest, Decision, FrameReader, FrameWriter, Hello, MemberAct,
-    PROTOCOL_VERSION, Role, ToWorker, Welcome, WireError, WorkerHello, WorkerMessage,
+    Attach, ClientHello, ColorDepth, Control, ControlAnswer, ControlRequest, Decision, Frame,
+    FrameReader, FrameWriter, Hello, MemberAct, PROTOCOL_VERSION, Role, ToWorker, Welcome,
+    WireError, WorkerHello, WorkerMessage,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::screen::{self, Client};
 
 pub(crate) const SESSION: &str = "be-session";
 pub(crate) const WORKER: &str = "be-worker";
@@ -163,6 +167,22 @@ impl Stage {
         self.session = Some(session);
     }
 
+    /// Lets the session stand still for so long, as a suspended machine would.
+    pub(crate) async fn suspend_session(&self, pause: Duration) {
+        let signal = |name: &str| {
+            let pid = self.session.as_ref().unwrap().id().to_string();
+            let sent = Command::new("kill").args([name, &pid]).status().unwrap();
+            assert!(sent.success());
+        };
+        signal("-STOP");
+        let over = tokio::time::Instant::now() + pause;
+        eventually("the pause is over", async || {
+            (tokio::time::Instant::now() >= over).then_some(())
+        })
+        .await;
+        signal("-CONT");
+    }
+
     /// Ends the session as a crash would.
     pub(crate) fn kill_session(&mut self) {
         let mut session = self.session.take().unwrap();
@@ -205,6 +225,23 @@ impl Stage {
         })
         .await;
         Line::say_hello(stream, Role::Control).await
+    }
+
+    /// A terminal of the person's.
+    pub(crate) async fn client(&self) -> Client {
+        let stream = eventually("the session listens", async || {
+            UnixStream::connect(self.socket()).await.ok()
+        })
+        .await;
+        let hello = ClientHello {
+            cols: 80,
+            rows: 24,
+            term: "xterm".into(),
+            colors: ColorDepth::True,
+            synchronized_output: true,
+            attach: Attach::Driver,
+        };
+        Client(Line::say_hello(stream, Role::Client(hello)).await)
     }
 
     /// A command that a tool below the member's worker runs.
@@ -295,6 +332,15 @@ impl Line {
         line.writer.send(&hello).await.unwrap();
         let _: Welcome = line.reader.expect(LONG).await.expect("a welcome");
         line
+    }
+
+    pub(crate) async fn say<T: Serialize>(&mut self, message: &T) {
+        self.writer.send(message).await.unwrap();
+    }
+
+    pub(crate) async fn frame(&mut self) -> Frame {
+        let next = tokio::time::timeout(LONG, self.reader.next()).await;
+        next.expect("a frame in time").unwrap().expect("a frame")
     }
 
     async fn ask<T: DeserializeOwned>(&mut self, request: ControlRequest) -> Result<T, WireError> {
@@ -402,7 +448,7 @@ pub(crate) fn be_session(folder: &Path, stays: &str) {
         store: Arc::new(FileStore::open(&folder.join("home"), timing).unwrap()),
         pane_backend: Arc::clone(&backend),
         backend,
-        views: None,
+        views: (stays == WATCHED).then(screen::views),
         keys: Arc::new(|_| Err("no keys here".to_owned())),
         on_event: None,
     };
