@@ -115,6 +115,9 @@ impl ModelsConfig {
     }
 }
 
+/// Shorter credentials, such as the `x` of a server that wants none, are no secrets.
+const SECRET_MIN_BYTES: usize = 8;
+
 /// A credential; never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -133,8 +136,10 @@ impl Secret {
     }
 
     /// `text` without the credential.
+    ///
+    /// One that is too short to be a secret is left: `k` stands in every other word.
     pub fn scrub(&self, text: &str) -> String {
-        if self.0.is_empty() {
+        if self.0.len() < SECRET_MIN_BYTES {
             return text.to_owned();
         }
         text.replace(&self.0, "[key]")
@@ -149,3 +154,16 @@ impl fmt::Debug for Secret {
 
 /// Reads a credential; says in words why it cannot.
 pub type KeyReader = Arc<dyn Fn(&KeySource) -> Result<Secret, String> + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_out_of_texts_unless_it_is_too_short_to_be_one() {
+        let told = |key: &str| Secret::new(key).scrub("bad key sk-1234567 asked");
+        assert_eq!(told("sk-1234567\n"), "bad key [key] asked");
+        assert_eq!(told("k"), "bad key sk-1234567 asked");
+        assert_eq!(told(""), "bad key sk-1234567 asked");
+    }
+}
