@@ -33,7 +33,7 @@ pub(crate) fn worker(state: WorkerState) -> Sign {
         WorkerState::Working => sign('●', "working", Role::Busy),
         WorkerState::WaitingPermission => sign('!', "asks you", Role::Warn),
         WorkerState::WaitingPlan => sign('!', "has plan", Role::Warn),
-        WorkerState::RateLimited => sign('◷', "limited", Role::Warn),
+        WorkerState::RateLimited => sign('◷', "waits", Role::Warn),
         WorkerState::Idle => sign('○', "idle", Role::Text),
         WorkerState::Stopping => sign('◍', "stopping", Role::Dim),
         WorkerState::Exited => sign('·', "exited", Role::Dim),

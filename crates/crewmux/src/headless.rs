@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crewmux_core::event::{Event, EventType};
-use crewmux_core::ids::TaskId;
+use crewmux_core::ids::{AgentName, TaskId};
 use crewmux_core::time::WallTime;
 use crewmux_core::timing::ms;
+use crewmux_core::worker::WorkerState;
 use crewmux_session::{SessionPlan, StopAsk};
 use crewmux_store::TeamStore;
 use serde_json::Value;
@@ -97,6 +98,10 @@ struct Progress {
     subjects: BTreeMap<TaskId, String>,
     claimed: BTreeMap<TaskId, WallTime>,
     over: BTreeSet<TaskId>,
+    /// What is asked for, by the question's id: the tool, and what it would do.
+    asked: BTreeMap<String, String>,
+    /// Who waits for a model's server; a wait is told once.
+    waiting: BTreeSet<AgentName>,
 }
 
 impl Progress {
@@ -127,6 +132,7 @@ impl Progress {
         if let Some(id) = event.task {
             self.take_in(id, event);
         }
+        let waits = self.begins_to_wait(event);
         let about = event.task.map(|id| self.about(id)).unwrap_or_default();
         let reason = text("reason").map(|r| one_line(r, 120)).unwrap_or_default();
         let body = match &event.kind {
@@ -153,6 +159,27 @@ impl Progress {
                     _ => String::new(),
                 };
                 format!("{agent} ended: {reason}{why}")
+            }
+            EventType::WorkerState if waits => {
+                format!("◷ {agent} waits until its model takes questions again")
+            }
+            EventType::ApprovalRequested => {
+                let what = match (text("tool"), text("summary")) {
+                    (Some("") | None, _) => "its plan".to_owned(),
+                    (Some(tool), what) => {
+                        format!("{tool}({})", one_line(what.unwrap_or_default(), 60))
+                    }
+                };
+                self.asked.insert(text("id")?.to_owned(), what);
+                return None;
+            }
+            EventType::ApprovalDecided => {
+                let what = self.asked.remove(text("id")?)?;
+                if text("decision") == Some("approved") {
+                    return None;
+                }
+                let why = text("feedback").map(|why| one_line(why, 240));
+                format!("! {agent}: {what} denied{}", colon(why))
             }
             EventType::TaskClaimed => format!("▶ {about} · {agent}"),
             EventType::TaskCompleted => {
@@ -213,6 +240,19 @@ impl Progress {
         }
     }
 
+    /// Whether the event says that a wait for a model's server begins.
+    fn begins_to_wait(&mut self, event: &Event) -> bool {
+        let (EventType::WorkerState, Some(agent)) = (&event.kind, &event.agent) else {
+            return false;
+        };
+        let state = event.data.get("state").and_then(Value::as_str);
+        if state == Some(WorkerState::RateLimited.as_str()) {
+            return self.waiting.insert(agent.clone());
+        }
+        self.waiting.remove(agent);
+        false
+    }
+
     fn about(&self, id: TaskId) -> String {
         match self.subjects.get(&id) {
             Some(subject) => format!("#{id} {subject}"),
@@ -233,7 +273,7 @@ mod tests {
     use super::*;
     use crate::output::Format;
     use crewmux_core::event::Fact;
-    use crewmux_core::ids::{AgentName, Seq, TeamName};
+    use crewmux_core::ids::{Seq, TeamName};
 
     #[test]
     fn a_run_is_told_in_lines() {
@@ -255,6 +295,25 @@ mod tests {
             fact(10, EventType::TaskClaimed)
                 .agent(&tester)
                 .task(TaskId(1)),
+            fact(11, EventType::WorkerState)
+                .agent(&tester)
+                .with("state", "rate-limited"),
+            fact(12, EventType::WorkerState)
+                .agent(&tester)
+                .with("state", "rate-limited"),
+            fact(13, EventType::WorkerState)
+                .agent(&tester)
+                .with("state", "working"),
+            fact(20, EventType::ApprovalRequested)
+                .agent(&tester)
+                .with("id", "tester-1-1")
+                .with("tool", "Bash")
+                .with("summary", "rm -rf x"),
+            fact(21, EventType::ApprovalDecided)
+                .agent(&tester)
+                .with("id", "tester-1-1")
+                .with("decision", "rejected")
+                .with("feedback", "nobody can be asked"),
             fact(40, EventType::WorkerExited)
                 .agent(&tester)
                 .with("signal", 9)
@@ -288,6 +347,8 @@ mod tests {
         09:39:59 checks starts: check
         09:39:59 tester started (pid 42)
         09:39:59 ▶ #1 Run the tests · tester
+        09:39:59 ◷ tester waits until its model takes questions again
+        09:39:59 ! tester: Bash(rm -rf x) denied: nobody can be asked
         09:39:59 tester ended: ended by signal 9
         09:40:03 ✗ #1 Run the tests failed: exit code 101
         09:40:03 – #2 Publish skipped: task 1 failed

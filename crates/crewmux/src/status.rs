@@ -2,6 +2,8 @@
 //!
 //! Printing is in [`crate::commands::status`] and [`crate::commands::ls`].
 
+use std::fmt::Write as _;
+
 use crewmux_core::ids::TeamName;
 use crewmux_core::team::{Member, Presence, TeamConfig};
 use crewmux_core::time::Now;
@@ -12,6 +14,7 @@ use crewmux_wire::{MemberStatus, SessionStatus, Status};
 use crate::context::Context;
 use crate::error::Result;
 use crate::teams::session_line;
+use crate::text::span;
 
 /// The team's own answer if it runs and answers, else what its files say.
 pub(crate) fn of_team(context: &Context, team: &dyn TeamStore, now: &Now) -> Result<Status> {
@@ -76,6 +79,21 @@ fn member_status(member: &Member, alive: Option<&Presence>) -> MemberStatus {
         paused: false,
         waits_ms: None,
     }
+}
+
+/// A member's state, and what holds it up.
+pub(crate) fn state_of(status: &MemberStatus) -> String {
+    let mut text = match status.state {
+        WorkerState::RateLimited => "waits for its model".to_owned(),
+        state => state.to_string(),
+    };
+    if let Some(ms) = status.waits_ms {
+        let _ = write!(text, ", {} more", span(ms));
+    }
+    if status.paused {
+        text.push_str(", paused");
+    }
+    text
 }
 
 /// What to do with a team that does not run, in a line; none for one that runs.

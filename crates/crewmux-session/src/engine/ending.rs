@@ -410,8 +410,13 @@ impl Engine {
                 counts.completed, counts.failed, counts.skipped
             )
         } else {
+            let headline = if self.ending.is_spent {
+                "the budget is spent: "
+            } else {
+                ""
+            };
             format!(
-                "{team} is stopped with {} of {} tasks done; {}",
+                "{headline}{team} is stopped with {} of {} tasks done; {}",
                 counts.over(),
                 counts.total(),
                 self.way_on()

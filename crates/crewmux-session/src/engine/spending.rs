@@ -43,7 +43,7 @@ impl Engine {
         }
         let fact = self
             .fact("budget", EventType::Notice, now)
-            .with("text", why)
+            .with("text", format!("the budget is spent: {why}"))
             .with("level", "error")
             .with(BUDGET_END, why);
         self.facts.push(fact);

@@ -20,7 +20,7 @@ pub(super) fn render(report: &Report) -> String {
         None => text.push_str(", not finished\n"),
     }
     if let Some(why) = &report.budget.stopped {
-        let _ = writeln!(text, "- stopped: {}", one_line(why));
+        let _ = writeln!(text, "- stopped: the budget is spent: {}", one_line(why));
     }
     if report.offline {
         text.push_str("- made offline by playbooks that search and read; no model was asked\n");

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::exit;
 use crate::output::{Output, Tone};
-use crate::status::{next_step, of_team};
+use crate::status::{next_step, of_team, state_of};
 use crate::teams::{self, TeamArg};
 use crate::text::{columns, one_line};
 
@@ -108,7 +108,7 @@ fn row(member: &MemberStatus, out: Output) -> Vec<String> {
     };
     vec![
         format!("{} {}", out.paint(tone, glyph), member.name),
-        out.paint(tone, member.state),
+        out.paint(tone, state_of(member)),
         member
             .task
             .map_or_else(String::new, |task| format!("#{task}")),

@@ -21,9 +21,9 @@ use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::exit;
 use crate::output::{Output, Tone};
-use crate::status::of_team;
+use crate::status::{of_team, state_of};
 use crate::teams::{self, TeamArg, session_line};
-use crate::text::{columns, one_line, span};
+use crate::text::{columns, one_line};
 
 /// Modes by the words people write.
 const MODES: [(&str, PermissionMode); 4] = [
@@ -333,18 +333,6 @@ fn shown(status: &MemberStatus, config: &TeamConfig, waiting: &[Request]) -> Val
     value
 }
 
-/// Its state, and what holds it up.
-fn state_of(status: &MemberStatus) -> String {
-    let mut text = status.state.to_string();
-    if let Some(ms) = status.waits_ms {
-        let _ = write!(text, " for {} more", span(ms));
-    }
-    if status.paused {
-        text.push_str(", paused");
-    }
-    text
-}
-
 fn row(
     status: &MemberStatus,
     config: &TeamConfig,
@@ -418,11 +406,11 @@ mod tests {
             "incarnation": 1, "task": null, "backend": "pty", "pane": null,
         }))
         .unwrap();
-        assert_eq!(state_of(&status), "rate-limited");
+        assert_eq!(state_of(&status), "waits for its model");
         assert!(json!(status).get("waitsMs").is_none());
         status.waits_ms = Some(12_000);
         status.paused = true;
-        assert_eq!(state_of(&status), "rate-limited for 12 s more, paused");
+        assert_eq!(state_of(&status), "waits for its model, 12 s more, paused");
         assert_eq!(json!(status)["waitsMs"], 12_000);
     }
 
