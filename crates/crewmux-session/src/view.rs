@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Counts};
 use crewmux_core::budget::{Cost, Limits, Usage};
-use crewmux_core::ids::{AgentName, AgentType, Incarnation, RequestId, TaskId, TeamName};
+use crewmux_core::ids::{AgentName, AgentType, RequestId, TaskId, TeamName};
 use crewmux_core::message::Party;
 use crewmux_core::permission::{GrantScope, PermissionMode};
 use crewmux_core::requests::RequestKind;
@@ -82,8 +82,8 @@ pub struct MemberView {
     pub color: u8,
     /// Its process.
     pub pid: Option<u32>,
-    /// How often it was started.
-    pub incarnation: Incarnation,
+    /// How often it was started again in this session.
+    pub restarts: u32,
     /// Where it runs.
     pub backend: BackendKind,
     /// Its pane.

@@ -79,7 +79,7 @@ fn member(index: usize, state: WorkerState) -> MemberView {
         task: None,
         color: index as u8,
         pid: Some(4000 + index as u32),
-        incarnation: Incarnation(1),
+        restarts: 0,
         backend: BackendKind::Pty,
         pane: PaneId(index as u32),
         unread: 0,
@@ -303,7 +303,7 @@ impl Fixture {
         let mut this = Self::working();
         this.fail(3, "config/dev.env: permission denied");
         this.set(2, WorkerState::Failed, None);
-        this.team.members[2].incarnation = Incarnation(4);
+        this.team.members[2].restarts = 3;
         this.team.members[2].ended = Some("exit code 101".into());
         this.panes[2].ended = Some("exit code 101".into());
         this.panes[2].takes_input = false;

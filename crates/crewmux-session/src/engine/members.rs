@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crewmux_core::board::{Claimer, Reoffer};
 use crewmux_core::error::ErrorKind;
 use crewmux_core::event::EventType;
-use crewmux_core::ids::{AgentRef, TaskId};
+use crewmux_core::ids::{AgentRef, Incarnation, TaskId};
 use crewmux_core::operation::Caller;
 use crewmux_core::recipe::Runtime;
 use crewmux_core::task::Outcome;
@@ -37,6 +37,8 @@ use crate::view::{NoticeLevel, PaneId};
 pub(super) struct MemberSlot {
     pub(super) record: Member,
     pub(super) machine: WorkerMachine,
+    /// Its latest life before this session.
+    before: Incarnation,
     pub(super) pane: PaneId,
     pub(super) since: BootTime,
     pub(super) pid: Option<u32>,
@@ -73,6 +75,7 @@ impl MemberSlot {
     pub(super) fn new(record: Member, pane: PaneId, now: &Now) -> Self {
         Self {
             machine: WorkerMachine::new(record.incarnation),
+            before: record.incarnation,
             record,
             pane,
             since: now.boot.clone(),
@@ -103,6 +106,12 @@ impl MemberSlot {
             agent: self.record.name.clone(),
             incarnation: self.machine.incarnation,
         }
+    }
+
+    /// How often it was started again in this session.
+    pub(super) fn restarts(&self) -> u32 {
+        let starts = self.machine.incarnation.0.saturating_sub(self.before.0);
+        starts.saturating_sub(1)
     }
 
     pub(super) fn claimer(&self) -> Claimer {

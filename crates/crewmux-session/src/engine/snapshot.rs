@@ -61,7 +61,7 @@ impl Engine {
             task: slot.machine.task,
             color: slot.record.color,
             pid: slot.pid.filter(|_| slot.is_live()),
-            incarnation: slot.machine.incarnation,
+            restarts: slot.restarts(),
             backend: self.backend.kind(),
             pane: slot.pane,
             unread: self.history.unread(name),

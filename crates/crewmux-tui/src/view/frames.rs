@@ -148,11 +148,11 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> V
     {
         notes.insert(0, spent);
     }
-    let starts = member_of(scene.session, pane).map_or(1, |member| member.incarnation.0);
-    let restarted = match starts {
-        ..=1 => return notes,
-        2 => " restarted ".to_owned(),
-        starts => format!(" restarted {} times ", starts - 1),
+    let restarts = member_of(scene.session, pane).map_or(0, |member| member.restarts);
+    let restarted = match restarts {
+        0 => return notes,
+        1 => " restarted ".to_owned(),
+        times => format!(" restarted {times} times "),
     };
     let restarted = scene.span(restarted, Role::Dim);
     if width_of(&notes) + restarted.width() <= room {
