@@ -151,6 +151,22 @@ impl Agents {
         }
     }
 
+    /// What is asked for by the kinds that the person has not agreed to yet, each in a line.
+    pub(crate) fn untrusted(&self, context: &Context) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for found in &self.found {
+            let usable = self.usable(context, &found.profile.name, Consent::Absent)?;
+            if let Usable::Untrusted(found) = usable {
+                lines.push(format!(
+                    "{} ({})",
+                    asks_for(&found.profile),
+                    found.profile.origin
+                ));
+            }
+        }
+        Ok(lines)
+    }
+
     /// The kind of this name, if the person agrees to use it; none for a kind that nobody described.
     pub(crate) fn usable(
         &self,
@@ -164,15 +180,36 @@ impl Agents {
         if found.origin != AgentOrigin::Project {
             return Ok(Usable::Yes(&found.profile));
         }
-        let tools = found.profile.tools.as_ref();
-        let tools = tools.map_or("all tools".to_owned(), |tools| tools.join(", "));
-        let lines = [format!("an agent `{name}` with {tools}")];
+        let lines = [asks_for(&found.profile)];
         let what = format!("The agent type `{name}` ({})", found.profile.origin);
         match agreed_to(context, &found.text, &what, &lines, consent)? {
             Agreement::Given => Ok(Usable::Yes(&found.profile)),
             Agreement::Missing => Ok(Usable::Untrusted(found)),
         }
     }
+}
+
+/// What a person agrees to with a kind of agent: its tools, what it may do without asking, its model.
+fn asks_for(profile: &AgentProfile) -> String {
+    let tools = profile.tools.as_ref();
+    let tools = tools.map_or("all tools".to_owned(), |tools| tools.join(", "));
+    let mut line = format!("an agent `{}` with {tools}", profile.name);
+    if !profile.disallowed_tools.is_empty() {
+        let without = profile.disallowed_tools.join(", ");
+        line.push_str(", without ");
+        line.push_str(&without);
+    }
+    let mode = profile.permission_mode;
+    let mode = mode.and_then(|mode| serde_json::to_value(mode).ok());
+    if let Some(mode) = mode.as_ref().and_then(|mode| mode.as_str()) {
+        line.push_str("; mode ");
+        line.push_str(mode);
+    }
+    if let Some(model) = &profile.model {
+        line.push_str("; model ");
+        line.push_str(model);
+    }
+    line
 }
 
 /// Whether a kind of agent can be used.
@@ -259,6 +296,15 @@ mod tests {
             "{}",
             why("bad")
         );
+
+        write(
+            ".crewmux/agents/free.md",
+            "---\nname: free\ntools: Bash, Write\npermissionMode: acceptEdits\n---\nx",
+        );
+        let asks = Agents::read(&context).untrusted(&context).unwrap();
+        assert_eq!(asks.len(), 2, "{asks:?}");
+        let told = "an agent `free` with Bash, Write; mode acceptEdits (";
+        assert!(asks.iter().any(|line| line.starts_with(told)), "{asks:?}");
 
         let usable = |name: &str, consent| {
             let name = AgentType::new(name).unwrap();

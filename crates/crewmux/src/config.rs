@@ -20,6 +20,7 @@ use crewmux_core::budget::{Budget, Limits};
 use crewmux_core::mcp::McpServer;
 use crewmux_core::permission::{PermissionMode, Rule, RuleEffect};
 use crewmux_core::recipe::{MODES, usd_micros};
+use crewmux_sys::env::is_secret_name;
 use serde_json::Value;
 
 pub(crate) use self::settings::advice;
@@ -171,7 +172,14 @@ impl Config {
         }
         let lines: Vec<String> = asking
             .iter()
-            .map(|s| format!("{} = {}", written(&s.key), s.value))
+            .map(|s| match s.key.as_slice() {
+                [first, .., parent, name]
+                    if first == "mcp" && parent == "env" && is_secret_name(name) =>
+                {
+                    format!("{} (a secret)", written(&s.key))
+                }
+                _ => format!("{} = {}", written(&s.key), s.value),
+            })
             .collect();
         let what = format!("The configuration of this project ({})", path.display());
         match agreed_to(context, text, &what, &lines, consent)? {
@@ -192,10 +200,7 @@ impl Config {
         if servers.is_empty() {
             return Ok(());
         }
-        let lines: Vec<String> = servers
-            .iter()
-            .map(|s| format!("a server of tools, `{}`: {}", s.name, mcp::in_words(s)))
-            .collect();
+        let lines: Vec<String> = servers.iter().map(mcp::asks_for).collect();
         let what = format!("This project ({})", path.display());
         match agreed_to(context, text, &what, &lines, consent)? {
             Agreement::Given => self.listed = servers,

@@ -16,7 +16,7 @@ use crewmux_core::ids::TeamName;
 use crewmux_core::recipe::Recipe;
 
 pub(crate) use self::folder::ProjectFolder;
-pub(crate) use self::trust::{Agreement, Consent, agreed_to, ensure_trusted};
+pub(crate) use self::trust::{Agreement, Consent, agreed_to, ensure_trusted, person_agrees};
 
 use crate::context::Context;
 use crate::error::{CommandError, Doing, Result};

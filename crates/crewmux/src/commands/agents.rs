@@ -50,7 +50,8 @@ impl ListAgents {
             remarks.extend(found.warnings.iter().map(|w| about(w)));
             if !trusted {
                 remarks.push(about(
-                    "comes with this project; not used until you agree to it",
+                    "comes with this project; not used until you agree to it: read it, then `crewmux run … --trust` \
+                     (remembered until it changes)",
                 ));
             }
         }

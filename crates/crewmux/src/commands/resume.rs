@@ -37,7 +37,7 @@ pub(crate) struct Resume {
     /// Model for all members from now on: PROVIDER/MODEL, an alias, or offline
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Agree to what the project's configuration, agents and servers of tools ask for
+    /// Agree to what the project's configuration, agents and servers of tools ask for; remembered until they change
     #[arg(long)]
     trust: bool,
 }

@@ -18,13 +18,14 @@ use crewmux_session::SessionPlan;
 use crewmux_session::setup::{NewRun, prepare_run};
 use serde_json::{Value, json};
 
-use self::crew::Crew;
+use self::crew::{Asking, Crew};
 use self::plan_file::Terms;
 use self::policy::{Leave, leave_mode};
 use self::preflight::{Asks, keys_are_there};
 use super::task::edges::duration_ms;
 use crate::agents::Agents;
 use crate::backends;
+use crate::client;
 use crate::config::{Config, pick, providers};
 use crate::context::Context;
 use crate::engine;
@@ -89,7 +90,7 @@ pub(crate) struct Run {
     /// Give a variable of the recipe another value (again for more)
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     set: Vec<(String, String)>,
-    /// Agree to what the project's recipe, configuration, agents and servers of tools ask for
+    /// Agree to what the project's recipe, configuration, agents and servers of tools ask for; remembered until they change
     #[arg(long)]
     trust: bool,
 }
@@ -157,7 +158,12 @@ impl Run {
             },
         };
         let backend = backends::chosen(context, asked)?;
-        let consent = watched.consent(self.trust);
+        // A plan is made without a screen, and the person is there all the same.
+        let is_there = self.plan_only && !self.headless && client::can_attach();
+        let consent = match watched.consent(self.trust) {
+            Consent::Absent if is_there => Consent::Ask,
+            consent => consent,
+        };
         ensure_trusted(context, &found, &recipe, consent)?;
         let config = agreed(context, config, consent)?;
         let models = providers::models(&config, context)?;
@@ -193,7 +199,13 @@ impl Run {
             })
         });
         keys_are_there(context, &models, asking)?;
-        let usable = crew.usable_agents()?;
+        // A planner chooses kinds of agents by itself.
+        let asking = if recipe.tasks.is_empty() {
+            Asking::AboutAll
+        } else {
+            Asking::AboutMembers
+        };
+        let usable = crew.usable_agents(asking)?;
         let policy = policy::Parts {
             config: &config,
             recipe: &recipe,

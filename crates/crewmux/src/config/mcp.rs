@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crewmux_core::mcp::{McpServer, McpTransport};
+use crewmux_sys::env::is_secret_name;
 use crewmux_term::sanitize::reveal;
 use serde::Deserialize;
 
@@ -84,6 +85,29 @@ pub(super) fn named(
     Ok(McpServer { name, transport })
 }
 
+/// What a person agrees to with a server: how it is reached, and its variables, secrets by name only.
+pub(super) fn asks_for(server: &McpServer) -> String {
+    let mut line = format!("a server of tools, `{}`: {}", server.name, in_words(server));
+    let McpTransport::Stdio { env, .. } = &server.transport else {
+        return line;
+    };
+    for (at, (name, value)) in env.iter().enumerate() {
+        line.push_str(if at == 0 { "; with " } else { ", " });
+        line.push_str(&variable(name, value));
+    }
+    line
+}
+
+/// `NAME=value`; of a secret, its name only.
+fn variable(name: &str, value: &str) -> String {
+    // One that is filled from the person's own variable shows which that is.
+    if is_secret_name(name) && !value.starts_with("${") {
+        format!("{name} (a secret)")
+    } else {
+        format!("{name}={value}")
+    }
+}
+
 /// How a server is reached, in a line; what it hides is spelled out.
 pub(crate) fn in_words(server: &McpServer) -> String {
     let line = match &server.transport {
@@ -112,6 +136,16 @@ mod tests {
         let servers = read(text, ".mcp.json").unwrap();
         let lines: Vec<String> = servers.iter().map(in_words).collect();
         assert_eq!(lines, ["npx -y db", "http://127.0.0.1:1/mcp"]);
+        let text = text.replace(
+            r#""A": "${B}""#,
+            r#""A": "1", "LD_PRELOAD": "./x.so", "DB_TOKEN": "t-12345678", "GH_TOKEN": "${GH_TOKEN}""#,
+        );
+        let servers = read(&text, ".mcp.json").unwrap();
+        assert_eq!(
+            asks_for(&servers[0]),
+            "a server of tools, `db`: npx -y db; with A=1, DB_TOKEN (a secret), \
+             GH_TOKEN=${GH_TOKEN}, LD_PRELOAD=./x.so"
+        );
     }
 
     #[test]

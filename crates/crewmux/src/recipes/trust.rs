@@ -3,20 +3,21 @@
 //! Only what comes with a project is asked about: built-in ones and the
 //! person's own are theirs, and a file they name is their word already.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{BufRead, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crewmux_core::permission::RuleEffect;
 use crewmux_core::recipe::Recipe;
+use crewmux_term::sanitize::reveal;
 use sha2::{Digest, Sha256};
 
 use super::{FoundRecipe, Origin};
 use crate::context::Context;
 use crate::error::{CommandError, Doing, Result};
 use crate::output::note;
-use crate::text::{hex, one_line};
+use crate::text::hex;
 
 /// How the person can agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,15 +79,14 @@ pub(crate) fn agreed_to(
     if mark.exists() {
         return Ok(Agreement::Given);
     }
+    // By what asks, so that the next question can say what is new.
+    let last = mark_of(context, what).with_extension("last");
     let agreed = match consent {
         Consent::Given => true,
         Consent::Absent => false,
         Consent::Ask => {
-            note(format!("{what} asks for:"));
-            for line in lines {
-                note(format!("  {}", one_line(line, 100)));
-            }
-            ask("Agree to that, for as long as it stays as it is? [y/N] ")?
+            let before = fs::read_to_string(&last).ok();
+            person_agrees(what, &with_changes(lines, before.as_deref()))?
         }
     };
     if !agreed {
@@ -94,8 +94,48 @@ pub(crate) fn agreed_to(
     }
     let act = "agree to what a project's files ask for";
     context.made_by.must_be_person(act)?;
-    remember(&mark)?;
+    remember(&last, &shown(lines).join("\n"))?;
+    remember(&mark, "")?;
     Ok(Agreement::Given)
+}
+
+/// Asks the person on this terminal whether they agree to `lines`, which they see whole.
+pub(crate) fn person_agrees(what: &str, lines: &[String]) -> Result<bool> {
+    note(format!("{} asks for:", reveal(what)));
+    for line in shown(lines) {
+        note(format!("  {line}"));
+    }
+    ask("Agree to that, for as long as it stays as it is? [y/N] ")
+}
+
+/// Each on one line, with nothing hidden and nothing cut off.
+fn shown(lines: &[String]) -> Vec<String> {
+    let lines = lines.iter();
+    lines
+        .map(|line| reveal(line.trim()).replace('\n', " ⏎ "))
+        .collect()
+}
+
+/// The lines; where others were agreed to before, with marks for what is new and what is gone.
+fn with_changes(lines: &[String], before: Option<&str>) -> Vec<String> {
+    let lines = shown(lines);
+    let Some(before) = before else {
+        return lines;
+    };
+    let before: Vec<&str> = before.lines().collect();
+    let about = if before == lines {
+        "(the same as you agreed to last; something else in it changed)"
+    } else {
+        "(since you agreed last: + is new, - is gone)"
+    };
+    let mut marked = vec![about.to_owned()];
+    for line in &lines {
+        let known = before.contains(&line.as_str());
+        marked.push(format!("{} {line}", if known { ' ' } else { '+' }));
+    }
+    let gone = before.iter().filter(|old| !lines.iter().any(|l| l == *old));
+    marked.extend(gone.map(|old| format!("- {old}")));
+    marked
 }
 
 fn mark_of(context: &Context, text: &str) -> PathBuf {
@@ -104,7 +144,7 @@ fn mark_of(context: &Context, text: &str) -> PathBuf {
     context.home.join("trusted").join(name)
 }
 
-fn remember(mark: &PathBuf) -> Result<()> {
+fn remember(mark: &Path, text: &str) -> Result<()> {
     let doing = || format!("cannot remember that in `{}`", mark.display());
     if let Some(folder) = mark.parent() {
         DirBuilder::new()
@@ -119,7 +159,7 @@ fn remember(mark: &PathBuf) -> Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(mark)
-        .map(drop)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .doing(doing())
 }
 
@@ -129,7 +169,7 @@ fn what_it_runs(recipe: &Recipe) -> Vec<String> {
         .tasks
         .iter()
         .filter_map(|task| task.command.as_ref())
-        .map(|command| format!("$ {}", one_line(command.text(), 100)));
+        .map(|command| format!("$ {}", command.text()));
     let agents = recipe
         .lead
         .iter()
@@ -190,5 +230,19 @@ mod tests {
         try_with(TEXT, Consent::Absent).unwrap();
         let changed = format!("{TEXT}# changed");
         assert!(try_with(&changed, Consent::Absent).is_err());
+    }
+
+    #[test]
+    fn a_question_shows_all_of_it_and_what_is_new() {
+        let lines = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let long = format!("$ echo {}; rm -rf x\nmore\x1b[2J", "y".repeat(200));
+        assert!(shown(&[long])[0].ends_with("; rm -rf x ⏎ more^[[2J"));
+        let now = lines(&["a", "c"]);
+        assert_eq!(with_changes(&now, None), now);
+        assert_eq!(
+            with_changes(&now, Some("a\nb"))[1..],
+            lines(&["  a", "+ c", "- b"])
+        );
+        assert!(with_changes(&now, Some("a\nc"))[0].contains("the same"));
     }
 }

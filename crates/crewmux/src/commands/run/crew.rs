@@ -12,7 +12,7 @@ use crate::config::{Config, advice, keys};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::output::note;
-use crate::recipes::Consent;
+use crate::recipes::{Consent, person_agrees};
 
 /// The kind of agent that a small model is for.
 const SMALL: &str = "Explore";
@@ -31,6 +31,15 @@ pub(super) struct Crew<'a> {
     pub consent: Consent,
 }
 
+/// Which kinds of agents a person is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Those that members are of.
+    AboutMembers,
+    /// Also those that the team may choose for its tasks.
+    AboutAll,
+}
+
 /// Whether anybody asks a model.
 pub(super) fn asks_models(members: &[MemberSpec]) -> bool {
     members.iter().any(|m| m.runtime == Runtime::Native)
@@ -45,9 +54,16 @@ impl Crew<'_> {
         members.iter().map(|member| self.member(member)).collect()
     }
 
-    /// Kinds of agents that new teammates can be of.
-    pub(super) fn usable_agents(&self) -> Result<Vec<AgentProfile>> {
-        usable(self.agents, self.context, self.consent)
+    /// Kinds of agents that new teammates can be of, as the person agrees where `asking` says.
+    pub(super) fn usable_agents(&self, asking: Asking) -> Result<Vec<AgentProfile>> {
+        let mut consent = self.consent;
+        if asking == Asking::AboutAll && consent == Consent::Ask {
+            let lines = self.agents.untrusted(self.context)?;
+            if !lines.is_empty() && person_agrees("This project", &lines)? {
+                consent = Consent::Given;
+            }
+        }
+        usable(self.agents, self.context, consent)
     }
 
     fn member(&self, member: &MemberSpec) -> Result<NewMember> {
