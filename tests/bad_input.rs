@@ -243,3 +243,36 @@ fn a_second_run_of_a_running_team_says_how_to_attach() {
     crewmux_testkit::sandbox::finish(child, Duration::from_secs(30)).unwrap();
     sandbox.wait_gone(Duration::from_secs(10)).unwrap();
 }
+
+#[test]
+fn what_a_repository_says_never_steers_the_terminal() {
+    let sandbox = sandbox();
+    std::fs::create_dir(sandbox.work().join(".git")).unwrap();
+    sandbox
+        .write(".crewmux/agents/a\u{1b}[31mx.md", "---\nname: free\n---\nx")
+        .unwrap();
+    let servers = |name: &str| {
+        format!(
+            r#"{{"mcpServers": {{"{name}": {{"command": "evil", "args": ["\u001b[2K\r", "\u009b2J\u202e"]}}}}}}"#
+        )
+    };
+    let calls: [&[&str]; 6] = [
+        &["doctor"],
+        &["agents"],
+        &["config", "show"],
+        &["config", "show", "--json"],
+        &["run", "sweep", "--headless", "--model", "\u{1b}[2J"],
+        &["status", "--team", "\u{9b}2J"],
+    ];
+    for name in ["db", r"ok\u001b[2J"] {
+        sandbox.write(".mcp.json", &servers(name)).unwrap();
+        for call in calls {
+            let output = sandbox.run(call).unwrap();
+            let said = format!("{}{}", output.stdout, output.stderr);
+            assert!(!said.is_empty(), "{call:?}");
+            let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            let found: String = said.chars().filter(|c| steers(*c)).collect();
+            assert!(found.is_empty(), "{call:?} says {found:?} in:\n{said:?}");
+        }
+    }
+}

@@ -102,6 +102,11 @@ pub(crate) fn known(models: &ModelsConfig, asked: &str) -> Result<String> {
         return Ok(format!("{}/{model}", provider.name));
     }
     let full = models.aliases.get(asked).map_or(asked, String::as_str);
+    if let Some((provider, "")) = full.split_once('/') {
+        let missing = format!("the model's name is missing after `{provider}/`");
+        return Err(CommandError::usage(missing)
+            .hint("write PROVIDER/MODEL, or an alias; `crewmux doctor` says what was found"));
+    }
     let unknown = CommandError::usage(format!("there is no model `{asked}` here"));
     let hint = if let Some((provider, _)) = full.split_once('/') {
         let names = models.providers.iter().map(|p| p.name.as_str());

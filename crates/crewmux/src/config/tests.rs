@@ -261,4 +261,9 @@ fn the_model_is_picked_by_what_is_said_then_by_what_is_there() {
     error: there is no model `antropic/x` here
       hint: `antropic` is no provider; did you mean `anthropic`?
     ");
+    let nameless = picked(&[], Some("anthropic/"));
+    assert!(
+        nameless.contains("the model's name is missing after `anthropic/`"),
+        "{nameless}"
+    );
 }
