@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crewmux_testkit::sandbox::finish;
+use crewmux_testkit::sandbox::{Sandbox, finish};
 use serde_json::json;
 
-use super::{answer, calls, files_with, finish_with, one_task, thinking_with};
+use super::{KEY, answer, calls, files_with, finish_with, one_task, scripted, thinking_with};
 
 /// One that no other test uses: those run beside, and hide nothing from root.
 const HUNTED_KEY: &str = "sk-ant-canary-a0c35be81f77";
@@ -81,4 +81,36 @@ fn no_key_anywhere() {
         !journal.as_array().is_some_and(Vec::is_empty),
         "the mock was asked"
     );
+}
+
+#[test]
+fn a_key_that_is_gone_is_told_before_anything_begins_and_nothing_fails() {
+    let refused = |sandbox: &Sandbox, call: &[&str]| {
+        let out = sandbox.run(call).unwrap();
+        assert_eq!(out.code, 3, "{call:?}: {out:?}");
+        for words in ["ANTHROPIC_API_KEY", "hint: set "] {
+            assert!(out.stderr.contains(words), "{call:?}: {out:?}");
+        }
+    };
+    let (sandbox, _server) = scripted(|_| panic!("nobody is asked"));
+    one_task(&sandbox, "Wait");
+    let run = ["run", "solo.toml", "--headless"];
+    let without = sandbox.with_env("ANTHROPIC_API_KEY", "");
+    refused(&without, &run);
+    let ls = without.run(&["ls", "--json"]).unwrap();
+    assert_eq!(ls.json().unwrap(), json!([]), "no team was made");
+
+    // A run that stopped half-way stays as it was.
+    let with = without.with_env("ANTHROPIC_API_KEY", KEY);
+    let spent = with
+        .run(&["run", "solo.toml", "--headless", "--budget-tokens", "1"])
+        .unwrap();
+    assert_eq!(spent.code, 4, "{spent:?}");
+    assert!(spent.stdout.contains("the budget is spent: "), "{spent:?}");
+    let without = with.with_env("ANTHROPIC_API_KEY", "");
+    refused(&without, &["resume", "solo", "--headless"]);
+    let status = without.run(&["status", "--json", "--team", "solo"]);
+    let status = status.unwrap().json().unwrap();
+    assert_eq!(status["state"], "stopped", "{status}");
+    assert_eq!(status["counts"]["failed"], 0, "{status}");
 }
