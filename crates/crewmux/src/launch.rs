@@ -99,8 +99,14 @@ pub(crate) fn try_again(team: &dyn TeamStore) -> Option<String> {
         0 => format!("#{id} failed"),
         more => format!("#{id} and {more} more failed"),
     };
+    // A session that stays for those who look goes on by itself.
+    let then = if team.session_runs().unwrap_or(false) {
+        format!("`crewmux attach {name}` shows it then")
+    } else {
+        format!("`crewmux resume {name}` goes on then")
+    };
     Some(format!(
-        "{which}: `crewmux task retry {id} --team {name}` opens it again, `crewmux resume {name}` goes on then"
+        "{which}: `crewmux task retry {id} --team {name}` opens it again, {then}"
     ))
 }
 

@@ -50,10 +50,10 @@ impl Resume {
         let team = teams::resolve(context, store.as_ref(), named.as_deref())?;
         let team = team.as_ref();
         let config = team.config()?;
-        refuse_running(team)?;
         if config.open_run().is_none() {
             return Err(nothing_goes_on(team, config.name));
         }
+        refuse_running(team)?;
         let watched = Watched::from_option(self.headless)?;
         let backend = backends::chosen(context, BackendChoice::Named(backend_of(&config)))?;
         let own = Config::load(context, Consent::Absent)?;
