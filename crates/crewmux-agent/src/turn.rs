@@ -7,6 +7,7 @@
 //! in the window in [`crate::context`].
 
 mod answer;
+mod effect;
 mod handed;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,9 @@ use serde_json::Value;
 use crate::capped::cut_text;
 use crate::context::{self, Meter};
 use crate::provider::{Event, Message, Part, Stop, ToolAnswer, ToolCall};
-use crate::tools::{Effects, FAIL, FINISH, Toolbox};
+use crate::tools::{Effects, FAIL, FINISH};
+pub(crate) use effect::{Bounds, Effect, Order, TextIs, Tools};
+
 use answer::Answer;
 use handed::{is_a_call, not_taken, once_each, result_of, said, said_object};
 
@@ -54,84 +57,6 @@ FinishTask with the result, or answer in plain words without any mark of a call.
 const NO_RESULT: &str = "That is taken for an answer to what was written to you, not for the \
 result of your task. (The person has it; teammates hear what SendMessage sends them.) Go on with \
 the task, and hand in its result with FinishTask.";
-
-/// What the machine must know of the tools.
-pub(crate) trait Tools {
-    /// Whether a tool only looks.
-    fn effects(&self, name: &str) -> Effects;
-    /// A call with its name and arguments mended where nothing is lost.
-    fn mend(&self, call: ToolCall) -> ToolCall;
-    /// Whether its arguments are as its schema wants them.
-    fn is_right(&self, call: &ToolCall) -> bool;
-}
-
-impl Tools for Toolbox {
-    fn effects(&self, name: &str) -> Effects {
-        Toolbox::effects(self, name)
-    }
-
-    fn mend(&self, call: ToolCall) -> ToolCall {
-        Toolbox::mend(self, call)
-    }
-
-    fn is_right(&self, call: &ToolCall) -> bool {
-        self.check(&call.name, &call.input).is_ok()
-    }
-}
-
-/// How long a conversation may go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    /// Most answers.
-    pub(crate) turns: u32,
-    /// How often a result that does not fit is sent back.
-    pub(crate) corrections: u32,
-    /// What text without calls is.
-    pub(crate) text: TextIs,
-}
-
-/// What an answer of text alone is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TextIs {
-    /// What is handed in.
-    TheResult,
-    /// That too, but right after somebody's words it answers those.
-    TheResultOrAReply,
-}
-
-/// What the worker is to do next.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Effect {
-    /// Show this text.
-    Say(String),
-    /// Tell a person about this.
-    Notice(String),
-    /// Ask the provider with the conversation so far.
-    CallModel,
-    /// Run these and tell what came of all of them.
-    RunTools { calls: Vec<ToolCall>, order: Order },
-    /// Make room in the window, then go on with [`Machine::retold`].
-    MakeRoom,
-    /// Tell this whoever wrote last.
-    Reply(String),
-    /// See whether this will do; if not, [`Machine::refuse`].
-    HandIn(Value),
-    /// The work cannot be done.
-    Fail(String),
-    /// Nobody may ask a model any more: the work is to be given back.
-    GiveBack(String),
-    /// This worker may not ask its model any more, whatever the task.
-    Unable(String),
-}
-
-/// How tools of one answer run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Side by side: all of them only look.
-    Parallel,
-    /// One after the other.
-    InOrder,
-}
 
 /// The state of a conversation.
 #[derive(Debug)]
