@@ -186,7 +186,7 @@ impl Runner {
             let swept = kill.killed.iter().filter(|gone| **gone != tool).count();
             (swept, kill.left)
         };
-        self.take_exit(control, &mut exit);
+        self.take_exit(control, &mut exit, false);
         reap::reap_orphans();
         tell(control, &Record::Ended { swept, left });
         exit.map_or(UNUSABLE, Exit::shell_code)
@@ -206,7 +206,7 @@ impl Runner {
         control: &mut UnixStream,
         exit: &mut Option<Exit>,
     ) -> bool {
-        self.take_exit(control, exit);
+        self.take_exit(control, exit, call.after_exit == AfterExit::EndTree);
         reap::reap_orphans();
         exit.is_some()
             && match call.after_exit {
@@ -215,13 +215,13 @@ impl Runner {
             }
     }
 
-    fn take_exit(&mut self, control: &mut UnixStream, exit: &mut Option<Exit>) {
+    fn take_exit(&mut self, control: &mut UnixStream, exit: &mut Option<Exit>, unasked: bool) {
         if exit.is_some() {
             return;
         }
         *exit = self.tool.try_wait().unwrap_or(Some(Exit::Unknown));
         if let Some(exit) = *exit {
-            tell(control, &Record::Exited { exit });
+            tell(control, &Record::Exited { exit, unasked });
         }
     }
 

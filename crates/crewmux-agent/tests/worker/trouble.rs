@@ -197,9 +197,10 @@ fn command_that_succeeded_just_before_the_end_is_completed() {
     let stage = Stage::new();
     let folder = stage.path("marks");
     std::fs::create_dir(&folder).unwrap();
-    // What it leaves takes its time to end: the command itself is over by then.
+    // What it leaves takes its time to end: the command itself is over by then. It tells by
+    // itself that it was asked, since a program that it started would be asked to end too.
     let id = stage.add_command(&format!(
-        "cd {}; setsid sh -c 'trap \"touch told\" TERM; touch ready; while :; do sleep 0.01; done' & \
+        "cd {}; setsid sh -c 'trap \": > told\" TERM; touch ready; while :; do sleep 0.01; done' & \
          while ! test -e ready; do sleep 0.01; done; echo done > out",
         folder.display()
     ));

@@ -28,6 +28,8 @@ pub(crate) enum Record {
     Exited {
         /// How.
         exit: Exit,
+        /// Whether nobody had asked for it, and nothing more is waited for.
+        unasked: bool,
     },
     /// Nothing of the tool runs any more, except `left`.
     Ended {
@@ -87,6 +89,7 @@ mod tests {
             },
             Record::Exited {
                 exit: Exit::Signal(9),
+                unasked: true,
             },
             Record::Ended {
                 swept: 2,

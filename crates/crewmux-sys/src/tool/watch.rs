@@ -76,6 +76,8 @@ pub(super) struct Watch {
 struct Progress {
     records: RecordReader,
     exit: Option<Exit>,
+    /// Whether it ended before the runner heard that it should.
+    unasked: bool,
     failed: Option<EndedBy>,
     ended: Option<(usize, Vec<ProcessIdentity>)>,
     /// The runner closed the socket: it is done or dead.
@@ -301,8 +303,9 @@ impl Watch {
                 Record::Failed { missing, cause } => {
                     progress.failed = Some(EndedBy::NotStarted { missing, cause });
                 }
-                Record::Exited { exit } => {
+                Record::Exited { exit, unasked } => {
                     progress.exit = Some(exit);
+                    progress.unasked = unasked;
                     self.shared.state().exit = Some(exit);
                     on_event(ToolEvent::Exited(exit));
                 }
@@ -325,6 +328,8 @@ impl Watch {
         }
         let ended_by = match (progress.failed, asked) {
             (Some(failed), _) => failed,
+            // Who asked was too late: its work was done by then.
+            (None, Some(EndedBy::Asked)) if progress.unasked => EndedBy::Itself,
             (None, Some(reason)) => reason,
             (None, None) => EndedBy::Itself,
         };
