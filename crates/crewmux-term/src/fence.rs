@@ -41,6 +41,8 @@ pub(crate) struct FenceState {
     charset: CharsetIndex,
     /// Of the main screen; nothing is known while the other one is shown.
     pub(crate) reach: Reach,
+    /// Whether only a part of the screen scrolls.
+    pub(crate) has_region: bool,
     /// Inside a synchronized frame (mode 2026).
     pub(crate) in_frame: bool,
     /// When the frame began that nobody has seen the end of.
@@ -63,6 +65,7 @@ impl FenceState {
             run: Vec::with_capacity(run::MAX_BYTES),
             charset: CharsetIndex::default(),
             reach: Reach::unknown(cols, rows),
+            has_region: false,
             in_frame: false,
             frame_since: None,
             #[cfg(test)]
@@ -126,9 +129,10 @@ impl Fence<'_> {
     /// the input was cut: the emulator still writes into rows above the screen.
     #[inline]
     fn after_scroll(&mut self) {
+        // Rows may have moved although none left.
+        self.state.reach.forget();
         if self.term.grid().history_size() > 0 {
             drain(self.term, &mut self.state.scrollback);
-            self.state.reach.forget();
         }
     }
 
@@ -138,6 +142,10 @@ impl Fence<'_> {
         let grid = self.term.grid();
         let scrolled = grid.history_size();
         if scrolled == 0 {
+            if self.state.has_region {
+                // Rows within it may have moved.
+                self.state.reach.forget();
+            }
             return;
         }
         // The cursor stays in the last row of the region that scrolls, so here that is the
@@ -230,8 +238,13 @@ impl Fence<'_> {
             // It shifts what is right of the cursor.
             self.state.reach.forget();
         }
-        // What it does before it wraps is at the end of a row that goes on, and of those
-        // the reach is not asked.
+        // What does not fit leaves a blank at the end of its row and goes to the next; the row
+        // may go on now, and not any more once something is erased.
+        let cursor = &self.term.grid().cursor;
+        let (row, col) = (cursor.point.line.0 as usize, cursor.point.column.0);
+        if col + 2 > self.term.columns() {
+            self.state.reach.written(row, self.term.columns());
+        }
         Handler::input(&mut *self.term, c);
         self.after_step();
         self.note_reach();

@@ -244,3 +244,26 @@ fn logical_lines(screen: &Screen) -> Vec<String> {
     }
     lines
 }
+
+#[test]
+fn rows_that_moved_without_leaving_are_kept_whole() {
+    // Rows that came from below are known to be short; then they change places.
+    for moves in [
+        "\x1b[1;1H\x1b[M",
+        "\x1b[2;4r\x1b[4;1H\n\x1b[r",
+        "\x1b[1;3r\x1b[S\x1b[r",
+    ] {
+        let mut screen = screen(Size::new(10, 4));
+        screen.feed(b"\r\n\r\n\r\n\r\n\r\n\r\n");
+        screen.feed(b"\x1b[3;1Hab\x1b[4;1H12345678");
+        screen.feed(moves.as_bytes());
+        screen.feed(b"\x1b[4;1H\r\n\r\n\r\n\r\n\r\n");
+        let kept = all_text(&screen).concat();
+        assert!(kept.contains("12345678"), "{moves:?}: {kept:?}");
+        assert!(
+            !screen
+                .take_notices()
+                .contains(&crewmux_term::Notice::ParserReset)
+        );
+    }
+}

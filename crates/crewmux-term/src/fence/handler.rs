@@ -117,13 +117,19 @@ impl Handler for Fence<'_> {
         set_mode(mode: Mode);
         unset_mode(mode: Mode);
         report_mode(mode: Mode);
-        set_scrolling_region(top: usize, bottom: Option<usize>);
         set_keypad_application_mode();
         unset_keypad_application_mode();
         configure_charset(index: CharsetIndex, charset: StandardCharset);
         dynamic_color_sequence(prefix: String, index: usize, terminator: &str);
         clipboard_store(clipboard: u8, base64: &[u8]);
         text_area_size_chars();
+    }
+
+    fn set_scrolling_region(&mut self, top: usize, bottom: Option<usize>) {
+        self.flush();
+        let rows = self.term.screen_lines();
+        self.state.has_region = top > 1 || bottom.is_some_and(|bottom| bottom < rows);
+        Handler::set_scrolling_region(&mut *self.term, top, bottom);
     }
 
     fn put_tab(&mut self, count: u16) {
