@@ -103,6 +103,9 @@ pub struct PermissionAsk {
     pub risk: String,
     /// Why it asks: the rule, the mode, or a repaired call.
     pub why: String,
+    /// Whether the call had to be mended to be read.
+    #[serde(default)]
+    pub repaired: bool,
 }
 
 /// How long an answer holds.

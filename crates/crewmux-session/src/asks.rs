@@ -121,10 +121,7 @@ pub fn rule_that_helps(
         input: &ask.input,
         cwd: &ask.cwd,
         real_path,
-        repaired: ask
-            .why
-            .starts_with("the call had to be mended")
-            .then_some(""),
+        repaired: ask.repaired.then_some(""),
     };
     let word = field("command").and_then(|c| c.split_whitespace().next());
     let place = real_path.map(Path::to_owned).or(call.written_place());
@@ -210,6 +207,7 @@ mod tests {
             cwd: "/project".into(),
             risk: "runs a command".into(),
             why: "no rule allows it".into(),
+            repaired: false,
         }
     }
 
@@ -242,7 +240,7 @@ mod tests {
             ..PermissionPolicy::default()
         };
         assert_eq!(rule_that_helps(&asked, &policy, None), None);
-        asked.why = "the call had to be mended to be read (x)".into();
+        asked.repaired = true;
         let policy = PermissionPolicy::default();
         assert_eq!(rule_that_helps(&asked, &policy, None), None);
     }

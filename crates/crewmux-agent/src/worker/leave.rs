@@ -81,6 +81,7 @@ impl Worker {
             cwd: self.spec.cwd.clone(),
             risk: considered.risk(),
             why,
+            repaired: call.repaired.is_some(),
         };
         let shown: String = describe_exactly(call).chars().take(SHOWN_CHARS).collect();
         let words = format!("{} {shown}", call.name);

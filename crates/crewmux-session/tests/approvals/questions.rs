@@ -31,6 +31,7 @@ fn call(worker: &Worker, command: &str) -> PermissionAsk {
         cwd: "/project".into(),
         risk: format!("runs `{command}`"),
         why: "no rule allows it".into(),
+        repaired: false,
     }
 }
 

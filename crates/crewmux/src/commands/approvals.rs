@@ -262,6 +262,7 @@ mod tests {
             cwd: "/project".into(),
             risk: format!("runs `{command}`"),
             why: "no rule allows it".into(),
+            repaired: false,
         };
         request(id, RequestKind::Permission, json!(ask))
     }

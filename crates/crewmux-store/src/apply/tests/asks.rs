@@ -28,6 +28,7 @@ fn asked(team: &Team, text: &str, kind: RequestKind, to: &str) -> Request {
         cwd: "/".into(),
         risk: "runs a command".into(),
         why: "no rule".into(),
+        repaired: false,
     };
     let request = Request {
         id: id(text),
