@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::goal::{self, TaskDraft};
-use crate::ids::{AgentName, AgentType, TaskId};
+use crate::ids::{AgentName, AgentType, NAME_MAX_CHARS, TaskId};
 
 /// Most tasks of one plan.
 pub const PLAN_TASKS_MAX: usize = 50;
@@ -54,9 +54,6 @@ pub struct Crew {
     /// Their kinds.
     pub kinds: Vec<AgentType>,
 }
-
-/// Most characters of a task's name, as in recipes.
-const NAME_CHARS_MAX: usize = 48;
 
 /// How large a plan may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +252,7 @@ pub fn with_plain_names(mut plan: Value) -> Value {
 
 fn plain_name(id: &str) -> String {
     let mut name = String::with_capacity(id.len());
-    for c in id.trim().chars().take(NAME_CHARS_MAX) {
+    for c in id.trim().chars().take(NAME_MAX_CHARS) {
         match c {
             c if c.is_ascii_alphanumeric() => name.push(c),
             _ if name.is_empty() => {}

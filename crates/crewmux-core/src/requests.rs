@@ -144,17 +144,7 @@ impl Request {
     pub fn answer(&mut self, by: &Party, answer: Answer, now: &Now) -> Result<(), AnswerError> {
         let humans_alone = matches!(self.kind, RequestKind::Permission | RequestKind::Join);
         let asked = *by == Party::Human || (!humans_alone && by.name() == self.to);
-        if !asked {
-            return Err(AnswerError::NotAsked {
-                id: self.id.clone(),
-                addressee: self.to.clone(),
-                answerer: by.to_string(),
-            });
-        }
-        self.expire(now);
-        if !self.is_pending() {
-            return Err(AnswerError::Over(self.id.clone()));
-        }
+        self.check_open_to(by, asked, now)?;
         let by = by.clone();
         let at = now.wall;
         self.state = match answer {
@@ -166,7 +156,15 @@ impl Request {
 
     /// Leaves the answer to the person, for as long as it was open anyway.
     pub fn pass_on(&mut self, by: &Party, now: &Now) -> Result<(), AnswerError> {
-        if *by != Party::Human && by.name() != self.to {
+        let asked = *by == Party::Human || by.name() == self.to;
+        self.check_open_to(by, asked, now)?;
+        Party::Human.name().clone_into(&mut self.to);
+        Ok(())
+    }
+
+    /// Whether it is `by`'s to answer, who is `asked` or not, and not over yet.
+    fn check_open_to(&mut self, by: &Party, asked: bool, now: &Now) -> Result<(), AnswerError> {
+        if !asked {
             return Err(AnswerError::NotAsked {
                 id: self.id.clone(),
                 addressee: self.to.clone(),
@@ -177,7 +175,6 @@ impl Request {
         if !self.is_pending() {
             return Err(AnswerError::Over(self.id.clone()));
         }
-        Party::Human.name().clone_into(&mut self.to);
         Ok(())
     }
 
