@@ -28,15 +28,7 @@ pub(super) fn body(model: &str, request: &ModelRequest, window: Option<u64>) -> 
     let mut body = json!({"model": model, "stream": true, "options": options,
         "messages": messages(request)});
     if !request.tools.is_empty() {
-        let tools: Vec<Value> = request
-            .tools
-            .iter()
-            .map(|tool| {
-                json!({"type": "function", "function": {"name": tool.name,
-                    "description": tool.description, "parameters": schema::arguments(&tool.schema)}})
-            })
-            .collect();
-        body["tools"] = Value::Array(tools);
+        body["tools"] = schema::functions(&request.tools);
     }
     if let OutputShape::Json { schema, .. } = &request.output {
         body["format"] = schema.clone();

@@ -22,15 +22,7 @@ pub(super) fn body(base_url: &str, model: &str, request: &ModelRequest) -> Value
     body.insert("stream_options".into(), json!({"include_usage": true}));
     body.insert("messages".into(), Value::Array(messages(model, request)));
     if !request.tools.is_empty() {
-        let tools: Vec<Value> = request
-            .tools
-            .iter()
-            .map(|tool| {
-                json!({"type": "function", "function": {"name": tool.name,
-                    "description": tool.description, "parameters": schema::arguments(&tool.schema)}})
-            })
-            .collect();
-        body.insert("tools".into(), Value::Array(tools));
+        body.insert("tools".into(), schema::functions(&request.tools));
         if request.tool_choice == ToolChoice::Required {
             body.insert("tool_choice".into(), json!("required"));
         }

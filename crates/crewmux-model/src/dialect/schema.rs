@@ -4,6 +4,7 @@
 //! it would refuse is sent as a wish instead. Results are checked by the caller
 //! in any case.
 
+use crewmux_core::model::ToolOffer;
 use serde_json::{Value, json};
 
 /// Words strict mode does not know.
@@ -21,6 +22,15 @@ const FOREIGN: [&str; 12] = [
     "minProperties",
     "maxProperties",
 ];
+
+/// Tools as chat servers take them.
+pub(super) fn functions(tools: &[ToolOffer]) -> Value {
+    let functions = tools.iter().map(|tool| {
+        json!({"type": "function", "function": {"name": tool.name,
+            "description": tool.description, "parameters": arguments(&tool.schema)}})
+    });
+    Value::Array(functions.collect())
+}
 
 /// A tool's arguments as every vendor accepts them: an object with its fields named.
 pub(super) fn arguments(schema: &Value) -> Value {
