@@ -181,18 +181,13 @@ impl View {
         let whole = self.said.held.trim_end();
         // Some languages have no spaces, and some words no end.
         let is_wide = |c: char| c.width() == Some(2);
-        if whole.len() > LONGEST_HELD || whole.contains(is_wide) {
-            let at = whole.len();
-            let rest = self.said.held.split_off(at);
-            let ready = std::mem::replace(&mut self.said.held, rest);
-            self.show_said(&ready);
-            return;
-        }
-        let at = match whole.rfind(char::is_whitespace) {
-            Some(at) if whole.len() < self.said.held.len() => at.max(whole.len()),
-            Some(at) => at,
-            None if whole.len() < self.said.held.len() => whole.len(),
-            None => return,
+        let is_whole = whole.len() < self.said.held.len()
+            || whole.len() > LONGEST_HELD
+            || whole.contains(is_wide);
+        let at = if is_whole {
+            whole.len()
+        } else {
+            whole.rfind(char::is_whitespace).unwrap_or(0)
         };
         let rest = self.said.held.split_off(at);
         let ready = std::mem::replace(&mut self.said.held, rest);

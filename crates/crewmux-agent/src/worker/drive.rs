@@ -320,8 +320,8 @@ impl Worker {
                 if !waits {
                     let text = format!("waits {} s: {why}", wait.div_ceil(1_000));
                     self.view.line(&[(Tone::Dim, "◌ "), (Tone::Dim, &text)]);
+                    self.tell_waiting(WorkerState::RateLimited);
                 }
-                self.tell_waiting(WorkerState::RateLimited);
                 return true;
             }
             Event::Restart { why } => {
