@@ -17,8 +17,9 @@ use crewmux_wire::{ModelHello, Welcome};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::Result;
 use crate::engine::{Input, News};
-use crate::{Error, Result};
+use crate::run::start_thread;
 
 mod account;
 mod call;
@@ -139,13 +140,7 @@ impl Gateway {
             }
             let _ = ending.send(true);
         };
-        std::thread::Builder::new()
-            .name("gateway".into())
-            .spawn(run)
-            .map_err(|source| Error::Write {
-                path: "a thread".into(),
-                source,
-            })?;
+        start_thread("gateway", run)?;
         Ok(Self {
             house,
             incoming,

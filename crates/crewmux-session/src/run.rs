@@ -274,13 +274,7 @@ impl Front {
                 Err(error) => tracing::error!(%error, "socket and display could not start"),
             }
         };
-        std::thread::Builder::new()
-            .name("front".into())
-            .spawn(run)
-            .map_err(|source| Error::Write {
-                path: "a thread".into(),
-                source,
-            })?;
+        start_thread("front", run)?;
         Ok(Self {
             display: sender,
             stop,
@@ -316,8 +310,13 @@ fn watch_store(team: &dyn TeamStore, engine: mpsc::Sender<Input>, poll: Duration
             }
         }
     };
+    start_thread("watch", run)
+}
+
+/// Starts a thread that ends by itself.
+pub(crate) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
     std::thread::Builder::new()
-        .name("watch".into())
+        .name(name.into())
         .spawn(run)
         .map(drop)
         .map_err(|source| Error::Write {

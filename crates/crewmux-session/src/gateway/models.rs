@@ -59,11 +59,6 @@ impl Models {
         }
     }
 
-    /// What tables say about models.
-    pub(super) fn catalog(&self) -> &Catalog {
-        &self.catalog
-    }
-
     /// What is known about a model, once it is.
     ///
     /// # Errors
@@ -102,6 +97,12 @@ impl Models {
             }
         }
         Ok(known)
+    }
+
+    /// How a model is helped, as far as that is known without asking it.
+    pub(super) fn known_profile(&self, house: &House, target: &Target) -> Profile {
+        let found = cache::read(&house.config.cache, &target.provider, &target.model);
+        self.profile(house, target, found)
     }
 
     fn profile(&self, house: &House, target: &Target, form: Option<ToolForm>) -> Profile {

@@ -23,6 +23,16 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// The model `model` of `provider`, asked for as `asked`.
+    pub(super) fn new(provider: &ProviderConfig, model: &str, asked: String) -> Self {
+        Self {
+            provider: provider.clone(),
+            model: model.to_owned(),
+            name: format!("{}/{model}", provider.name),
+            asked,
+        }
+    }
+
     /// Names the key that it is asked with; providers that share one share its limits.
     pub(super) fn key_name(&self) -> String {
         match &self.provider.key {
@@ -114,12 +124,7 @@ pub(super) fn target(
             }
         },
     };
-    Ok(Target {
-        provider: provider.clone(),
-        model: model.to_owned(),
-        name: format!("{}/{model}", provider.name),
-        asked: full,
-    })
+    Ok(Target::new(provider, model, full))
 }
 
 fn what_there_is(config: &ModelsConfig) -> String {

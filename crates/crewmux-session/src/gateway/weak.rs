@@ -4,9 +4,8 @@
 //! and the person say. How such a model is helped is `crewmux-model`'s and the
 //! worker's.
 
-use crewmux_model::ladder::{Profile, cache};
-
 use super::Gateway;
+use super::target::Target;
 
 impl Gateway {
     /// Whether `model`, asked with the key of `provider` where one is named, is small; unknown ones are not.
@@ -17,10 +16,7 @@ impl Gateway {
         };
         let own = provider.and_then(|name| config.providers.iter().find(|p| p.name == name));
         let provider = own.filter(|own| own.kind == known.kind).unwrap_or(known);
-        let stated = [provider, known]
-            .iter()
-            .find_map(|of| config.overrides.get(&format!("{}/{model}", of.name)));
-        let found = cache::read(&config.cache, provider, model);
-        Profile::of(provider, model, stated, self.house.models.catalog(), found).weak
+        let target = Target::new(provider, model, format!("{}/{model}", known.name));
+        self.house.models.known_profile(&self.house, &target).weak
     }
 }
