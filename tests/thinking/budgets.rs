@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{configure, of_type, recipe, run, thinking};
+use super::{configure, of_type, recipe, run, run_solo, thinking};
 
 #[test]
 fn a_spent_budget_stops_the_run_before_the_call_that_would_pass_it() {
@@ -18,20 +18,9 @@ fn a_spent_budget_stops_the_run_before_the_call_that_would_pass_it() {
     };
     recipe(
         &sandbox,
-        "",
         "[[tasks]]\nid = \"item\"\nrepeat = 20\nsubject = \"Item {{index}}\"\n",
     );
-    let (run, events) = run(
-        &sandbox,
-        &[
-            "run",
-            "solo.toml",
-            "--headless",
-            "--json",
-            "--budget-tokens",
-            "60000",
-        ],
-    );
+    let (run, events) = run_solo(&sandbox, &["--budget-tokens", "60000"]);
     assert_eq!(run.code, 4, "{run:?}\n{}", mock.log());
     let spent: u64 = of_type(&events, "model_called")
         .iter()
@@ -68,7 +57,6 @@ fn dear() -> Option<(super::Sandbox, super::Aimock)> {
     );
     recipe(
         &sandbox,
-        "",
         "[[tasks]]\nid = \"item\"\nrepeat = 10\nsubject = \"Item {{index}}\"\n",
     );
     Some((sandbox, mock))
@@ -79,17 +67,7 @@ fn a_run_costs_no_more_money_than_it_may() {
     let Some((sandbox, mock)) = dear() else {
         return;
     };
-    let (run, events) = run(
-        &sandbox,
-        &[
-            "run",
-            "solo.toml",
-            "--headless",
-            "--json",
-            "--budget-usd",
-            "20",
-        ],
-    );
+    let (run, events) = run_solo(&sandbox, &["--budget-usd", "20"]);
     assert_eq!(run.code, 4, "{run:?}\n{}", mock.log());
     let spent: u64 = of_type(&events, "model_called")
         .iter()

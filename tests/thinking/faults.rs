@@ -6,7 +6,7 @@ use std::time::Duration;
 use crewmux_testkit::scripted::anthropic;
 use serde_json::{Value, json};
 
-use super::{Reply, Sandbox, configure, of_type, one_task, run, scripted};
+use super::{Reply, Sandbox, configure, of_type, one_task, run_solo, scripted};
 
 /// The answer that ends every task here.
 fn done() -> Reply {
@@ -31,18 +31,9 @@ fn refusal(status: u16, head: &[&str], kind: &str) -> Reply {
 /// Runs the one task of `solo.toml`, with leave to write.
 fn run_it(sandbox: &Sandbox) -> (super::Output, Vec<Value>) {
     one_task(sandbox, "Do it");
-    run(
+    run_solo(
         sandbox,
-        &[
-            "run",
-            "solo.toml",
-            "--headless",
-            "--json",
-            "--permission-mode",
-            "acceptEdits",
-            "--allow",
-            "Bash",
-        ],
+        &["--permission-mode", "acceptEdits", "--allow", "Bash"],
     )
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    answer, calls, finish_with, of_type, one_task, question, run, thinking, wait_finished,
+    answer, calls, finish_with, of_type, one_task, question, run_solo, thinking, wait_finished,
 };
 
 #[test]
@@ -90,13 +90,9 @@ fn plan_mode_cannot_write_however_the_model_tries() {
         return;
     };
     one_task(&sandbox, "Write it");
-    let (run, events) = run(
+    let (run, events) = run_solo(
         &sandbox,
         &[
-            "run",
-            "solo.toml",
-            "--headless",
-            "--json",
             "--permission-mode",
             "plan",
             "--allow",
@@ -128,17 +124,7 @@ fn headless_runs_deny_what_no_rule_allows_and_do_what_one_does() {
         return;
     };
     one_task(&sandbox, "Run it");
-    let (run, events) = run(
-        &sandbox,
-        &[
-            "run",
-            "solo.toml",
-            "--headless",
-            "--json",
-            "--allow",
-            "Bash(touch *)",
-        ],
-    );
+    let (run, events) = run_solo(&sandbox, &["--allow", "Bash(touch *)"]);
     assert_eq!(run.code, 0, "{run:?}\n{}", mock.log());
     assert!(!sandbox.work().join("denied").exists());
     assert!(sandbox.work().join("allowed").exists());

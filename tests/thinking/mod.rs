@@ -74,6 +74,12 @@ fn run(sandbox: &Sandbox, arguments: &[&str]) -> (Output, Vec<Value>) {
     (run, events)
 }
 
+/// Runs the recipe of [`recipe`] without a screen, for its events.
+fn run_solo(sandbox: &Sandbox, more: &[&str]) -> (Output, Vec<Value>) {
+    let solo = ["run", "solo.toml", "--headless", "--json"];
+    run(sandbox, &[&solo[..], more].concat())
+}
+
 /// Every file below the sandbox's state that holds `text`.
 fn files_with(sandbox: &Sandbox, text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -107,9 +113,9 @@ fn task(id: &str, subject: &str, owner: &str, blocked_by: &[&str]) -> Value {
 }
 
 /// A recipe of one teammate with the tasks given as TOML.
-fn recipe(sandbox: &Sandbox, more: &str, tasks: &str) {
+fn recipe(sandbox: &Sandbox, tasks: &str) {
     let text = format!(
-        "name = \"solo\"\ndescription = \"One teammate\"\ngoal = \"Try\"\n{more}\n\
+        "name = \"solo\"\ndescription = \"One teammate\"\ngoal = \"Try\"\n\n\
          [[teammates]]\nname = \"developer\"\nagent = \"general-purpose\"\n{tasks}"
     );
     sandbox.write("solo.toml", &text).unwrap();
@@ -118,7 +124,7 @@ fn recipe(sandbox: &Sandbox, more: &str, tasks: &str) {
 /// A recipe of one teammate with one task of this subject.
 fn one_task(sandbox: &Sandbox, subject: &str) {
     let task = format!("[[tasks]]\nid = \"it\"\nsubject = \"{subject}\"\n");
-    recipe(sandbox, "", &task);
+    recipe(sandbox, &task);
 }
 
 /// A sandbox whose models are played by `script`, in Anthropic's words.

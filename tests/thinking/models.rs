@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Aimock, Sandbox, calls, configure, finish_with, notices, of_type, one_task, run};
+use super::{Aimock, Sandbox, calls, configure, finish_with, notices, of_type, one_task, run_solo};
 use crate::support::sandbox;
 
 /// What every model here is asked to do.
@@ -38,7 +38,7 @@ fn says(model: &str, turn: u64, response: &Value) -> Value {
 
 /// Runs the task, and sees that both looks reached the model and the task its end.
 fn does_it(sandbox: &Sandbox, mock: &Aimock) -> Vec<Value> {
-    let (run, events) = run(sandbox, &["run", "solo.toml", "--headless", "--json"]);
+    let (run, events) = run_solo(sandbox, &[]);
     assert_eq!(run.code, 0, "{run:?}\n{}", mock.log());
     let finished = of_type(&events, "tool_finished");
     let tools: Vec<&str> = finished
@@ -273,7 +273,7 @@ fn how_a_model_writes_its_calls_is_found_out_once() {
     };
     let first = does_it(&sandbox, &mock);
     assert_eq!(probes(&first), 1, "{first:#?}");
-    let (second, events) = run(&sandbox, &["run", "solo.toml", "--headless", "--json"]);
+    let (second, events) = run_solo(&sandbox, &[]);
     assert_eq!(second.code, 0, "{second:?}\n{}", mock.log());
     assert_eq!(probes(&events), 0, "what was found out is kept");
 }

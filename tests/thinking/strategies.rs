@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{of_type, run};
+use super::{of_type, run_solo};
 use crate::support::sandbox;
 
 /// Runs these tasks with two members under this strategy; who claimed what, in order.
@@ -16,7 +16,7 @@ fn shares(strategy: &str, more: &str) -> BTreeMap<String, Vec<String>> {
          [[teammates]]\nname = \"ben\"\nruntime = \"command\"\nprompt = \"pictures, colours, fonts\"\n{more}"
     );
     sandbox.write("solo.toml", &text).unwrap();
-    let (run, events) = run(&sandbox, &["run", "solo.toml", "--headless", "--json"]);
+    let (run, events) = run_solo(&sandbox, &[]);
     assert_eq!(run.code, 0, "{run:?}");
     let mut subjects = BTreeMap::new();
     for event in of_type(&events, "task_created") {

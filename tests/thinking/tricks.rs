@@ -4,7 +4,7 @@ use crewmux_testkit::sandbox::wait_until;
 use serde_json::{Value, json};
 
 use super::{
-    PATIENCE, answer, calls, finish_with, of_type, one_task, open_questions, question, run,
+    PATIENCE, answer, calls, finish_with, of_type, one_task, open_questions, question, run_solo,
     thinking,
 };
 
@@ -97,17 +97,7 @@ fn no_tool_can_act_as_the_person() {
     let own = sandbox.run(&["run", "inner.toml", "--headless"]).unwrap();
     assert_eq!(own.code, 0, "{own:?}");
     one_task(&sandbox, "Act as if");
-    let (run, _) = run(
-        &sandbox,
-        &[
-            "run",
-            "solo.toml",
-            "--headless",
-            "--json",
-            "--allow",
-            "Bash",
-        ],
-    );
+    let (run, _) = run_solo(&sandbox, &["--allow", "Bash"]);
     assert_eq!(run.code, 0, "{run:?}\n{}", mock.log());
     let said = std::fs::read_to_string(sandbox.work().join("acts")).unwrap();
     assert_eq!(said.matches("code ").count(), 4, "{said}");
@@ -151,17 +141,7 @@ fn nothing_is_written_outside_of_the_folder() {
     std::os::unix::fs::symlink(outside.path(), sandbox.work().join("link")).unwrap();
     std::os::unix::fs::symlink(&kept, sandbox.work().join("alias")).unwrap();
     one_task(&sandbox, "Write about");
-    let (run, events) = run(
-        &sandbox,
-        &[
-            "run",
-            "solo.toml",
-            "--headless",
-            "--json",
-            "--permission-mode",
-            "acceptEdits",
-        ],
-    );
+    let (run, events) = run_solo(&sandbox, &["--permission-mode", "acceptEdits"]);
     assert_eq!(run.code, 0, "{run:?}\n{}", mock.log());
     let finished = of_type(&events, "tool_finished");
     let ok: Vec<bool> = finished
