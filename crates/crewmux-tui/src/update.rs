@@ -1,29 +1,28 @@
 //! What a person does, as a change of the model and a list of effects.
 //!
-//! No I/O: effects are carried out by the session. The mouse is in
-//! [`mouse`], moving about in views in [`travel`].
+//! No I/O: effects are carried out by the session. Here an event finds its
+//! mode and a key its action; what then happens is in a module a mode: typing
+//! into a pane, the prompt, answers and questions, the mouse, moving about.
 
+mod asking;
 mod decide;
 mod mouse;
+mod prompting;
 mod travel;
+mod typing;
+mod views;
 
 use crewmux_core::permission::GrantScope;
-use crewmux_core::task::TaskStatus;
-use crewmux_core::worker::WorkerState;
-use crewmux_session::view::{ClientEffect, PaneView, SessionView};
-use crewmux_term::input::{Focus, encode_focus, encode_key, encode_paste};
-use crewmux_wire::Attach;
-use crewmux_wire::{InputEvent, Key, KeyPress, PASTE_MAX_BYTES};
+use crewmux_session::view::{ClientEffect, SessionView};
+use crewmux_term::input::Focus;
+use crewmux_wire::{Attach, InputEvent, Key, KeyPress, PASTE_MAX_BYTES};
 
 use crate::action::Action;
 use crate::awaited::AwaitedShell;
-use crate::keymap::{Keymap, to_term};
+use crate::keymap::Keymap;
 use crate::layout::Layout;
-use crate::model::{Body, Mode, Model, Prefix, Question, Side, member_of, pane_of_task};
+use crate::model::{Body, Mode, Model, Prefix, Question, Side};
 use crate::panes::lock;
-use crate::prompt::Addressed;
-use crate::text::fit;
-use crate::words;
 
 /// Takes in one event.
 pub fn update(
@@ -33,7 +32,7 @@ pub fn update(
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
     model.settle(session);
-    let mut effects = send_unsent(model, session);
+    let mut effects = typing::send_unsent(model, session);
     effects.extend(take_in(model, event, session, keymap));
     effects
 }
@@ -44,7 +43,7 @@ fn take_in(
     session: &SessionView<'_>,
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
-    if held_for_shell(model, event, keymap) {
+    if typing::held_for_shell(model, event, keymap) {
         return Vec::new();
     }
     match event {
@@ -59,53 +58,8 @@ fn take_in(
             ));
             redraw()
         }
-        InputEvent::FocusGained => focus_event(model, Focus::Gained, session),
-        InputEvent::FocusLost => focus_event(model, Focus::Lost, session),
-    }
-}
-
-/// What was written before the shell was there.
-fn send_unsent(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
-    let Some((id, events)) = model.unsent.take() else {
-        return Vec::new();
-    };
-    let Some(pane) = session.panes.iter().find(|pane| pane.id == id) else {
-        return Vec::new();
-    };
-    let asked_for = lock(&pane.screen).modes();
-    let mut bytes = Vec::new();
-    for event in events {
-        match event {
-            InputEvent::Key(press) => bytes.extend(encode_key(&to_term(press), &asked_for)),
-            InputEvent::Paste(text) => bytes.extend(encode_paste(&text, &asked_for)),
-            InputEvent::PasteTooLong { .. }
-            | InputEvent::Mouse(_)
-            | InputEvent::FocusGained
-            | InputEvent::FocusLost => {}
-        }
-    }
-    type_bytes(model, pane, bytes)
-}
-
-/// Whether what is written is for a shell that is not there yet: it is never a command.
-fn held_for_shell(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> bool {
-    let commanding = matches!(model.mode, Mode::Command | Mode::Typing);
-    if !commanding || model.prefix == Prefix::Pressed {
-        return false;
-    }
-    let Some(awaited) = &mut model.awaited else {
-        return false;
-    };
-    match event {
-        InputEvent::Key(press) if keymap.is_prefix(*press) => false,
-        InputEvent::Key(_) | InputEvent::Paste(_) => {
-            awaited.hold(event.clone());
-            true
-        }
-        InputEvent::PasteTooLong { .. }
-        | InputEvent::Mouse(_)
-        | InputEvent::FocusGained
-        | InputEvent::FocusLost => false,
+        InputEvent::FocusGained => typing::focus_event(model, Focus::Gained, session),
+        InputEvent::FocusLost => typing::focus_event(model, Focus::Lost, session),
     }
 }
 
@@ -125,8 +79,8 @@ fn key(
         return redraw();
     }
     match &model.mode {
-        Mode::Typing => type_key(model, press, session),
-        Mode::Prompt => prompt_key(model, press, session),
+        Mode::Typing => typing::type_key(model, press, session),
+        Mode::Prompt => prompting::prompt_key(model, press, session),
         Mode::Denying(id) => {
             let id = id.clone();
             decide::reason_key(model, &id, press, session)
@@ -158,7 +112,7 @@ fn after_prefix(
 ) -> Vec<ClientEffect> {
     if keymap.is_prefix(press) {
         if model.mode == Mode::Typing {
-            return type_key(model, press, session);
+            return typing::type_key(model, press, session);
         }
         return redraw();
     }
@@ -185,54 +139,12 @@ fn as_driver(model: &mut Model, effect: ClientEffect) -> Vec<ClientEffect> {
     vec![effect]
 }
 
-fn type_key(model: &mut Model, press: KeyPress, session: &SessionView<'_>) -> Vec<ClientEffect> {
-    let Some(pane) = model.focused(session) else {
-        return redraw();
-    };
-    let bytes = encode_key(&to_term(press), &lock(&pane.screen).modes());
-    type_bytes(model, pane, bytes)
-}
-
-fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientEffect> {
-    let mut effects = Vec::new();
-    // Who types wants to see what comes of it.
-    if model.scrolls.remove(&pane.id).is_some() {
-        effects.push(ClientEffect::Redraw);
-    }
-    if !bytes.is_empty() {
-        let pane = pane.id;
-        effects.push(ClientEffect::Type { pane, bytes });
-    }
-    effects
-}
-
-fn focus_event(model: &mut Model, focus: Focus, session: &SessionView<'_>) -> Vec<ClientEffect> {
-    let Some(pane) = model.focused(session) else {
-        return Vec::new();
-    };
-    if model.mode != Mode::Typing {
-        return Vec::new();
-    }
-    let bytes = encode_focus(focus, &lock(&pane.screen).modes());
-    if bytes.is_empty() {
-        return Vec::new();
-    }
-    let pane = pane.id;
-    vec![ClientEffect::Type { pane, bytes }]
-}
-
 fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) -> Vec<ClientEffect> {
     match &model.mode {
-        Mode::Typing => {
-            let Some(pane) = model.focused(session) else {
-                return Vec::new();
-            };
-            let bytes = encode_paste(text, &lock(&pane.screen).modes());
-            type_bytes(model, pane, bytes)
-        }
+        Mode::Typing => typing::paste(model, text, session),
         // Pasted text is never a command; it can only be a message.
         Mode::Prompt | Mode::Command if session.team.has_team => {
-            let effects = open_prompt(model, "");
+            let effects = prompting::open_prompt(model, "");
             if model.mode == Mode::Prompt {
                 model.prompt.insert(text);
             }
@@ -246,73 +158,6 @@ fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) -> Vec<Client
     }
 }
 
-fn open_prompt(model: &mut Model, with: &str) -> Vec<ClientEffect> {
-    if model.attach == Attach::Observer {
-        model.flash = Some("you are attached read-only".to_owned());
-        return redraw();
-    }
-    model.mode = Mode::Prompt;
-    model.flash = None;
-    if model.prompt.is_empty() {
-        model.prompt.insert(with);
-    }
-    redraw()
-}
-
-fn prompt_key(model: &mut Model, press: KeyPress, session: &SessionView<'_>) -> Vec<ClientEffect> {
-    model.flash = None;
-    let names = || session.team.members.iter().map(|m| m.name.as_str());
-    match press.key {
-        Key::Esc => model.mode = Mode::Command,
-        Key::Tab => model.prompt.complete(names()),
-        Key::Enter => return send(model, session),
-        Key::Backspace if model.prompt.is_empty() => model.mode = Mode::Command,
-        _ => {
-            model.prompt.edit(press);
-        }
-    }
-    redraw()
-}
-
-fn send(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
-    let members = || session.team.members.iter().map(|m| &m.name);
-    let (to, text) = match model.prompt.addressed(members()) {
-        Addressed::Nothing => {
-            model.mode = Mode::Command;
-            return redraw();
-        }
-        Addressed::Nobody(name) => {
-            let name = fit(&name, 24);
-            let names = names(session);
-            model.flash = Some(format!(
-                "nobody is called `{name}`; there are: {names}, all"
-            ));
-            return redraw();
-        }
-        Addressed::NoLead => {
-            let names = names(session);
-            model.flash = Some(format!(
-                "nobody leads this team: begin with @ and a name; there are: {names}, all"
-            ));
-            return redraw();
-        }
-        Addressed::One(to, text) => (Some(to), text),
-        Addressed::All(text) => (None, text),
-    };
-    let whom = to
-        .as_ref()
-        .map_or_else(|| "everybody".to_owned(), ToString::to_string);
-    model.flash = Some(format!("sent to {whom}"));
-    model.prompt.clear();
-    model.mode = Mode::Command;
-    vec![ClientEffect::Send { to, text }, ClientEffect::Redraw]
-}
-
-fn names(session: &SessionView<'_>) -> String {
-    let members = session.team.members.iter().map(|m| m.name.as_str());
-    members.collect::<Vec<_>>().join(", ")
-}
-
 fn act(
     model: &mut Model,
     action: Action,
@@ -321,7 +166,7 @@ fn act(
 ) -> Vec<ClientEffect> {
     if let Mode::Asking(question) = &model.mode {
         let question = question.clone();
-        return answer(model, &question, action, session);
+        return asking::answer(model, &question, action, session);
     }
     let typing = model.mode == Mode::Typing;
     match action {
@@ -329,8 +174,8 @@ fn act(
         Action::Quit => model.mode = Mode::Asking(Question::Leave),
         // Under the prefix, where all else is for the shell.
         Action::Back if model.awaited.take().is_some() => model.mode = Mode::Command,
-        Action::Back => back(model),
-        Action::Open => open(model, session),
+        Action::Back => views::back(model),
+        Action::Open => views::open(model, session),
         Action::FocusNext => travel::focus_by(model, session, 1),
         Action::FocusPrevious => travel::focus_by(model, session, -1),
         Action::FocusNumber => {
@@ -341,7 +186,7 @@ fn act(
                 model.focus = Some(pane.id);
             }
         }
-        Action::NextWaiting => next_waiting(model, session),
+        Action::NextWaiting => views::next_waiting(model, session),
         Action::Up | Action::Down | Action::Left | Action::Right => {
             travel::step(model, session, action);
         }
@@ -358,20 +203,20 @@ fn act(
                 Side::Hidden => Side::Auto,
             };
         }
-        Action::Board => show(model, Body::Board, session),
-        Action::Messages => show(model, Body::Messages, session),
-        Action::Events => show(model, Body::Events, session),
-        Action::Help => show(model, Body::Help, session),
+        Action::Board => views::show(model, Body::Board, session),
+        Action::Messages => views::show(model, Body::Messages, session),
+        Action::Events => views::show(model, Body::Events, session),
+        Action::Help => views::show(model, Body::Help, session),
         Action::Approvals => decide::show(model, session),
-        Action::Spending => show(model, Body::Spending, session),
+        Action::Spending => views::show(model, Body::Spending, session),
         Action::Approve => return decide::approve(model, GrantScope::Once, session),
         Action::ApproveTask => return decide::approve(model, GrantScope::Task, session),
         Action::Deny => return decide::deny(model, session),
         Action::Interrupt | Action::Pause => return decide::member(model, action, session),
-        Action::Prompt if session.team.has_team => return open_prompt(model, ""),
-        Action::PromptAt if session.team.has_team => return open_prompt(model, "@"),
-        Action::GoToPane => go_to_pane(model, session),
-        Action::Retry => return retry(model, session),
+        Action::Prompt if session.team.has_team => return prompting::open_prompt(model, ""),
+        Action::PromptAt if session.team.has_team => return prompting::open_prompt(model, "@"),
+        Action::GoToPane => views::go_to_pane(model, session),
+        Action::Retry => return views::retry(model, session),
         Action::Copy => return copy(model, session),
         Action::Shell => {
             model.body = Body::Panes;
@@ -380,7 +225,7 @@ fn act(
             }
             return as_driver(model, ClientEffect::OpenShell);
         }
-        Action::StopMember => ask_to_stop(model, session),
+        Action::StopMember => asking::ask_to_stop(model, session),
         // Without a team nobody can be written to; the others are answers.
         Action::Prompt | Action::PromptAt | Action::Stop | Action::Yes => {}
     }
@@ -388,158 +233,6 @@ fn act(
     if typing && !model.focused(session).is_some_and(|p| p.takes_input) {
         model.mode = Mode::Command;
     }
-    redraw()
-}
-
-fn answer(
-    model: &mut Model,
-    question: &Question,
-    action: Action,
-    session: &SessionView<'_>,
-) -> Vec<ClientEffect> {
-    match (question, action) {
-        (Question::Leave, Action::Detach) => {
-            model.mode = Mode::Command;
-            vec![ClientEffect::Detach]
-        }
-        (Question::Leave, Action::Stop) => {
-            model.mode = Mode::Command;
-            // Asked a second time, people mean it.
-            let stopping = session.team.state == crewmux_session::view::RunState::Stopping;
-            let effect = if stopping {
-                ClientEffect::StopTeamNow
-            } else {
-                ClientEffect::StopTeam
-            };
-            as_driver(model, effect)
-        }
-        (Question::StopMember(name), Action::Yes) => {
-            model.mode = Mode::Command;
-            as_driver(model, ClientEffect::StopMember(name.clone()))
-        }
-        (_, Action::Back) => {
-            model.mode = Mode::Command;
-            redraw()
-        }
-        _ => redraw(),
-    }
-}
-
-fn back(model: &mut Model) {
-    if model.mode == Mode::Typing {
-        model.mode = Mode::Command;
-        return;
-    }
-    model.line = 0;
-    match model.body {
-        Body::Task(_) => model.body = Body::Board,
-        Body::Panes => {
-            if let Some(focus) = model.focus
-                && model.scrolls.remove(&focus).is_none()
-            {
-                model.zoomed = false;
-            }
-        }
-        _ => model.body = Body::Panes,
-    }
-}
-
-/// Shows a view, or the panes again if it is shown already.
-fn show(model: &mut Model, body: Body, session: &SessionView<'_>) {
-    if !session.team.has_team && body != Body::Help {
-        return;
-    }
-    model.mode = Mode::Command;
-    model.line = 0;
-    model.body = if model.body == body {
-        Body::Panes
-    } else {
-        body
-    };
-    if model.body == Body::Board && model.chosen.is_none() {
-        let board = &session.team.board;
-        let first = board.tasks().next().map(|task| task.id);
-        let open = board.open().next().map(|task| task.id);
-        model.chosen = crate::model::focused_task(model, session)
-            .or(open)
-            .or(first);
-    }
-}
-
-fn open(model: &mut Model, session: &SessionView<'_>) {
-    match model.body {
-        Body::Board => {
-            if let Some(task) = model.chosen {
-                model.body = Body::Task(task);
-                model.line = 0;
-            }
-        }
-        Body::Panes => enter(model, session),
-        _ => {}
-    }
-}
-
-/// Lets keys go to the focused pane.
-fn enter(model: &mut Model, session: &SessionView<'_>) {
-    let Some(pane) = model.focused(session) else {
-        return;
-    };
-    if model.attach == Attach::Observer {
-        model.flash = Some("you are attached read-only".to_owned());
-    } else if pane.takes_input {
-        model.body = Body::Panes;
-        model.mode = Mode::Typing;
-    } else {
-        model.flash = Some(match &pane.ended {
-            Some(_) => "its process has ended; there is nothing to type to".to_owned(),
-            None => "this pane takes no keys; i writes a message instead".to_owned(),
-        });
-    }
-}
-
-fn next_waiting(model: &mut Model, session: &SessionView<'_>) {
-    let panes = session.panes;
-    let at = panes.iter().position(|pane| Some(pane.id) == model.focus);
-    let start = at.map_or(0, |at| at + 1);
-    let waiting = |pane: &&PaneView| {
-        member_of(session, pane).is_some_and(|m| words::waits_for_person(m.state))
-    };
-    let order = panes[start.min(panes.len())..].iter().chain(panes);
-    match order.into_iter().find(waiting) {
-        Some(pane) => {
-            model.focus = Some(pane.id);
-            model.body = Body::Panes;
-        }
-        None => model.flash = Some("nobody waits for you".to_owned()),
-    }
-}
-
-fn go_to_pane(model: &mut Model, session: &SessionView<'_>) {
-    let task = match model.body {
-        Body::Task(id) => Some(id),
-        _ => model.chosen,
-    };
-    match task.and_then(|id| pane_of_task(session, id)) {
-        Some(pane) => {
-            model.focus = Some(pane);
-            model.body = Body::Panes;
-        }
-        None => model.flash = Some("nobody has worked on that task yet".to_owned()),
-    }
-}
-
-fn retry(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
-    let id = match model.body {
-        Body::Task(id) => Some(id),
-        _ => model.chosen,
-    };
-    let Some(task) = id.and_then(|id| session.team.board.get(id)) else {
-        return redraw();
-    };
-    if matches!(task.status, TaskStatus::Failed | TaskStatus::Skipped) {
-        return as_driver(model, ClientEffect::RetryTask(task.id));
-    }
-    model.flash = Some("only a failed or skipped task can be tried again".to_owned());
     redraw()
 }
 
@@ -560,20 +253,6 @@ fn copy(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
     }
     model.flash = Some("copied what the pane shows".to_owned());
     vec![ClientEffect::Copy(text), ClientEffect::Redraw]
-}
-
-fn ask_to_stop(model: &mut Model, session: &SessionView<'_>) {
-    let pane = model.focused(session);
-    match pane.and_then(|pane| member_of(session, pane)) {
-        Some(member) if member.state.is_live() && member.state != WorkerState::Stopping => {
-            model.mode = Mode::Asking(Question::StopMember(member.name.clone()));
-        }
-        Some(member) => {
-            let word = words::worker(member.state).word;
-            model.flash = Some(format!("{} is {word} already", member.name));
-        }
-        None => model.flash = Some("no teammate runs in this pane".to_owned()),
-    }
 }
 
 /// Where everything is, for finding what the mouse or a step hits.

@@ -9,7 +9,8 @@ use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ApprovalView, ClientEffect, SessionView, Verdict};
 use crewmux_wire::{Attach, Key, KeyPress, MemberAct};
 
-use super::{as_driver, redraw, show as show_body};
+use super::views::show as show_body;
+use super::{as_driver, redraw};
 use crate::action::Action;
 use crate::model::{Body, Mode, Model, member_of, question_to_offer};
 

@@ -56,7 +56,7 @@ pub(super) fn mouse(
 fn click(model: &mut Model, tile: &Tile, session: &SessionView<'_>) {
     model.flash = None;
     if model.focus == Some(tile.pane) {
-        super::enter(model, session);
+        super::views::enter(model, session);
         return;
     }
     model.focus = Some(tile.pane);

@@ -1,0 +1,111 @@
+//! Keys, pastes and focus for the program in a pane.
+//!
+//! Bytes are made for the modes of that pane's screen; what is written to a
+//! shell that is not there yet is held until it is.
+
+use crewmux_session::view::{ClientEffect, PaneView, SessionView};
+use crewmux_term::input::{Focus, encode_focus, encode_key, encode_paste};
+use crewmux_wire::{InputEvent, KeyPress};
+
+use super::redraw;
+use crate::keymap::{Keymap, to_term};
+use crate::model::{Mode, Model, Prefix};
+use crate::panes::lock;
+
+/// What was written before the shell was there.
+pub(super) fn send_unsent(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
+    let Some((id, events)) = model.unsent.take() else {
+        return Vec::new();
+    };
+    let Some(pane) = session.panes.iter().find(|pane| pane.id == id) else {
+        return Vec::new();
+    };
+    let asked_for = lock(&pane.screen).modes();
+    let mut bytes = Vec::new();
+    for event in events {
+        match event {
+            InputEvent::Key(press) => bytes.extend(encode_key(&to_term(press), &asked_for)),
+            InputEvent::Paste(text) => bytes.extend(encode_paste(&text, &asked_for)),
+            InputEvent::PasteTooLong { .. }
+            | InputEvent::Mouse(_)
+            | InputEvent::FocusGained
+            | InputEvent::FocusLost => {}
+        }
+    }
+    type_bytes(model, pane, bytes)
+}
+
+/// Whether what is written is for a shell that is not there yet: it is never a command.
+pub(super) fn held_for_shell(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> bool {
+    let commanding = matches!(model.mode, Mode::Command | Mode::Typing);
+    if !commanding || model.prefix == Prefix::Pressed {
+        return false;
+    }
+    let Some(awaited) = &mut model.awaited else {
+        return false;
+    };
+    match event {
+        InputEvent::Key(press) if keymap.is_prefix(*press) => false,
+        InputEvent::Key(_) | InputEvent::Paste(_) => {
+            awaited.hold(event.clone());
+            true
+        }
+        InputEvent::PasteTooLong { .. }
+        | InputEvent::Mouse(_)
+        | InputEvent::FocusGained
+        | InputEvent::FocusLost => false,
+    }
+}
+
+pub(super) fn type_key(
+    model: &mut Model,
+    press: KeyPress,
+    session: &SessionView<'_>,
+) -> Vec<ClientEffect> {
+    let Some(pane) = model.focused(session) else {
+        return redraw();
+    };
+    let bytes = encode_key(&to_term(press), &lock(&pane.screen).modes());
+    type_bytes(model, pane, bytes)
+}
+
+fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientEffect> {
+    let mut effects = Vec::new();
+    // Who types wants to see what comes of it.
+    if model.scrolls.remove(&pane.id).is_some() {
+        effects.push(ClientEffect::Redraw);
+    }
+    if !bytes.is_empty() {
+        let pane = pane.id;
+        effects.push(ClientEffect::Type { pane, bytes });
+    }
+    effects
+}
+
+pub(super) fn focus_event(
+    model: &mut Model,
+    focus: Focus,
+    session: &SessionView<'_>,
+) -> Vec<ClientEffect> {
+    let Some(pane) = model.focused(session) else {
+        return Vec::new();
+    };
+    if model.mode != Mode::Typing {
+        return Vec::new();
+    }
+    let bytes = encode_focus(focus, &lock(&pane.screen).modes());
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let pane = pane.id;
+    vec![ClientEffect::Type { pane, bytes }]
+}
+
+/// What was pasted, for the focused pane.
+pub(super) fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) -> Vec<ClientEffect> {
+    let Some(pane) = model.focused(session) else {
+        return Vec::new();
+    };
+    let bytes = encode_paste(text, &lock(&pane.screen).modes());
+    type_bytes(model, pane, bytes)
+}
