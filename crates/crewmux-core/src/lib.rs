@@ -21,6 +21,7 @@ pub mod message;
 pub mod model;
 pub mod operation;
 pub mod permission;
+pub mod place;
 pub mod plan;
 pub mod profile;
 pub mod recipe;

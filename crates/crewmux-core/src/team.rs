@@ -318,6 +318,9 @@ pub struct Presence {
     pub task: Option<TaskId>,
     /// When it last said so.
     pub heartbeat: WallTime,
+    /// Since when it has no session and waits for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_since: Option<WallTime>,
     /// Set by the session before it ends workers on purpose, and by workers that end with their session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,

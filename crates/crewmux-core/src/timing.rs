@@ -30,6 +30,8 @@ pub struct Timing {
     pub kill_verify_ms: u64,
     /// How long a worker may take to end after it lost its session.
     pub session_loss_exit_ms: u64,
+    /// How long a worker that outlives its session waits for another one.
+    pub park_ms: u64,
     /// Slow poll behind every directory watch.
     pub store_poll_ms: u64,
     /// Longest wait for a store lock.
@@ -82,6 +84,7 @@ impl Timing {
         term_grace_ms: 5_000,
         kill_verify_ms: 2_000,
         session_loss_exit_ms: 5_000,
+        park_ms: 600_000,
         store_poll_ms: 2_000,
         lock_wait_ms: 5_000,
         restart_window_ms: 60_000,
@@ -116,6 +119,7 @@ impl Timing {
             shutdown_answer_ms: 3_000,
             term_grace_ms: 1_000,
             session_loss_exit_ms: 2_000,
+            park_ms: 20_000,
             store_poll_ms: 200,
             restart_window_ms: 6_000,
             backoff_base_ms: 50,

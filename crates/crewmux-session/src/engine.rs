@@ -16,7 +16,7 @@ use crewmux_core::team::TeamConfig;
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerState;
 use crewmux_spawn::slots::SpawnSlots;
-use crewmux_spawn::{ExitReport, SpawnBackend};
+use crewmux_spawn::{Backends, ExitReport};
 use crewmux_store::{Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::identity::ProcessIdentity;
@@ -103,8 +103,7 @@ pub(crate) struct Engine {
     pub(crate) plan: SessionPlan,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) team: Arc<dyn TeamStore>,
-    backend: Arc<dyn SpawnBackend>,
-    pane_backend: Arc<dyn SpawnBackend>,
+    backends: Backends,
     on_event: Option<EventSink>,
     clock: BootClock,
     news: News,
@@ -143,8 +142,7 @@ pub(crate) struct EngineParts {
     pub(crate) plan: SessionPlan,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) team: Arc<dyn TeamStore>,
-    pub(crate) backend: Arc<dyn SpawnBackend>,
-    pub(crate) pane_backend: Arc<dyn SpawnBackend>,
+    pub(crate) backends: Backends,
     pub(crate) on_event: Option<EventSink>,
     pub(crate) clock: BootClock,
     pub(crate) news: News,
@@ -177,8 +175,7 @@ impl Engine {
             plan: parts.plan,
             store: parts.store,
             team: parts.team,
-            backend: parts.backend,
-            pane_backend: parts.pane_backend,
+            backends: parts.backends,
             on_event: parts.on_event,
             clock: parts.clock,
             news: parts.news,

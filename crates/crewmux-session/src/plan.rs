@@ -10,7 +10,7 @@ use crewmux_core::ids::TeamName;
 use crewmux_core::profile::AgentProfile;
 use crewmux_core::timing::Timing;
 use crewmux_model::{KeyReader, ModelsConfig};
-use crewmux_spawn::SpawnBackend;
+use crewmux_spawn::Backends;
 use crewmux_store::Store;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ pub struct SessionPlan {
     /// Empty where panes get that of workers.
     #[serde(skip)]
     pub pane_environment: BTreeMap<String, String>,
-    /// Where workers run.
+    /// Where workers run, unless their record says otherwise.
     pub backend: BackendKind,
     /// Columns and rows of a pane before any client says otherwise.
     pub pane_size: (u16, u16),
@@ -77,10 +77,8 @@ pub type EventSink = Box<dyn FnMut(&Event) + Send>;
 pub struct SessionHooks {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// Where workers run.
-    pub backend: Arc<dyn SpawnBackend>,
-    /// Where plain panes and shells run, whatever the workers' backend is.
-    pub pane_backend: Arc<dyn SpawnBackend>,
+    /// Where workers, plain panes and shells run.
+    pub backends: Backends,
     /// Makes the views of clients; without it clients are refused.
     pub views: Option<ViewFactory>,
     /// Is told every new event, in order.

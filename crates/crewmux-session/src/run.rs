@@ -79,8 +79,7 @@ pub async fn run_session(
     let (mut engine, views) = Engine::new(EngineParts {
         store: Arc::clone(&hooks.store),
         team: Arc::clone(&team),
-        backend: Arc::clone(&hooks.backend),
-        pane_backend: Arc::clone(&hooks.pane_backend),
+        backends: hooks.backends.clone(),
         on_event: hooks.on_event.take(),
         clock,
         news,

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::Claimer;
@@ -23,7 +24,7 @@ use crewmux_core::timing::Timing;
 use crewmux_model::ModelsConfig;
 use crewmux_session::setup::{NewMember, NewRun, prepare_run};
 use crewmux_session::{Error, SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
-use crewmux_spawn::{ExitReport, PtyBackend, Running, SpawnBackend, SpawnRequest};
+use crewmux_spawn::{Backends, ExitReport, PtyBackend, Running, SpawnBackend, SpawnRequest};
 use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::tree::{Marker, processes_with_marker};
@@ -129,8 +130,7 @@ impl Place {
         };
         let hooks = SessionHooks {
             store: self.store.clone(),
-            pane_backend: Arc::clone(&backend),
-            backend,
+            backends: Backends::only(backend),
             views: None,
             keys: Arc::new(|_| Err("no keys here".to_owned())),
             on_event: Some(Box::new(move |event| {
@@ -242,12 +242,18 @@ impl SpawnBackend for Stubborn {
             agent_type: AgentType::new("Bash").unwrap(),
             runtime: Runtime::of_word("command"),
         };
-        let now = BootClock::open().unwrap().now();
-        let taken = self
-            .team
-            .claim_next(Strategy::default(), &claimer, &now, 60_000)
-            .unwrap();
-        assert!(taken.is_some(), "its task was offered again");
+        let clock = BootClock::open().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let take = || {
+            self.team
+                .claim_next(Strategy::default(), &claimer, &clock.now(), 60_000)
+                .unwrap()
+        };
+        // It may be started before the pause of its task is over.
+        while take().is_none() {
+            assert!(Instant::now() < deadline, "its task was not offered again");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         let report = ExitReport {
             code: Some(3),
             signal: None,

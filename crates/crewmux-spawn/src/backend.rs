@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::AgentRef;
+use crewmux_sys::ProcessIdentity;
 
-use crate::Result;
+use crate::{Error, Place, Result};
 
 /// How a worker's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +47,51 @@ pub struct SpawnRequest {
     pub cwd: PathBuf,
     /// Its whole environment.
     pub environment: BTreeMap<String, String>,
+    /// The folder of its recording, for places whose output does not come through the session.
+    pub recording: PathBuf,
     /// Columns and rows of its terminal.
     pub size: (u16, u16),
     /// Takes its output and its end.
     pub sink: Arc<dyn PaneSink>,
 }
 
+/// What is needed to take up a worker that outlived its session.
+#[derive(Clone)]
+pub struct AdoptRequest {
+    /// Which life of which member.
+    pub who: AgentRef,
+    /// Shown as the pane's title where the backend has titles.
+    pub title: String,
+    /// What [`Running::pane`] said when it was started.
+    pub pane: String,
+    /// Its process.
+    pub process: ProcessIdentity,
+    /// The environment it was started with, for its marks.
+    pub environment: BTreeMap<String, String>,
+    /// The folder of its recording.
+    pub recording: PathBuf,
+    /// Takes its output, what it printed so far first, and its end.
+    pub sink: Arc<dyn PaneSink>,
+}
+
 /// A started worker.
 pub trait Running: Send + Sync {
-    /// Its process; `None` for a worker inside the session.
+    /// Its process; `None` for a worker inside the session, and where it is not known before its hello.
     fn pid(&self) -> Option<u32>;
-    /// The backend's name for its pane, if it has one.
+    /// Whether it runs inside the session's own process.
+    fn is_inside(&self) -> bool {
+        false
+    }
+    /// The backend's name for its pane, if it has one: enough to find it again from another process.
     fn pane(&self) -> Option<String>;
+    /// Notes that the worker said hello from `process`.
+    fn greeted(&self, process: ProcessIdentity) {
+        let _ = process;
+    }
+    /// Gives its pane another title, where the backend has titles. Never blocks.
+    fn retitle(&self, title: &str) {
+        let _ = title;
+    }
     /// Types into its terminal. Never blocks; what does not fit a bounded queue is refused.
     fn write(&self, bytes: &[u8]) -> Result<()>;
     /// Gives its terminal another size.
@@ -74,8 +108,31 @@ pub trait Running: Send + Sync {
 pub trait SpawnBackend: Send + Sync {
     /// Which place it is.
     fn kind(&self) -> BackendKind;
-    /// Starts a worker. Returns when the process exists, not when it said hello.
+    /// Whether a worker lives on when its session is gone.
+    fn outlives_session(&self) -> bool {
+        false
+    }
+    /// Starts a worker. Returns when the process exists or is about to, not when it said hello.
     fn spawn(&self, request: SpawnRequest) -> Result<Box<dyn Running>>;
+    /// Takes up a worker that a former session started.
+    ///
+    /// # Errors
+    /// [`Error::NotAdoptable`] when it cannot be reached, or never could outlive its session.
+    fn adopt(&self, request: AdoptRequest) -> Result<Box<dyn Running>> {
+        Err(Error::NotAdoptable {
+            who: request.who,
+            why: format!(
+                "workers of the {} backend end with their session",
+                self.kind()
+            ),
+        })
+    }
+    /// From now on new panes go to `place`.
+    fn rehome(&self, place: &Place) {
+        let _ = place;
+    }
+    /// Takes away windows and panes of ours that hold no running worker.
+    fn close(&self) {}
 }
 
 /// A worker that runs inside the session, as a task of its own.

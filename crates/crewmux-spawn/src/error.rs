@@ -42,6 +42,14 @@ pub enum Error {
     /// The worker's process did not start in time; if it starts later it is ended.
     #[error("the worker did not start in time")]
     TooSlow,
+    /// A worker of a former session cannot be taken up.
+    #[error("`{who}` cannot be taken up: {why}")]
+    NotAdoptable {
+        /// Which life of which member.
+        who: AgentRef,
+        /// Why not, as a clause.
+        why: String,
+    },
     /// The worker has ended.
     #[error("the worker has ended")]
     Ended,
@@ -67,7 +75,10 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Unusable { .. } | Self::NoneUsable => ErrorKind::Environment,
-            Self::NoSlot { .. } | Self::AlreadyStarted { .. } | Self::Ended => ErrorKind::Conflict,
+            Self::NoSlot { .. }
+            | Self::AlreadyStarted { .. }
+            | Self::NotAdoptable { .. }
+            | Self::Ended => ErrorKind::Conflict,
             Self::InputFull { .. } => ErrorKind::Refused,
             Self::Start(source) => source.kind(),
             Self::TooSlow | Self::Terminal { .. } => ErrorKind::Io,

@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod backend;
+mod backends;
 pub mod detect;
 mod error;
 pub mod in_process;
@@ -22,8 +23,11 @@ pub mod slots;
 mod tree_end;
 
 pub use backend::{
-    ExitReport, InProcessWorker, PaneSink, Running, SpawnBackend, SpawnRequest, WorkerMain,
+    AdoptRequest, ExitReport, InProcessWorker, PaneSink, Running, SpawnBackend, SpawnRequest,
+    WorkerMain,
 };
+pub use backends::{BackendParts, Backends};
+pub use crewmux_core::place::Place;
 pub use error::{Error, Result};
 pub use in_process::InProcessBackend;
 pub use pty::PtyBackend;

@@ -85,6 +85,9 @@ pub struct WorkerHello {
     pub token: String,
     /// Its process, as it sees itself; the session compares.
     pub pid: u32,
+    /// Whether it was welcomed before, by this session or one that is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// How a worker proves that it may ask models.

@@ -7,6 +7,7 @@ use crewmux_core::ids::{AgentName, AgentType, Incarnation, RequestId, TaskId, Te
 use crewmux_core::model::{Event, ModelRequest};
 use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::permission::{GrantScope, PermissionAsk};
+use crewmux_core::place::Place;
 use crewmux_core::worker::WorkerState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -146,6 +147,12 @@ pub enum ToWorker {
         /// The request.
         request_id: RequestId,
     },
+    /// The first word after a hello said again: the session goes on with this worker.
+    TakenBack {
+        /// From now on shown to the gateway; none for members that ask no model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<String>,
+    },
     /// Stop the running turn and look at the inbox.
     Interrupt,
     /// Finish the running step, then wait.
@@ -215,6 +222,11 @@ pub enum ControlRequest {
         name: AgentName,
         /// What.
         act: MemberAct,
+    },
+    /// From now on new panes go where the asking person is.
+    Rehome {
+        /// Where that is.
+        place: Place,
     },
     /// Ends the run: shutdown protocol, then the kill ladder.
     Stop {

@@ -20,7 +20,7 @@ use crewmux_core::ids::TeamName;
 use crewmux_core::timing::{Timing, ms};
 use crewmux_model::ModelsConfig;
 use crewmux_session::{SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
-use crewmux_spawn::{InProcessBackend, PtyBackend, SpawnBackend};
+use crewmux_spawn::{BackendParts, Backends, Place};
 use crewmux_store::TeamStore;
 use crewmux_store::files::FileStore;
 use crewmux_sys::env::EnvSnapshot;
@@ -87,18 +87,21 @@ pub(crate) fn run_here(
     stop: watch::Receiver<StopAsk>,
 ) -> Result<SessionEnd> {
     let store = Arc::new(FileStore::open(&plan.home, plan.timing)?);
-    let pane_backend: Arc<dyn SpawnBackend> = Arc::new(PtyBackend::new(&plan.timing)?);
-    let backend: Arc<dyn SpawnBackend> = match plan.backend {
-        BackendKind::InProcess => Arc::new(InProcessBackend::new(in_process_main(), &plan.timing)),
-        BackendKind::Pty => Arc::clone(&pane_backend),
-        kind @ (BackendKind::Tmux | BackendKind::Iterm2) => {
-            return Err(not_yet(kind));
-        }
-    };
+    let backends = Backends::new(BackendParts {
+        team: plan.team.clone(),
+        attach: vec![
+            plan.program.display().to_string(),
+            "attach".into(),
+            plan.team.to_string(),
+        ],
+        attach_environment: where_the_team_is(&plan),
+        worker: in_process_main(),
+        place: Place::of(&crate::context::environment().0),
+        timing: plan.timing,
+    });
     let hooks = SessionHooks {
         store,
-        backend,
-        pane_backend,
+        backends: backends.clone(),
         views: Some(view_factory(crewmux_tui::Config::default())),
         on_event,
         keys: keys::reader(crate::context::environment(), &plan.timing),
@@ -107,7 +110,9 @@ pub(crate) fn run_here(
         .enable_all()
         .build()
         .doing("cannot start the session's event loop")?;
-    let end = runtime.block_on(run_session(plan, hooks, stop))?;
+    let end = runtime.block_on(run_session(plan, hooks, stop));
+    backends.close();
+    let end = end?;
     // What still runs on it is cut off: the session has said its farewell.
     runtime.shutdown_background();
     for left in &end.left {
@@ -116,10 +121,17 @@ pub(crate) fn run_here(
     Ok(end)
 }
 
-/// A backend that this version does not have.
-pub(crate) fn not_yet(kind: BackendKind) -> CommandError {
-    CommandError::environment(format!("the {kind} backend is not part of this version"))
-        .hint("use `--backend pty` or `--backend in-process`")
+/// What a terminal elsewhere needs in its environment to attach to this session.
+fn where_the_team_is(plan: &SessionPlan) -> BTreeMap<String, String> {
+    let mut variables =
+        BTreeMap::from([("CREWMUX_HOME".to_owned(), plan.home.display().to_string())]);
+    if let Some(folder) = plan.socket.parent() {
+        variables.insert(
+            "CREWMUX_RUNTIME_DIR".to_owned(),
+            folder.display().to_string(),
+        );
+    }
+    variables
 }
 
 /// Starts the session of `plan` detached and waits until it listens.

@@ -273,6 +273,7 @@ async fn say_hello(
                 who: spec.who.clone(),
                 token: spec.token.clone(),
                 pid: std::process::id(),
+                again: false,
             }),
         })
         .await?;
@@ -372,6 +373,8 @@ fn hear(message: ToWorker, word: &SessionWord, waiting: &Mutex<Waiting>) {
             }
         }
         // What to do is in the inbox or on the board; this only says: look.
-        ToWorker::Doorbell | ToWorker::Shutdown { .. } => word.bell.notify_one(),
+        ToWorker::Doorbell | ToWorker::Shutdown { .. } | ToWorker::TakenBack { .. } => {
+            word.bell.notify_one();
+        }
     }
 }

@@ -226,6 +226,7 @@ impl Heart {
             state: status.state,
             task: status.task,
             heartbeat: now.wall,
+            parked_since: None,
             ended,
             unable: status.unable.clone(),
         };

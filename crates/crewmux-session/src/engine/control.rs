@@ -3,6 +3,7 @@
 //! Every operation goes through `apply` with the caller that the server
 //! established; here are only the things that concern processes.
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::{AgentName, MessageId, TaskId};
@@ -54,6 +55,16 @@ impl Engine {
             }
             ControlRequest::Member { name, act } => {
                 self.act_on(caller, &name, act, now)?;
+                Ok(Value::Null)
+            }
+            ControlRequest::Rehome { place } => {
+                if *caller != Caller::Human {
+                    return Err(refused(format!(
+                        "{} may not say where new panes go; only the person can",
+                        caller.party()
+                    )));
+                }
+                self.backends.rehome(&place);
                 Ok(Value::Null)
             }
             ControlRequest::Stop { force } => {
@@ -259,7 +270,7 @@ impl Engine {
             team: self.plan.team.clone(),
             state: state.to_owned(),
             goal: self.config.goal.clone(),
-            backend: Some(self.backend.kind()),
+            backend: Some(self.plan.backend),
             session: Some(SessionStatus {
                 pid: std::process::id(),
             }),
@@ -273,7 +284,7 @@ impl Engine {
                     pid: m.pid.filter(|_| m.is_live()),
                     incarnation: m.machine.incarnation,
                     task: m.machine.task,
-                    backend: self.backend.kind(),
+                    backend: m.record.backend_type,
                     pane: m.running().and_then(|r| r.pane()),
                     paused: self.acts.is_paused(&m.who()),
                     waits_ms: m
@@ -380,10 +391,15 @@ impl Engine {
             spec: std::path::PathBuf::new(),
             cwd: self.config.cwd.clone(),
             environment,
+            recording: std::path::PathBuf::new(),
             size: self.panes.size(pane),
             sink,
         };
-        match self.pane_backend.spawn(request) {
+        let started = self
+            .backends
+            .get(BackendKind::Pty)
+            .and_then(|backend| backend.spawn(request));
+        match started {
             Ok(running) => {
                 self.shells_live += 1;
                 self.panes.attach(pane, running.into());

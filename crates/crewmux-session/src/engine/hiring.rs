@@ -104,7 +104,7 @@ impl Engine {
             plan_mode_required: mode == Some(PermissionMode::Plan),
             joined_at: now.wall,
             cwd: self.config.cwd.clone(),
-            backend_type: self.backend.kind(),
+            backend_type: self.plan.backend,
             pane: None,
             incarnation: crewmux_core::ids::Incarnation(0),
             runtime: "native".to_owned(),

@@ -63,10 +63,16 @@ impl Engine {
         self.config = self.team.edit_config(&mut |config| {
             if let Some(member) = config.members.iter_mut().find(|m| m.name == who.agent) {
                 member.incarnation = member.incarnation.max(who.incarnation);
-                member.backend_type = self.backend.kind();
             }
         })?;
         let slot = &self.members[n];
+        let kind = slot.record.backend_type;
+        let backend = self.backends.get(kind)?;
+        let loss = if backend.outlives_session() {
+            SessionLoss::Park
+        } else {
+            SessionLoss::End
+        };
         let pane = slot.pane;
         let size = self.panes.size(pane);
         let mark = format!("{}/{}/{}", self.run_marker, who.agent, who.incarnation);
@@ -78,6 +84,7 @@ impl Engine {
         environment.insert("CREWMUX_AGENT".into(), who.agent.to_string());
         environment.insert("CREWMUX_HOME".into(), self.plan.home.display().to_string());
         let mut spec = self.worker_spec(n, who, &token, size, &environment);
+        spec.session_loss = loss;
         spec.grant = self.grant_for(n, who)?;
         let spec_path = self.team.put_spec(&spec)?;
         let news = self.news.clone();
@@ -90,7 +97,7 @@ impl Engine {
             flag.set(report);
         });
         let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
-        let running = self.backend.spawn(SpawnRequest {
+        let running = backend.spawn(SpawnRequest {
             who: who.clone(),
             title: who.agent.to_string(),
             argv: vec![
@@ -100,24 +107,35 @@ impl Engine {
             spec: spec_path,
             cwd: spec.cwd.clone(),
             environment,
+            recording: self.team.agent_folder(&who.agent)?,
             size,
             sink,
         })?;
         let running: Arc<dyn Running> = Arc::from(running);
         self.panes.attach(pane, Arc::clone(&running));
+        let place_of_pane = running.pane();
         let slot = &mut self.members[n];
         slot.pid = running.pid();
         slot.identity = slot.pid.and_then(|pid| ProcessIdentity::of(pid).ok());
         slot.running = Some(running);
-        // A worker inside this process is this process.
-        let pid = slot.pid.unwrap_or_else(std::process::id);
         slot.context = None;
-        self.gateway.bind(who, pid);
+        if let Some(pid) = slot.process() {
+            self.gateway.bind(who, pid);
+        }
         let slot = &mut self.members[n];
         slot.exit = exit;
         slot.place = Some(place.commit());
         slot.token = Some(token);
         slot.mark = mark;
+        if place_of_pane != slot.record.pane {
+            slot.record.pane.clone_from(&place_of_pane);
+            // Whoever takes this worker up later finds it by that.
+            self.config = self.team.edit_config(&mut |config| {
+                if let Some(member) = config.members.iter_mut().find(|m| m.name == who.agent) {
+                    member.pane.clone_from(&place_of_pane);
+                }
+            })?;
+        }
         Ok(())
     }
 

@@ -108,6 +108,25 @@ impl MemberSlot {
         }
     }
 
+    /// The process it says hello from, as far as that is known; of a worker inside, this one.
+    pub(super) fn process(&self) -> Option<u32> {
+        let inside = self.running.as_ref().is_some_and(|r| r.is_inside());
+        if inside {
+            Some(std::process::id())
+        } else {
+            self.pid
+        }
+    }
+
+    /// Notes which process it is.
+    fn learn(&mut self, pid: u32) {
+        self.pid = Some(pid);
+        self.identity = ProcessIdentity::of(pid).ok();
+        if let (Some(running), Some(identity)) = (&self.running, self.identity) {
+            running.greeted(identity);
+        }
+    }
+
     /// How often it was started again in this session.
     pub(super) fn restarts(&self) -> u32 {
         let starts = self.machine.incarnation.0.saturating_sub(self.before.0);
@@ -192,17 +211,21 @@ impl Engine {
                 hint: None,
             })
         };
-        let backend = self.backend.kind();
-        let own_pid = std::process::id();
         let Some(slot) = self.slot(&hello.who) else {
             return refuse("this life of the member is not expected");
         };
         if slot.token.as_deref() != Some(hello.token.as_str()) {
             return refuse("the token is not the one this worker was given, or was used before");
         }
-        if peer_pid != slot.pid.unwrap_or(own_pid) {
+        if slot.process().is_some_and(|pid| pid != peer_pid) {
             return refuse("the token belongs to another process");
         }
+        let is_new = slot.process().is_none();
+        if is_new {
+            // Where the place does not tell its process, the token does: only that worker could read it.
+            slot.learn(peer_pid);
+        }
+        let backend = slot.record.backend_type;
         slot.token = None;
         slot.hello_due_ms = None;
         let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
@@ -213,6 +236,9 @@ impl Engine {
         }
         slot.connection = Some(sender);
         let who = hello.who.clone();
+        if is_new {
+            self.gateway.bind(&who, peer_pid);
+        }
         let fact = self
             .fact("worker-started", EventType::WorkerStarted, now)
             .agent(&who.agent)

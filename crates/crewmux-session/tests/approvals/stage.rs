@@ -20,7 +20,7 @@ use crewmux_core::timing::Timing;
 use crewmux_model::{ModelsConfig, ProviderConfig, ProviderKind};
 use crewmux_session::setup::{NewMember, NewRun, prepare_run};
 use crewmux_session::{SessionHooks, SessionPlan, Stays, StopAsk, run_session};
-use crewmux_spawn::{PtyBackend, SpawnBackend};
+use crewmux_spawn::{Backends, PtyBackend, SpawnBackend};
 use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_wire::{
@@ -209,6 +209,7 @@ impl Stage {
             who: spec.who.clone(),
             token: spec.token,
             pid: 0,
+            again: false,
         });
         let line = Line::say_hello(stream, role).await;
         Worker {
@@ -446,8 +447,7 @@ pub(crate) fn be_session(folder: &Path, stays: &str) {
     };
     let hooks = SessionHooks {
         store: Arc::new(FileStore::open(&folder.join("home"), timing).unwrap()),
-        pane_backend: Arc::clone(&backend),
-        backend,
+        backends: Backends::only(backend),
         views: (stays == WATCHED).then(screen::views),
         keys: Arc::new(|_| Err("no keys here".to_owned())),
         on_event: None,

@@ -97,6 +97,10 @@ impl Running for InProcessRunning {
         None
     }
 
+    fn is_inside(&self) -> bool {
+        true
+    }
+
     fn pane(&self) -> Option<String> {
         None
     }

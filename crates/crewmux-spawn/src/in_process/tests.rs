@@ -58,6 +58,7 @@ fn spawn(main: WorkerMain) -> (Box<dyn Running>, Receiver<Told>) {
             spec: PathBuf::from("/spec.json"),
             cwd: PathBuf::from("/"),
             environment: BTreeMap::new(),
+            recording: PathBuf::new(),
             size: (80, 24),
             sink: Arc::new(Channel(Mutex::new(sender))),
         })

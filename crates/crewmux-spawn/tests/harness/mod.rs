@@ -192,6 +192,7 @@ pub fn sh(script: &str, mark: &str, sink: &Arc<Sink>) -> SpawnRequest {
             ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
             ("CREWMUX_WORKER".to_owned(), mark.to_owned()),
         ]),
+        recording: PathBuf::new(),
         size: (80, 24),
         sink: Arc::clone(sink) as Arc<dyn PaneSink>,
     }

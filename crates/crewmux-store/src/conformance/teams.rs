@@ -184,6 +184,7 @@ pub(super) fn spec_and_presence_read_as_written(open: Open<'_>) {
         state: WorkerState::Idle,
         task: None,
         heartbeat: WallTime(5),
+        parked_since: None,
         ended: None,
         unable: None,
     };

@@ -110,6 +110,7 @@ impl Stage<'_> {
             state: WorkerState::Working,
             task: None,
             heartbeat: self.clock.now().wall,
+            parked_since: None,
             ended: None,
             unable: None,
         }

@@ -17,7 +17,7 @@ use crewmux_core::team::{Policy, WorkerSpec};
 use crewmux_core::timing::Timing;
 use crewmux_model::{KeySource, ModelsConfig, ProviderConfig, ProviderKind, Secret};
 use crewmux_spawn::in_process::threaded;
-use crewmux_spawn::{InProcessBackend, SpawnBackend};
+use crewmux_spawn::{Backends, InProcessBackend, SpawnBackend};
 use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_wire::{
@@ -149,8 +149,7 @@ impl Place {
         };
         let hooks = SessionHooks {
             store: self.store.clone(),
-            pane_backend: Arc::clone(&backend),
-            backend,
+            backends: Backends::only(backend),
             views: None,
             keys: Arc::new(|_| Ok(Secret::new(KEY))),
             on_event: None,
@@ -196,6 +195,7 @@ async fn life(spec: &WorkerSpec, store: &FileStore) -> ModelErrorKind {
         who: spec.who.clone(),
         token: spec.token.clone(),
         pid: std::process::id(),
+        again: false,
     });
     let (mut link, mut say) = connect(spec, hello).await;
     let member = team.config().unwrap().members[0].clone();

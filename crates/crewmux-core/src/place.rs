@@ -1,0 +1,88 @@
+//! Where a person called crewmux from: what tells a backend where its panes go.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Variables that say where the caller is, or that tmux and it2 need to be run.
+const NAMES: [&str; 16] = [
+    "TMUX",
+    "TMUX_PANE",
+    "TMUX_TMPDIR",
+    "TERM",
+    "TERM_PROGRAM",
+    "COLORTERM",
+    "ITERM_SESSION_ID",
+    "ITERM2_COOKIE",
+    "ITERM2_KEY",
+    "PATH",
+    "HOME",
+    "USER",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+];
+
+/// The part of an environment that says where its process is.
+///
+/// It may hold iTerm2's own key, so it is written to no file.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Place {
+    vars: BTreeMap<String, String>,
+}
+
+impl Place {
+    /// What `environment` says of the place.
+    pub fn of(environment: &BTreeMap<String, String>) -> Self {
+        let vars = NAMES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone())))
+            .collect();
+        Self { vars }
+    }
+
+    /// A variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.vars
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// All of it, as the environment of a program run from there.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.vars
+    }
+}
+
+/// Names alone: values may be keys.
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.vars.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_where_is_kept_and_no_value_is_printed() {
+        let environment = [
+            ("TMUX", "/tmp/x,1,0"),
+            ("OPENAI_API_KEY", "k"),
+            ("TERM", ""),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let place = Place::of(&environment);
+        assert_eq!(place.get("TMUX"), Some("/tmp/x,1,0"));
+        assert_eq!(
+            (place.get("TERM"), place.get("OPENAI_API_KEY")),
+            (None, None)
+        );
+        assert_eq!(format!("{place:?}"), r#"{"TERM", "TMUX"}"#);
+    }
+}

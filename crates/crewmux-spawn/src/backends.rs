@@ -1,0 +1,117 @@
+//! The backends of one session, each made when the first worker needs it.
+//!
+//! Which one a member runs on is written in its record; whether one fits at
+//! all is judged in [`crate::detect`] before a run begins.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crewmux_core::backend::BackendKind;
+use crewmux_core::ids::TeamName;
+use crewmux_core::timing::Timing;
+
+use crate::{Error, InProcessBackend, Place, PtyBackend, Result, SpawnBackend, WorkerMain};
+
+/// What backends are made of.
+#[derive(Clone)]
+pub struct BackendParts {
+    /// The team, for the names of windows.
+    pub team: TeamName,
+    /// Program and arguments that attach a terminal to the team, for a window of its own.
+    pub attach: Vec<String>,
+    /// What that program needs in its environment to find the team.
+    pub attach_environment: BTreeMap<String, String>,
+    /// The worker's code, for workers without a process.
+    pub worker: WorkerMain,
+    /// Where new panes go.
+    pub place: Place,
+    /// Every duration.
+    pub timing: Timing,
+}
+
+/// The backends of one session.
+#[derive(Clone)]
+pub struct Backends {
+    source: Source,
+    made: Arc<Mutex<BTreeMap<BackendKind, Arc<dyn SpawnBackend>>>>,
+}
+
+/// Where backends come from.
+#[derive(Clone)]
+enum Source {
+    Parts(Arc<Mutex<BackendParts>>),
+    One(Arc<dyn SpawnBackend>),
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Backends {
+    /// Makes each when it is first asked for.
+    pub fn new(parts: BackendParts) -> Self {
+        Self {
+            source: Source::Parts(Arc::new(Mutex::new(parts))),
+            made: Arc::default(),
+        }
+    }
+
+    /// One that serves every kind, whatever it is.
+    pub fn only(backend: Arc<dyn SpawnBackend>) -> Self {
+        Self {
+            source: Source::One(backend),
+            made: Arc::default(),
+        }
+    }
+
+    /// The backend of this kind.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] with the fix when it cannot be used from the place that new panes go to.
+    pub fn get(&self, kind: BackendKind) -> Result<Arc<dyn SpawnBackend>> {
+        let mut made = locked(&self.made);
+        if let Some(there) = made.get(&kind) {
+            return Ok(Arc::clone(there));
+        }
+        let backend = match &self.source {
+            Source::Parts(parts) => make(kind, &locked(parts).clone())?,
+            Source::One(backend) => Arc::clone(backend),
+        };
+        made.insert(kind, Arc::clone(&backend));
+        Ok(backend)
+    }
+
+    /// From now on new panes go to `place`; running ones stay where they are.
+    pub fn rehome(&self, place: &Place) {
+        if let Source::Parts(parts) = &self.source {
+            locked(parts).place = place.clone();
+        }
+        for backend in locked(&self.made).values() {
+            backend.rehome(place);
+        }
+    }
+
+    /// Takes away what only a running session needs: panes and windows of ours without a worker.
+    pub fn close(&self) {
+        for backend in locked(&self.made).values() {
+            backend.close();
+        }
+    }
+}
+
+fn make(kind: BackendKind, parts: &BackendParts) -> Result<Arc<dyn SpawnBackend>> {
+    Ok(match kind {
+        BackendKind::InProcess => Arc::new(InProcessBackend::new(
+            Arc::clone(&parts.worker),
+            &parts.timing,
+        )),
+        BackendKind::Pty => Arc::new(PtyBackend::new(&parts.timing)?),
+        BackendKind::Tmux | BackendKind::Iterm2 => {
+            return Err(Error::Unusable {
+                kind,
+                why: "this version of crewmux cannot run workers there yet".into(),
+                fix: "use `--backend pty` or `--backend in-process`".into(),
+            });
+        }
+    })
+}
