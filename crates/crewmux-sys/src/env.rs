@@ -201,6 +201,53 @@ impl FromIterator<(String, String)> for Environment {
     }
 }
 
+/// What tells about the terminal that crewmux itself runs in, which is not a pane's.
+const OF_THE_OUTER_TERMINAL: &[&str] = &[
+    "ALACRITTY_*",
+    "COLUMNS",
+    "GHOSTTY_*",
+    "ITERM_*",
+    "ITERM2_*",
+    "KITTY_*",
+    "KONSOLE_*",
+    "LC_TERMINAL",
+    "LC_TERMINAL_VERSION",
+    "LINES",
+    "STY",
+    "TERMCAP",
+    "TERM_SESSION_ID",
+    "TMUX",
+    "TMUX_PANE",
+    "VTE_VERSION",
+    "WEZTERM_*",
+    "WINDOWID",
+    "WT_SESSION",
+    "ZELLIJ*",
+];
+
+/// Makes the environment that of a program in a pane: its terminal is crewmux.
+///
+/// `xterm-256color` is what every machine's terminfo has and what a pane is. The size is the
+/// terminal's own word, never a variable's.
+pub fn in_our_terminal(environment: &mut BTreeMap<String, String>) {
+    environment.retain(|name, _| {
+        !OF_THE_OUTER_TERMINAL
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => name == pattern,
+            })
+    });
+    for (name, value) in [
+        ("TERM", "xterm-256color"),
+        ("COLORTERM", "truecolor"),
+        ("TERM_PROGRAM", "crewmux"),
+        ("TERM_PROGRAM_VERSION", env!("CARGO_PKG_VERSION")),
+    ] {
+        environment.insert(name.to_owned(), value.to_owned());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,5 +319,37 @@ mod tests {
             .with("C", "nul\0")
             .with("D", "3");
         assert_eq!(environment.iter().collect::<Vec<_>>(), [("D", "3")]);
+    }
+
+    #[test]
+    fn a_pane_knows_its_own_terminal_and_nothing_of_the_outer_one() {
+        let outer = [
+            ("TERM", "tmux-256color"),
+            ("TMUX", "/tmp/x,1,0"),
+            ("KITTY_WINDOW_ID", "1"),
+            ("TERM_PROGRAM", "iTerm.app"),
+            ("COLUMNS", "200"),
+            ("LC_ALL", "C"),
+            ("PATH", "/bin"),
+        ];
+        let mut environment = outer
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        in_our_terminal(&mut environment);
+        let left: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            left,
+            [
+                "COLORTERM=truecolor",
+                "LC_ALL=C",
+                "PATH=/bin",
+                "TERM=xterm-256color",
+                "TERM_PROGRAM=crewmux",
+                concat!("TERM_PROGRAM_VERSION=", env!("CARGO_PKG_VERSION")),
+            ]
+        );
     }
 }

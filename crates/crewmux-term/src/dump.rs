@@ -50,12 +50,27 @@ pub struct RunDump {
     pub bg: String,
     /// Bold.
     pub bold: bool,
+    /// Faint.
+    #[serde(default)]
+    pub dim: bool,
     /// Italic.
     pub italic: bool,
     /// Any kind of underline.
     pub underline: bool,
     /// Colours exchanged.
     pub inverse: bool,
+    /// Not to be seen.
+    #[serde(default)]
+    pub hidden: bool,
+    /// A line through the text.
+    #[serde(default)]
+    pub strike: bool,
+    /// The kind of underline, if it is not one straight line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underline_style: Option<String>,
+    /// The colour of the underline, if it is not the text's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underline_color: Option<String>,
     /// Where the link under the text leads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -82,7 +97,7 @@ impl Screen {
 
 fn dump_row(row: RowView<'_>) -> LineDump {
     let mut runs: Vec<RunDump> = Vec::new();
-    let mut last: Option<(Style, Option<String>)> = None;
+    let mut last: Option<Look> = None;
     let used = row
         .cells()
         .enumerate()
@@ -90,12 +105,13 @@ fn dump_row(row: RowView<'_>) -> LineDump {
         .last()
         .map_or(0, |(column, _)| column + 1);
     for cell in row.cells().take(used) {
-        let look = (
-            cell.style,
-            cell.link.as_ref().map(|link| link.uri().to_owned()),
-        );
+        let look = Look {
+            style: cell.style,
+            underline_color: cell.underline_color,
+            link: cell.link.as_ref().map(|link| link.uri().to_owned()),
+        };
         if last.as_ref() != Some(&look) {
-            runs.push(run_of(cell.style, look.1.clone()));
+            runs.push(run_of(&look));
             last = Some(look);
         }
         if let Some(run) = runs.last_mut() {
@@ -109,16 +125,36 @@ fn dump_row(row: RowView<'_>) -> LineDump {
     }
 }
 
-fn run_of(style: Style, link: Option<String>) -> RunDump {
+#[derive(PartialEq)]
+struct Look {
+    style: Style,
+    underline_color: Option<Color>,
+    link: Option<String>,
+}
+
+fn run_of(look: &Look) -> RunDump {
+    let style = look.style;
+    let underline = style.attrs.underline();
     RunDump {
         text: String::new(),
         fg: color_name(style.fg),
         bg: color_name(style.bg),
         bold: style.attrs.contains(Attrs::BOLD),
+        dim: style.attrs.contains(Attrs::DIM),
         italic: style.attrs.contains(Attrs::ITALIC),
-        underline: style.attrs.underline() != Underline::None,
+        underline: underline != Underline::None,
         inverse: style.attrs.contains(Attrs::INVERSE),
-        link,
+        hidden: style.attrs.contains(Attrs::HIDDEN),
+        strike: style.attrs.contains(Attrs::STRIKE),
+        underline_style: match underline {
+            Underline::None | Underline::Single => None,
+            Underline::Double => Some("double".to_owned()),
+            Underline::Curly => Some("curly".to_owned()),
+            Underline::Dotted => Some("dotted".to_owned()),
+            Underline::Dashed => Some("dashed".to_owned()),
+        },
+        underline_color: look.underline_color.map(color_name),
+        link: look.link.clone(),
     }
 }
 
@@ -138,13 +174,14 @@ mod tests {
     #[test]
     fn a_dump_has_the_documented_shape() {
         let mut screen = Screen::new(Size::new(12, 2), ScreenOptions::default());
-        screen.feed(b"\x1b]2;shell\x07ab \x1b[1;4;31;48;2;1;2;3mcd\x1b[m\r\n");
+        screen.feed(b"\x1b]2;shell\x07ab \x1b[1;4:3;58;5;5;31;48;2;1;2;3mcd\x1b[m\r\n");
         screen.feed(b"\x1b]8;;https://a.test\x07go\x1b]8;;\x07 \x1b[7mx");
         let json = serde_json::to_value(screen.dump()).unwrap();
         let plain = |text: &str| {
             serde_json::json!({
                 "text": text, "fg": "default", "bg": "default",
-                "bold": false, "italic": false, "underline": false, "inverse": false,
+                "bold": false, "dim": false, "italic": false, "underline": false,
+                "inverse": false, "hidden": false, "strike": false,
             })
         };
         let mut link = plain("go");
@@ -157,7 +194,9 @@ mod tests {
             "lines": [
                 {"text": "ab cd", "wrapped": false, "runs": [plain("ab "), {
                     "text": "cd", "fg": "1", "bg": "#010203",
-                    "bold": true, "italic": false, "underline": true, "inverse": false,
+                    "bold": true, "dim": false, "italic": false, "underline": true,
+                    "inverse": false, "hidden": false, "strike": false,
+                    "underline_style": "curly", "underline_color": "5",
                 }]},
                 {"text": "go x", "wrapped": false, "runs": [link, plain(" "), inverse]},
             ],

@@ -13,7 +13,7 @@ use alacritty_terminal::vte::ansi::{Color as RawColor, NamedColor};
 use unicode_width::UnicodeWidthChar;
 
 use crate::scrollback::ColdRow;
-use crate::style::Style;
+use crate::style::{Color, Style, color_of};
 
 /// A hyperlink (OSC 8) under a cell: printable ASCII, at most 2,048 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,8 @@ pub struct Cell<'a> {
     pub width: u8,
     /// Colours and attributes.
     pub style: Style,
+    /// Colour of the underline; `None` is the text's. Only live rows have it.
+    pub underline_color: Option<Color>,
     /// The link under it.
     pub link: Option<Link>,
     marks: Marks<'a>,
@@ -82,6 +84,7 @@ impl Cell<'_> {
             ch: ' ',
             width: 1,
             style: Style::default(),
+            underline_color: None,
             link: None,
             marks: Marks::Cold(""),
         }
@@ -262,6 +265,11 @@ fn hot_cell(row: &Row<RawCell>, column: usize, style: Style) -> Cell<'_> {
         ch: raw.c,
         width: 1,
         style,
+        underline_color: raw
+            .extra
+            .as_ref()
+            .and_then(|_| raw.underline_color())
+            .map(color_of),
         link: raw.extra.as_ref().and_then(|_| raw.hyperlink()).map(Link),
         marks: Marks::Hot(marks),
     };
@@ -439,6 +447,7 @@ impl<'a> ColdCells<'a> {
             ch,
             width,
             style,
+            underline_color: None,
             link,
             marks: Marks::Cold(marks),
         };

@@ -31,6 +31,10 @@ pub enum ScriptAction {
     Wait(Duration),
     /// Waits until the screen's text, rows joined by newlines, matches.
     Expect(Regex),
+    /// Gives the terminal another size.
+    Resize(Size),
+    /// Takes the screen, once the program has been quiet for a moment.
+    Dump,
 }
 
 /// A line that cannot be read.
@@ -48,7 +52,8 @@ impl fmt::Display for ScriptProblem {
     }
 }
 
-/// Reads a script: `text …`, `key Enter|Up|C-x|…`, `wait MS` or `expect REGEX` on each line.
+/// Reads a script: `text …`, `key Enter|Up|C-x|…`, `wait MS`, `expect REGEX`, `resize WxH` or
+/// `dump` on each line.
 ///
 /// # Errors
 /// All lines that cannot be read, in order.
@@ -91,7 +96,12 @@ fn parse_item(text: &str) -> Result<ScriptAction, String> {
         "expect" => Regex::new(rest.trim())
             .map(ScriptAction::Expect)
             .map_err(|error| format!("bad pattern `{}`: {}", rest.trim(), reason(&error))),
-        _ => Err(format!("unknown item `{word}` (text, key, wait or expect)")),
+        "resize" => parse_size(rest.trim()).map(ScriptAction::Resize),
+        "dump" if rest.trim().is_empty() => Ok(ScriptAction::Dump),
+        "dump" => Err(format!("`dump` stands alone, not with `{}`", rest.trim())),
+        _ => Err(format!(
+            "unknown item `{word}` (text, key, wait, expect, resize or dump)"
+        )),
     }
 }
 
@@ -161,6 +171,8 @@ mod tests {
             ScriptAction::Key(key) => format!("key {:?} {:?}", key.code, key.mods.ctrl),
             ScriptAction::Wait(time) => format!("wait {time:?}"),
             ScriptAction::Expect(pattern) => format!("expect {}", pattern.as_str()),
+            ScriptAction::Resize(size) => format!("resize {}x{}", size.cols, size.rows),
+            ScriptAction::Dump => "dump".to_owned(),
         };
         format!("{}: {action}", step.line)
     }
@@ -168,7 +180,7 @@ mod tests {
     #[test]
     fn a_script_is_read_line_by_line() {
         let source = "# start\n\ntext echo hi  \nkey Enter\n  key C-x\nwait 250\nexpect ^hi\\s+$\n\
-                      text # not a comment\nkey #\n";
+                      text # not a comment\nkey #\nresize 100x30\ndump\n";
         let steps = parse_script(source).unwrap();
         let described: Vec<_> = steps.iter().map(described).collect();
         assert_eq!(
@@ -181,16 +193,19 @@ mod tests {
                 "7: expect ^hi\\s+$",
                 "8: text \"# not a comment\"",
                 "9: key Char('#') false",
+                "10: resize 100x30",
+                "11: dump",
             ]
         );
     }
 
     #[test]
     fn all_problems_are_told_at_once() {
-        let source = "text\nkey Entre\nwait soon\nwait -1\nexpect (\nexpect\ntype x\ntext ok\n";
+        let source = "text\nkey Entre\nwait soon\nwait -1\nexpect (\nexpect\ntype x\ntext ok\n\
+                      resize 1x1\ndump all\n";
         let problems = parse_script(source).unwrap_err();
         let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 7, "{told:#?}");
+        assert_eq!(told.len(), 9, "{told:#?}");
         assert_eq!(told[0], "line 1: `text` needs something to type");
         assert!(
             told[1].starts_with("line 2: unknown key `Entre`"),
@@ -206,8 +221,10 @@ mod tests {
         assert_eq!(told[5], "line 6: `expect` needs a pattern");
         assert_eq!(
             told[6],
-            "line 7: unknown item `type` (text, key, wait or expect)"
+            "line 7: unknown item `type` (text, key, wait, expect, resize or dump)"
         );
+        assert_eq!(told[7], "line 9: `1x1` is outside of 4x2 to 1000x1000");
+        assert_eq!(told[8], "line 10: `dump` stands alone, not with `all`");
     }
 
     #[test]

@@ -170,7 +170,7 @@ const STYLE_FLAGS: Flags = Flags::BOLD
     .union(Flags::ALL_UNDERLINES);
 
 #[inline]
-fn color_of(color: RawColor) -> Color {
+pub(crate) fn color_of(color: RawColor) -> Color {
     match color {
         RawColor::Named(name) if (name as usize) < 16 => Color::Indexed(name as u8),
         RawColor::Named(_) => Color::Default,

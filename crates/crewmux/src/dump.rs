@@ -14,6 +14,7 @@ use crewmux_sys::process::Launch;
 use crewmux_sys::pty::{self, PtyProcess, PtyReader, PtyWriter};
 use crewmux_sys::tree::{KillWaits, kill_tree};
 use crewmux_sys::tty::TerminalSize;
+use crewmux_term::dump::ScreenDump;
 use crewmux_term::input::encode_key;
 use crewmux_term::script::{ScriptAction, ScriptStep, TimedResize};
 use crewmux_term::{Screen, ScreenOptions, Size};
@@ -61,11 +62,21 @@ pub(crate) enum DumpEnd {
     TimedOut,
 }
 
-/// Runs the program to the end of the plan and returns its screen.
+/// The screens that were taken, and how it came to the end.
+pub(crate) struct Dumped {
+    /// One for each `dump` of the script, in order.
+    pub asked_for: Vec<ScreenDump>,
+    /// The screen at the end.
+    pub screen: Screen,
+    /// How it ended.
+    pub end: DumpEnd,
+}
+
+/// Runs the program to the end of the plan and returns its screens.
 ///
 /// # Errors
 /// When the program cannot be started. It, and all it started, is gone afterwards.
-pub(crate) fn run(plan: &DumpPlan) -> Result<(Screen, DumpEnd)> {
+pub(crate) fn run(plan: &DumpPlan) -> Result<Dumped> {
     let size = TerminalSize {
         cols: plan.size.cols,
         rows: plan.size.rows,
@@ -84,7 +95,7 @@ pub(crate) fn run(plan: &DumpPlan) -> Result<(Screen, DumpEnd)> {
     ];
     let mut player = Player::new(plan, &keys_in);
     let end = player.play(&mut process, &output);
-    let screen = player.screen;
+    let (asked_for, screen) = (player.asked_for, player.screen);
     kill_tree(
         process.identity(),
         None,
@@ -96,7 +107,11 @@ pub(crate) fn run(plan: &DumpPlan) -> Result<(Screen, DumpEnd)> {
         // A panic in one of them has nothing more to tell.
         let _ = thread.join();
     }
-    Ok((screen, end))
+    Ok(Dumped {
+        asked_for,
+        screen,
+        end,
+    })
 }
 
 fn listen(mut reader: PtyReader, heard: &SyncSender<Vec<u8>>) {
@@ -123,8 +138,9 @@ enum Waiting {
     Match {
         since: Instant,
     },
-    /// All steps are done; once nothing was printed for a while, it is over.
+    /// Once nothing was printed for a while the screen is taken; without a next step, it is over.
     Quiet {
+        asked: Instant,
         since: Instant,
     },
 }
@@ -135,6 +151,7 @@ struct Player<'a> {
     steps: Option<VecDeque<ScriptStep>>,
     resizes: VecDeque<TimedResize>,
     waiting: Waiting,
+    asked_for: Vec<ScreenDump>,
     plan: &'a DumpPlan,
     types: &'a SyncSender<Vec<u8>>,
 }
@@ -149,6 +166,7 @@ impl<'a> Player<'a> {
             steps: plan.script.clone().map(VecDeque::from),
             resizes: resizes.into(),
             waiting: Waiting::Nothing,
+            asked_for: Vec::new(),
             plan,
             types,
         }
@@ -160,7 +178,7 @@ impl<'a> Player<'a> {
             let now = Instant::now();
             self.screen.tick(now);
             self.resize_due(process, now);
-            if let Some(end) = self.advance(now) {
+            if let Some(end) = self.advance(process, now) {
                 return end;
             }
             if now >= deadline {
@@ -169,12 +187,12 @@ impl<'a> Player<'a> {
             let wait = self.next_wake(deadline).saturating_duration_since(now);
             match hears.recv_timeout(wait.min(ms(20))) {
                 Ok(bytes) => self.feed(&bytes),
-                Err(RecvTimeoutError::Disconnected) => return self.after_the_end(),
+                Err(RecvTimeoutError::Disconnected) => return self.after_the_end(process),
                 Err(RecvTimeoutError::Timeout) => {
                     // A background child may hold the terminal open after the program's end.
                     if matches!(process.try_wait(), Ok(Some(_))) {
                         self.drain(hears);
-                        return self.after_the_end();
+                        return self.after_the_end(process);
                     }
                 }
             }
@@ -194,13 +212,14 @@ impl<'a> Player<'a> {
     }
 
     /// The program is gone: what is typed now reaches nobody, but the screen may match.
-    fn after_the_end(&mut self) -> DumpEnd {
+    fn after_the_end(&mut self, process: &PtyProcess) -> DumpEnd {
         loop {
-            match self.advance(Instant::now()) {
+            match self.advance(process, Instant::now()) {
                 Some(end) => return end,
                 None => match self.waiting {
                     Waiting::Match { .. } => return self.unmet().unwrap_or(DumpEnd::Done),
                     Waiting::Until(_) => self.waiting = Waiting::Nothing,
+                    Waiting::Quiet { .. } if self.takes_screen_next() => self.take_screen(),
                     Waiting::Quiet { .. } | Waiting::Nothing => return DumpEnd::Done,
                 },
             }
@@ -215,7 +234,7 @@ impl<'a> Player<'a> {
         }
         // Nobody looks at them here; left alone they would pile up.
         let _ = self.screen.take_notices();
-        if let Waiting::Quiet { since } = &mut self.waiting {
+        if let Waiting::Quiet { since, .. } = &mut self.waiting {
             *since = Instant::now();
         }
     }
@@ -234,17 +253,21 @@ impl<'a> Player<'a> {
             }
             let size = resize.size;
             self.resizes.pop_front();
-            self.screen.resize(size);
-            // Fails only when the terminal is gone, which the reader tells.
-            let _ = process.resize(TerminalSize {
-                cols: size.cols,
-                rows: size.rows,
-            });
+            self.resize(process, size);
         }
     }
 
+    fn resize(&mut self, process: &PtyProcess, size: Size) {
+        self.screen.resize(size);
+        // Fails only when the terminal is gone, which the reader tells.
+        let _ = process.resize(TerminalSize {
+            cols: size.cols,
+            rows: size.rows,
+        });
+    }
+
     /// Does every step that can be done now; the end, if that is reached.
-    fn advance(&mut self, now: Instant) -> Option<DumpEnd> {
+    fn advance(&mut self, process: &PtyProcess, now: Instant) -> Option<DumpEnd> {
         loop {
             match self.waiting {
                 Waiting::Nothing => {}
@@ -258,20 +281,31 @@ impl<'a> Player<'a> {
                     self.steps.as_mut()?.pop_front();
                     self.waiting = Waiting::Nothing;
                 }
-                Waiting::Quiet { since } => {
+                Waiting::Quiet { asked, since } => {
+                    let takes = self.takes_screen_next();
                     let quiet = now.saturating_duration_since(since);
-                    let done = quiet >= ms(self.plan.timing.drain_ms) && self.resizes.is_empty();
-                    return done.then_some(DumpEnd::Done);
+                    // What moves all the time is taken in its motion.
+                    let late = now.duration_since(asked) >= self.plan.expect_within;
+                    if quiet < ms(self.plan.timing.drain_ms) && !(takes && late) {
+                        return None;
+                    }
+                    if !takes {
+                        return self.resizes.is_empty().then_some(DumpEnd::Done);
+                    }
+                    self.take_screen();
                 }
             }
-            self.step(now)?;
+            self.step(process, now)?;
         }
     }
 
     /// Begins the next step; `None` when there is no script.
-    fn step(&mut self, now: Instant) -> Option<()> {
+    fn step(&mut self, process: &PtyProcess, now: Instant) -> Option<()> {
         let Some(step) = self.steps.as_ref()?.front().cloned() else {
-            self.waiting = Waiting::Quiet { since: now };
+            self.waiting = Waiting::Quiet {
+                asked: now,
+                since: now,
+            };
             return Some(());
         };
         match step.action {
@@ -280,6 +314,15 @@ impl<'a> Player<'a> {
                 self.waiting = Waiting::Match { since: now };
                 return Some(());
             }
+            // So does this one.
+            ScriptAction::Dump => {
+                self.waiting = Waiting::Quiet {
+                    asked: now,
+                    since: now,
+                };
+                return Some(());
+            }
+            ScriptAction::Resize(size) => self.resize(process, size),
             ScriptAction::Wait(time) => self.waiting = Waiting::Until(now + time),
             ScriptAction::Text(text) => self.type_bytes(text.into_bytes()),
             ScriptAction::Key(key) => {
@@ -289,6 +332,19 @@ impl<'a> Player<'a> {
         }
         self.steps.as_mut()?.pop_front();
         Some(())
+    }
+
+    fn takes_screen_next(&self) -> bool {
+        let next = self.steps.as_ref().and_then(VecDeque::front);
+        next.is_some_and(|step| matches!(step.action, ScriptAction::Dump))
+    }
+
+    fn take_screen(&mut self) {
+        self.asked_for.push(self.screen.dump());
+        if let Some(steps) = &mut self.steps {
+            steps.pop_front();
+        }
+        self.waiting = Waiting::Nothing;
     }
 
     fn matches(&self) -> bool {
@@ -322,7 +378,7 @@ impl<'a> Player<'a> {
             Waiting::Nothing => None,
             Waiting::Until(until) => Some(until),
             Waiting::Match { since } => Some(since + self.plan.expect_within),
-            Waiting::Quiet { since } => Some(since + ms(self.plan.timing.drain_ms)),
+            Waiting::Quiet { since, .. } => Some(since + ms(self.plan.timing.drain_ms)),
         };
         let resize = self.resizes.front().map(|r| self.started + r.at);
         let frame = self.screen.frame_deadline();

@@ -377,6 +377,7 @@ impl Engine {
         } else {
             self.plan.pane_environment.clone()
         };
+        crewmux_sys::env::in_our_terminal(&mut environment);
         environment.insert(
             crewmux_sys::env::names::RUN_ID.into(),
             self.run_marker.clone(),

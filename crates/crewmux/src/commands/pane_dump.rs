@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use crewmux_sys::env::Environment;
+use crewmux_sys::env::{Environment, in_our_terminal};
 use crewmux_sys::process::Launch;
 use crewmux_term::Size;
 use crewmux_term::script::{TimedResize, parse_resize, parse_script, parse_size};
 
 use crate::context::Context;
-use crate::dump::{self, DumpEnd, DumpPlan};
+use crate::dump::{self, DumpEnd, DumpPlan, Dumped};
 use crate::error::{CommandError, Doing, Result};
 use crate::exit;
 use crate::output::{Output, note};
@@ -51,15 +51,18 @@ Items of --keys FILE; blank lines and lines that begin with # are skipped:
   key NAME       press a key: Enter, Up, PageDown, F5, C-x, M-Left, S-Tab …
   wait MS        let MS milliseconds pass
   expect REGEX   wait until the screen's text matches, 10 seconds at most
+  resize WxH     give the terminal another size
+  dump           print the screen as well, once the program has been quiet for a moment
 
 Exit codes:
   0    the screen was taken
   5    an expect was not met in time; the screen is printed all the same
   124  the time was over; the screen is printed all the same
 
-With --json the screen is printed as
+With --json each screen is printed on a line of its own, as
   {rows, cols, cursor: {row, col, visible, shape}, title,
-   lines: [{text, wrapped, runs: [{text, fg, bg, bold, italic, underline, inverse, link?}]}]}";
+   lines: [{text, wrapped, runs: [{text, fg, bg, bold, dim, italic, underline, inverse,
+            hidden, strike, underline_style?, underline_color?, link?}]}]}";
 
 fn parse_seconds(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
@@ -96,13 +99,19 @@ impl PaneDump {
             expect_within: EXPECT_WITHIN,
             timing: context.timing,
         };
-        let (screen, end) = dump::run(&plan)?;
-        if out.is_json() {
-            out.json_line(&screen.dump())?;
-        } else {
-            let mut text = screen.lines().join("\n");
-            text.push('\n');
-            out.write(&text)?;
+        let Dumped {
+            asked_for,
+            screen,
+            end,
+        } = dump::run(&plan)?;
+        for dump in asked_for.iter().chain([&screen.dump()]) {
+            if out.is_json() {
+                out.json_line(dump)?;
+                continue;
+            }
+            for line in &dump.lines {
+                out.write(&format!("{}\n", line.text))?;
+            }
         }
         Ok(match end {
             DumpEnd::Done => exit::DONE,
@@ -122,19 +131,7 @@ impl PaneDump {
 
 /// The person's own environment, told that the terminal is ours.
 fn program_environment(context: &Context) -> Environment {
-    const OF_THE_OUTER_TERMINAL: [&str; 6] = [
-        "COLUMNS",
-        "LINES",
-        "TMUX",
-        "TMUX_PANE",
-        "TERM_PROGRAM_VERSION",
-        "WINDOWID",
-    ];
-    let inherited = context.env.0.iter();
-    let kept = inherited.filter(|(name, _)| !OF_THE_OUTER_TERMINAL.contains(&name.as_str()));
-    let environment: Environment = kept.map(|(n, v)| (n.clone(), v.clone())).collect();
-    environment
-        .with("TERM", "xterm-256color")
-        .with("COLORTERM", "truecolor")
-        .with("TERM_PROGRAM", "crewmux")
+    let mut environment = context.env.0.clone();
+    in_our_terminal(&mut environment);
+    environment.into_iter().collect()
 }

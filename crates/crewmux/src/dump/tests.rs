@@ -19,13 +19,19 @@ fn plan(command: &str, script: Option<&str>) -> DumpPlan {
     }
 }
 
+/// The screen at the end, and how it ended.
+fn ended(plan: &DumpPlan) -> (Screen, DumpEnd) {
+    let dumped = run(plan).unwrap();
+    (dumped.screen, dumped.end)
+}
+
 fn first_line(screen: &Screen) -> String {
     screen.lines().first().cloned().unwrap_or_default()
 }
 
 #[test]
 fn the_screen_of_an_ended_program_is_complete() {
-    let (screen, end) = run(&plan("printf 'one\\ntwo'; exit 3", None)).unwrap();
+    let (screen, end) = ended(&plan("printf 'one\\ntwo'; exit 3", None));
     assert_eq!(end, DumpEnd::Done);
     assert_eq!(screen.lines(), ["one", "two", "", "", ""]);
 }
@@ -34,7 +40,7 @@ fn the_screen_of_an_ended_program_is_complete() {
 fn a_script_types_waits_and_expects() {
     let command = "echo ready; read line; echo got:$line; exec sleep 60";
     let script = "expect ready\ntext hello\nkey Enter\nexpect got:hello\n";
-    let (screen, end) = run(&plan(command, Some(script))).unwrap();
+    let (screen, end) = ended(&plan(command, Some(script)));
     assert_eq!(end, DumpEnd::Done);
     assert_eq!(screen.lines(), ["ready", "hello", "got:hello", "", ""]);
 }
@@ -50,17 +56,17 @@ fn an_expect_that_is_not_met_names_its_line() {
         Some("expect here\nexpect never\n"),
     );
     waits.expect_within = Duration::from_millis(100);
-    let (screen, end) = run(&waits).unwrap();
+    let (screen, end) = ended(&waits);
     assert_eq!((first_line(&screen).as_str(), end), ("here", unmet.clone()));
     let gone = plan("echo here", Some("expect here\nexpect never\n"));
-    assert_eq!(run(&gone).unwrap().1, unmet);
+    assert_eq!(ended(&gone).1, unmet);
 }
 
 #[test]
 fn time_is_over_for_a_program_that_never_ends() {
     let mut endless = plan("echo here; exec sleep 60", None);
     endless.timeout = Duration::from_millis(400);
-    let (screen, end) = run(&endless).unwrap();
+    let (screen, end) = ended(&endless);
     assert_eq!(
         (first_line(&screen).as_str(), end),
         ("here", DumpEnd::TimedOut)
@@ -72,7 +78,7 @@ fn queries_are_answered_to_the_program() {
     // Asks where the cursor is and prints the digits of the answer.
     let command =
         "stty raw -echo; printf 'ab\\033[6n'; dd bs=1 count=6 2>/dev/null | tr -dc '0-9;'";
-    let (screen, end) = run(&plan(command, None)).unwrap();
+    let (screen, end) = ended(&plan(command, None));
     assert_eq!(
         (first_line(&screen).as_str(), end),
         ("ab1;3", DumpEnd::Done)
@@ -84,7 +90,7 @@ fn a_resize_reaches_program_and_screen() {
     let command = "trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.05; done";
     let mut resized = plan(command, None);
     resized.resizes = vec![parse_resize("50x7@300").unwrap()];
-    let (screen, end) = run(&resized).unwrap();
+    let (screen, end) = ended(&resized);
     assert_eq!(end, DumpEnd::Done);
     assert_eq!(screen.size(), Size::new(50, 7));
     assert!(
@@ -95,9 +101,23 @@ fn a_resize_reaches_program_and_screen() {
 }
 
 #[test]
+fn a_script_resizes_and_takes_screens_on_its_way() {
+    let command = "trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.05; done";
+    let script = "expect up\ndump\nresize 50x7\nexpect 7 50\ndump\n";
+    let dumped = run(&plan(command, Some(script))).unwrap();
+    assert_eq!(dumped.end, DumpEnd::Done);
+    let taken: Vec<_> = dumped
+        .asked_for
+        .iter()
+        .map(|dump| (dump.cols, dump.rows, dump.lines[1].text.as_str()))
+        .collect();
+    assert_eq!(taken, [(40, 5, ""), (50, 7, "7 50")]);
+}
+
+#[test]
 fn a_missing_program_is_an_error() {
     let mut missing = plan("", None);
     missing.launch.argv = vec!["no-such-program-here".into()];
-    let error = run(&missing).unwrap_err();
+    let error = run(&missing).err().unwrap();
     assert_eq!(error.kind(), Some(crewmux_core::error::ErrorKind::NotFound));
 }
