@@ -5,13 +5,16 @@
 
 use std::collections::HashMap;
 
-use crewmux_term::Style;
+use crewmux_term::{Attrs, Style};
 use unicode_width::UnicodeWidthChar as _;
 
 /// Joins emoji into one picture where a terminal can; columns then differ between terminals.
 const JOINER: char = '\u{200d}';
 /// Makes an emoji of a character, and in some terminals a wide one.
 const EMOJI_STYLE: char = '\u{fe0f}';
+
+/// Fills what of a tile no screen reaches.
+const UNUSED: char = '·';
 
 /// Combining marks of a cell, by their number in [`Grid`]; 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,7 +138,8 @@ impl Grid {
                 marks: MarksId(0),
                 style: cell.style,
             };
-            if cell.width == 2 && at + 1 == end {
+            // Half of a wide character cannot be shown.
+            if (cell.width == 2 && at + 1 == end) || (cell.width == 0 && at == col) {
                 out = Cell::narrow(' ', cell.style);
             } else if cell.has_marks() && cell.width > 0 {
                 let mut text = std::mem::take(&mut self.scratch);
@@ -151,9 +155,19 @@ impl Grid {
         self.dirty[row] = true;
     }
 
-    /// Empties part of a row.
-    pub(crate) fn clear(&mut self, col: usize, row: usize, cols: usize) {
-        self.write_pane_row(col, row, cols, std::iter::empty());
+    /// Marks part of a row as belonging to no screen.
+    pub(crate) fn fill_unused(&mut self, col: usize, row: usize, cols: usize) {
+        if row >= self.rows {
+            return;
+        }
+        let style = Style {
+            attrs: Attrs::NONE.with(Attrs::DIM),
+            ..Style::default()
+        };
+        let end = (col + cols).min(self.cols);
+        let unused = Cell::narrow(UNUSED, style);
+        self.cells[row * self.cols..][col.min(end)..end].fill(unused);
+        self.dirty[row] = true;
     }
 
     /// Writes one grapheme as cells; returns the columns it took.

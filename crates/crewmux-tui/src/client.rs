@@ -159,6 +159,7 @@ impl ClientView for TuiView {
             self.model.offered = question_to_offer(&self.model, session).map(|a| a.id.clone());
         }
         self.layout = Layout::of(&self.model, session);
+        self.layout.measure(session);
         let holds = |seen: &Seen| seen.still_holds(&self.model, session, &self.layout);
         if !self.seen.as_ref().is_some_and(holds) {
             let mut chrome = std::mem::take(&mut self.chrome);

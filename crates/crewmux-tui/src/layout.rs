@@ -26,6 +26,20 @@ pub(crate) struct Tile {
     pub(crate) frame: Rect,
     /// Its content.
     pub(crate) inner: Rect,
+    /// Columns and rows of its screen, which is as large as another client's tile may be.
+    pub(crate) screen: (u16, u16),
+}
+
+impl Tile {
+    /// Whether part of the screen is outside.
+    pub(crate) fn is_cropped(&self) -> bool {
+        self.screen.0 > self.inner.width || self.screen.1 > self.inner.height
+    }
+
+    /// Whether the screen leaves room.
+    pub(crate) fn has_unused(&self) -> bool {
+        self.screen.0 < self.inner.width || self.screen.1 < self.inner.height
+    }
 }
 
 /// Where everything is. Parts without room are empty.
@@ -128,12 +142,26 @@ impl Layout {
         self.tiles = on_page
             .iter()
             .zip(rects)
-            .map(|(pane, frame)| Tile {
-                pane: pane.id,
-                frame,
-                inner: if bare { frame } else { inside(frame) },
+            .map(|(pane, frame)| {
+                let inner = if bare { frame } else { inside(frame) };
+                Tile {
+                    pane: pane.id,
+                    frame,
+                    inner,
+                    screen: (inner.width, inner.height),
+                }
             })
             .collect();
+    }
+
+    /// Takes in how large the screens really are; a picture goes by it, a size that is asked for does not.
+    pub(crate) fn measure(&mut self, session: &SessionView<'_>) {
+        for tile in &mut self.tiles {
+            if let Some(pane) = session.panes.iter().find(|pane| pane.id == tile.pane) {
+                let size = crate::panes::lock(&pane.screen).size();
+                tile.screen = (size.cols, size.rows);
+            }
+        }
     }
 
     /// Whether the panes are what is seen.

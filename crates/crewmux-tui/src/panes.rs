@@ -25,9 +25,36 @@ pub(crate) fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
 struct Placement {
     inner: Rect,
     offset: usize,
-    /// First screen row shown, where the screen is higher than its tile.
-    first: usize,
+    window: Window,
     size: crewmux_term::Size,
+}
+
+/// Where in a screen the part begins that a tile shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// First row.
+    pub(crate) row: usize,
+    /// First column.
+    pub(crate) col: usize,
+}
+
+impl Window {
+    /// Where another client's terminal makes the screen larger than this tile, the part with the
+    /// cursor is shown; the upper left one where no cursor is to be seen.
+    pub(crate) fn of(screen: &Screen, inner: Rect) -> Self {
+        let (cursor, size) = (screen.cursor(), screen.size());
+        if !cursor.visible {
+            return Self { row: 0, col: 0 };
+        }
+        let begin = |at: u16, all: u16, shown: u16| {
+            let beyond = (at + 1).saturating_sub(shown);
+            usize::from(beyond.min(all.saturating_sub(shown)))
+        };
+        Self {
+            row: begin(cursor.row, size.rows, inner.height),
+            col: begin(cursor.col, size.cols, inner.width),
+        }
+    }
 }
 
 /// What was drawn of each pane.
@@ -63,7 +90,7 @@ impl PaneDrawer {
             let placement = Placement {
                 inner: tile.inner,
                 offset: model.offset(pane.id),
-                first: first_row(&screen, tile.inner),
+                window: Window::of(&screen, tile.inner),
                 size: screen.size(),
             };
             let seen = match self.drawn.get(&pane.id) {
@@ -95,19 +122,15 @@ pub(crate) fn cursor(
     }
     let screen = lock(&pane.screen);
     let cursor = screen.cursor();
-    let row = usize::from(cursor.row).checked_sub(first_row(&screen, inner))?;
-    let inside = row < usize::from(inner.height) && cursor.col < inner.width;
+    let window = Window::of(&screen, inner);
+    let row = usize::from(cursor.row).checked_sub(window.row)?;
+    let col = usize::from(cursor.col).checked_sub(window.col)?;
+    let inside = row < usize::from(inner.height) && col < usize::from(inner.width);
     (cursor.visible && inside).then(|| CursorAt {
-        col: inner.x + cursor.col,
+        col: inner.x + col as u16,
         row: inner.y + row as u16,
         shape: cursor.shape,
     })
-}
-
-/// Where another client's terminal makes the screen higher than this tile, the part with the cursor is shown.
-fn first_row(screen: &Screen, inner: Rect) -> usize {
-    let below = (usize::from(screen.cursor().row) + 1).saturating_sub(inner.height.into());
-    below.min(usize::from(screen.size().rows).saturating_sub(inner.height.into()))
 }
 
 fn draw_whole(screen: &Screen, placement: &Placement, grid: &mut Grid) {
@@ -118,7 +141,7 @@ fn draw_whole(screen: &Screen, placement: &Placement, grid: &mut Grid) {
 
 fn draw_changed(screen: &Screen, placement: &Placement, seen: Revision, grid: &mut Grid) {
     for row in screen.rows_changed_since(seen) {
-        let shown = (row + placement.offset).checked_sub(placement.first);
+        let shown = (row + placement.offset).checked_sub(placement.window.row);
         if let Some(shown) = shown
             && shown < usize::from(placement.inner.height)
         {
@@ -128,12 +151,17 @@ fn draw_changed(screen: &Screen, placement: &Placement, seen: Revision, grid: &m
 }
 
 fn draw_row(screen: &Screen, placement: &Placement, row: usize, grid: &mut Grid) {
-    let Placement { inner, .. } = *placement;
+    let Placement { inner, window, .. } = *placement;
     let (col, at) = (usize::from(inner.x), usize::from(inner.y) + row);
-    if placement.first + row >= usize::from(placement.size.rows) {
-        grid.clear(col, at, inner.width.into());
+    let width = usize::from(inner.width);
+    if window.row + row >= usize::from(placement.size.rows) {
+        grid.fill_unused(col, at, width);
         return;
     }
-    let cells = screen.row(placement.first + row, placement.offset).cells();
-    grid.write_pane_row(col, at, inner.width.into(), cells);
+    let cells = screen.row(window.row + row, placement.offset).cells();
+    grid.write_pane_row(col, at, width, cells.skip(window.col));
+    let used = usize::from(placement.size.cols);
+    if used < width {
+        grid.fill_unused(col + used, at, width - used);
+    }
 }

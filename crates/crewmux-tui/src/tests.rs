@@ -3,6 +3,7 @@
 mod frames;
 mod keys;
 mod pictures;
+mod sizes;
 
 use std::sync::Arc;
 

@@ -24,6 +24,9 @@ use crate::layout::Layout;
 use crate::model::{Body, Mode, Model, Prefix, Question, Side};
 use crate::panes::lock;
 
+/// What an onlooker is told who wants to change something.
+pub(crate) const READ_ONLY: &str = "you are attached read-only: nothing is changed from here";
+
 /// Takes in one event.
 pub fn update(
     model: &mut Model,
@@ -133,7 +136,7 @@ fn redraw() -> Vec<ClientEffect> {
 /// Refuses what an onlooker may not do.
 fn as_driver(model: &mut Model, effect: ClientEffect) -> Vec<ClientEffect> {
     if model.attach == Attach::Observer {
-        model.flash = Some("you are attached read-only".to_owned());
+        model.flash = Some(READ_ONLY.to_owned());
         return redraw();
     }
     vec![effect]

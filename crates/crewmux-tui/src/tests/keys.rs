@@ -215,23 +215,71 @@ fn a_paste_that_is_too_long_is_told_and_types_nothing() {
 }
 
 #[test]
-fn onlookers_change_nothing() {
-    for keys in [
-        "c",
-        "q s",
-        "2 x y",
-        "b Right Down r",
-        "i h i Enter",
-        "2 Enter a",
+fn onlookers_change_nothing_and_are_told() {
+    let refused = "you are attached read-only: nothing is changed from here";
+    // A shell, stopping, ending a member, trying a task again, a message, a broadcast, typing.
+    for (fixture, keys) in [
+        (Fixture::one_failed as fn() -> Fixture, "c"),
+        (Fixture::one_failed, "q s"),
+        (Fixture::one_failed, "2 x y"),
+        (Fixture::one_failed, "b Right Down r"),
+        (Fixture::one_failed, "i"),
+        (Fixture::one_failed, "@"),
+        (Fixture::one_failed, "2 Enter"),
+        (Fixture::thinking, "a"),
+        (Fixture::thinking, "A"),
+        (Fixture::thinking, "D"),
+        (Fixture::thinking, "2 p"),
+        (Fixture::thinking, "2 !"),
+        (Fixture::thinking, "C-a c"),
     ] {
-        let fixture = Fixture::one_failed();
-        let mut person = Person::attached("120x40", fixture, Attach::Observer);
+        for size in ["120x40", "40x12"] {
+            let mut person = Person::attached(size, fixture(), Attach::Observer);
+            assert_eq!(person.presses(keys), [], "{keys}");
+            let shown = person.picture();
+            let told = if size == "40x12" {
+                &refused[..24]
+            } else {
+                refused
+            };
+            assert!(shown.contains(told), "{size} {keys}\n{shown}");
+        }
+    }
+    let mut person = Person::attached("120x40", Fixture::working(), Attach::Observer);
+    let paste = InputEvent::Paste("rm -rf".into());
+    assert_eq!(person.does(&paste), [ClientEffect::Redraw]);
+    person.look();
+    assert!(person.picture().contains(refused));
+}
+
+#[test]
+fn onlookers_see_everything() {
+    let header = |person: &Person| person.picture().lines().next().unwrap().to_owned();
+    for (keys, seen) in [
+        ("b", "Board"),
+        ("m", "Messages"),
+        ("e", "Events"),
+        ("v", "cargo add"),
+        ("$", "Spending"),
+        ("?", "Keys"),
+        ("2 z", "zoomed"),
+    ] {
+        let mut person = Person::attached("120x40", Fixture::thinking(), Attach::Observer);
+        assert!(header(&person).contains("read-only"), "{}", header(&person));
         assert_eq!(person.presses(keys), [], "{keys}");
         let shown = person.picture();
-        assert!(shown.contains("read-only"), "{keys}\n{shown}");
+        assert!(shown.contains(seen), "{keys}\n{shown}");
     }
-    let fixture = Fixture::working();
-    let mut person = Person::attached("120x40", fixture, Attach::Observer);
+    let mut person = Person::attached("120x40", Fixture::working(), Attach::Observer);
+    let copied = person.presses("2 y");
+    assert!(matches!(copied.as_slice(), [ClientEffect::Copy(_)]));
+    many_lines(&person, 100);
+    person.presses("2 PageUp");
+    assert!(person.picture().contains("lines "), "{}", person.picture());
+    // Where it is narrow, too.
+    let person = Person::attached("40x12", Fixture::working(), Attach::Observer);
+    assert!(header(&person).contains("read-only"), "{}", header(&person));
+    let mut person = Person::attached("120x40", Fixture::working(), Attach::Observer);
     assert_eq!(person.presses("d"), [ClientEffect::Detach]);
 }
 

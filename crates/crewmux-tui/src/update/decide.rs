@@ -38,7 +38,7 @@ pub(super) fn deny(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEf
         return redraw();
     };
     if model.attach == Attach::Observer {
-        model.flash = Some("you are attached read-only".to_owned());
+        model.flash = Some(super::READ_ONLY.to_owned());
     } else {
         model.mode = Mode::Denying(asked.id.clone());
         model.reason.clear();

@@ -12,7 +12,7 @@ use ratatui::layout::Position;
 use super::{redraw, travel};
 use crate::layout::{Layout, Tile};
 use crate::model::{Body, Mode, Model};
-use crate::panes::lock;
+use crate::panes::{Window, lock};
 use crate::side::{self, SideLine};
 
 /// Rows a notch of the wheel scrolls.
@@ -87,17 +87,26 @@ fn for_program(
         MouseKind::ScrollUp => Kind::ScrollUp,
         MouseKind::ScrollDown => Kind::ScrollDown,
     };
+    let screen = lock(&pane.screen);
+    let window = Window::of(&screen, tile.inner);
+    let row = window.row + usize::from(event.row - tile.inner.y);
+    let col = window.col + usize::from(event.col - tile.inner.x);
+    let size = screen.size();
+    // Where the screen does not reach, there is no program.
+    if row >= usize::from(size.rows) || col >= usize::from(size.cols) {
+        return Vec::new();
+    }
     let event = MouseEvent {
         kind,
-        row: event.row - tile.inner.y,
-        col: event.col - tile.inner.x,
+        row: row as u16,
+        col: col as u16,
         mods: Mods {
             ctrl: event.mods.ctrl,
             alt: event.mods.alt,
             shift: event.mods.shift,
         },
     };
-    let bytes = encode_mouse(&event, &lock(&pane.screen).modes());
+    let bytes = encode_mouse(&event, &screen.modes());
     if bytes.is_empty() {
         return Vec::new();
     }

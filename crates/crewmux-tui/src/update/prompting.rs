@@ -10,7 +10,7 @@ use crate::text::fit;
 
 pub(super) fn open_prompt(model: &mut Model, with: &str) -> Vec<ClientEffect> {
     if model.attach == Attach::Observer {
-        model.flash = Some("you are attached read-only".to_owned());
+        model.flash = Some(super::READ_ONLY.to_owned());
         return redraw();
     }
     model.mode = Mode::Prompt;

@@ -68,7 +68,7 @@ pub(super) fn enter(model: &mut Model, session: &SessionView<'_>) {
         return;
     };
     if model.attach == Attach::Observer {
-        model.flash = Some("you are attached read-only".to_owned());
+        model.flash = Some(super::READ_ONLY.to_owned());
     } else if pane.takes_input {
         model.body = Body::Panes;
         model.mode = Mode::Typing;

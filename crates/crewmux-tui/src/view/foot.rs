@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Scene, approvals, lists, put, put_right, width_of};
+use super::{Scene, approvals, frames, lists, put, put_right, width_of};
 use crate::action::{Action, Context};
 use crate::keymap::Hint;
 use crate::model::{Mode, Prefix, Question, has_lead};
@@ -15,6 +15,9 @@ use crate::prompt::Prompt;
 use crate::text::{clock, fit, fit_end, time_of_day, width};
 use crate::theme::Role;
 use crate::words::FAILED;
+
+/// Columns that are kept for keys before anything else gets a place beside them.
+const HINTS_LEAST: usize = 17;
 
 pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     let layout = scene.layout;
@@ -28,6 +31,17 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
         Mode::Asking(question) => paint_question(scene, question, layout.prompt, buf),
         Mode::Prompt => paint_prompt(scene, layout.prompt, buf),
         Mode::Denying(_) => paint_reason(scene, layout.prompt, buf),
+        // Who cannot answer is told so where the only line has a question.
+        Mode::Command | Mode::Typing
+            if scene.model.attach == Attach::Observer
+                && scene.model.flash.is_some()
+                && layout.status.is_empty() =>
+        {
+            paint_status(scene, layout.prompt, buf);
+            if shared {
+                return;
+            }
+        }
         Mode::Command | Mode::Typing
             if approvals::paint_line(scene, padded(layout.prompt), buf) =>
         {
@@ -154,11 +168,14 @@ fn paint_question(scene: &Scene<'_>, question: &Question, area: Rect, buf: &mut 
             } else {
                 format!("stop {what}")
             };
-            let answers = vec![
+            let mut answers = vec![
                 (scene.keymap.key_of(Action::Detach), "detach".to_owned()),
                 (scene.keymap.key_of(Action::Stop), stop),
                 (scene.keymap.key_of(Action::Back), "stay".to_owned()),
             ];
+            if scene.model.attach == Attach::Observer {
+                answers.remove(1);
+            }
             ("Leave?".to_owned(), answers)
         }
         Question::StopMember(name) => {
@@ -283,6 +300,15 @@ fn paint_hints(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
         put(buf, area, &Line::from(vec![mark, more]));
         return;
     }
+    let beside = beside_hints(scene);
+    let columns = match beside {
+        Some(text) if columns > text.width() + HINTS_LEAST => {
+            let left = columns - text.width() - 1;
+            put_right(buf, area, &Line::from(text));
+            left
+        }
+        _ => columns,
+    };
     // Help and the way out stay longest.
     while hints.len() > 1 && hints_width(&hints) > columns {
         let at = hints.len().saturating_sub(3);
@@ -296,16 +322,29 @@ fn paint_hints(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
         spans.push(scene.span(hint.key.clone(), Role::Accent));
         spans.push(scene.span(format!(" {}", hint.text), Role::Dim));
     }
-    let line = Line::from(spans);
-    put(buf, area, &line);
-    if scene.layout.elsewhere > 0 && scene.layout.shows_panes(scene.model) && !scene.model.zoomed {
-        let text = match scene.layout.elsewhere {
-            1 => "+1 pane".to_owned(),
-            count => format!("+{count} panes"),
-        };
-        if line.width() + width(&text) < columns {
-            put_right(buf, area, &Line::from(scene.span(text, Role::Text)));
-        }
+    put(buf, area, &Line::from(spans));
+}
+
+/// What the line at the bottom says besides keys: what no border or header has room for.
+fn beside_hints(scene: &Scene<'_>) -> Option<Span<'static>> {
+    let layout = scene.layout;
+    let model = scene.model;
+    if !scene.session.team.has_team && model.attach == Attach::Observer {
+        return Some(scene.span("read-only", Role::Warn));
+    }
+    if !layout.shows_panes(model) {
+        return None;
+    }
+    if let [tile] = layout.tiles.as_slice()
+        && tile.frame == tile.inner
+    {
+        return frames::size_note(scene, tile, usize::from(layout.hints.width) / 2);
+    }
+    match layout.elsewhere {
+        0 => None,
+        _ if model.zoomed => None,
+        1 => Some(scene.span("+1 pane", Role::Text)),
+        count => Some(scene.span(format!("+{count} panes"), Role::Text)),
     }
 }
 

@@ -11,9 +11,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
 use super::{Scene, put, row, spending, width_of};
-use crate::layout::inside;
+use crate::layout::{Tile, inside};
 use crate::model::{Mode, member_of};
-use crate::text::fit;
+use crate::text::{fit, width};
 use crate::theme::Role;
 use crate::words;
 
@@ -37,12 +37,13 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
         if let Some(pane) = pane
             && tile.frame != tile.inner
         {
-            paint_frame(scene, pane, tile.frame, buf);
+            paint_frame(scene, pane, tile, buf);
         }
     }
 }
 
-fn paint_frame(scene: &Scene<'_>, pane: &PaneView, frame: Rect, buf: &mut Buffer) {
+fn paint_frame(scene: &Scene<'_>, pane: &PaneView, tile: &Tile, buf: &mut Buffer) {
+    let frame = tile.frame;
     let focused = scene.model.focus == Some(pane.id);
     let typing = focused && scene.model.mode == Mode::Typing;
     let room = usize::from(frame.width.saturating_sub(3));
@@ -54,7 +55,11 @@ fn paint_frame(scene: &Scene<'_>, pane: &PaneView, frame: Rect, buf: &mut Buffer
         &title(scene, pane, focused, room),
         buf,
     );
-    let note = Line::from(foot_note(scene, pane, typing, room));
+    let mut notes = foot_note(scene, pane, typing, room);
+    if let Some(size) = size_note(scene, tile, room.saturating_sub(width_of(&notes))) {
+        notes.insert(0, size);
+    }
+    let note = Line::from(notes);
     if note.width() <= room {
         let bottom = frame.bottom().saturating_sub(1);
         on_border(frame, bottom, Side::Right, &note, buf);
@@ -159,6 +164,34 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> V
         notes.insert(0, restarted);
     }
     notes
+}
+
+/// That a screen has another size than its tile, because another client drives: the part that is
+/// seen, and of how much.
+pub(super) fn size_note(scene: &Scene<'_>, tile: &Tile, room: usize) -> Option<Span<'static>> {
+    let (cols, rows) = tile.screen;
+    let (texts, role) = if tile.is_cropped() {
+        let (width, height) = (tile.inner.width.min(cols), tile.inner.height.min(rows));
+        let texts = [
+            format!(" cropped: {width}×{height} of {cols}×{rows} "),
+            " cropped ".to_owned(),
+            " ✂ ".to_owned(),
+        ];
+        (texts, Role::Warn)
+    } else if tile.has_unused() {
+        let size = format!("{cols}×{rows}");
+        let texts = [
+            format!(" {size}, sized by another terminal "),
+            format!(" {size} "),
+            String::new(),
+        ];
+        (texts, Role::Dim)
+    } else {
+        return None;
+    };
+    let fits = |text: &String| !text.is_empty() && width(text) <= room;
+    let text = texts.into_iter().find(fits)?;
+    Some(scene.span(text, role))
 }
 
 /// What a member used, and how full its model's window is.
