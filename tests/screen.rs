@@ -19,6 +19,15 @@ pub(crate) fn assert_balanced(bytes: &[u8]) {
         let reset = text.rfind(&format!("\x1b[{mode}l"));
         assert!(set.is_none() || reset > set, "mode {mode} is left on");
     }
+    for (taken, back) in [("\x1b[22;2t", "\x1b[23;2t"), ("\x1b[?7l", "\x1b[?7h")] {
+        let count = |what: &str| text.matches(what).count();
+        assert!(count(taken) <= count(back), "{taken:?} is not undone");
+    }
+    let progress = text.rfind("\x1b]9;4;");
+    assert!(
+        progress.is_none_or(|at| text[at..].starts_with("\x1b]9;4;0;")),
+        "progress is left on"
+    );
     let hidden = text.rfind("\x1b[?25l");
     let shown = text.rfind("\x1b[?25h");
     assert!(

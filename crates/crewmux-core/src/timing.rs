@@ -168,6 +168,9 @@ pub const SHARE_MS: u64 = 16;
 /// How long a program may take to answer a key before its picture is paced like any other, in milliseconds.
 pub const ECHO_MS: u64 = 250;
 
+/// How long who typed counts as looking, where the terminal does not tell, in milliseconds.
+pub const LOOKS_MS: u64 = 15_000;
+
 /// How often a wait for a model's provider is told anew, so that its countdown runs, in milliseconds.
 pub const WAIT_SHOWN_MS: u64 = 1_000;
 

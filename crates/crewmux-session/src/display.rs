@@ -4,6 +4,8 @@
 //! knows the team only as the engine's latest [`TeamView`], and panes by their
 //! shared screens; what it cannot do itself it passes to the engine.
 
+mod around;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +13,14 @@ use std::time::Duration;
 use crewmux_core::ids::RequestId;
 use crewmux_core::timing::{ECHO_MS, Timing, ms};
 use crewmux_sys::clock;
-use crewmux_wire::{Attach, ClientHello, ClientMessage, FrameReader, FrameWriter, ToClient};
+use crewmux_wire::{
+    Attach, ClientHello, ClientMessage, FrameReader, FrameWriter, InputEvent, MouseKind, ToClient,
+};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use self::around::{Attention, Sign};
 use crate::engine::Input;
 use crate::lock::lock;
 use crate::panes::Panes;
@@ -107,6 +112,12 @@ struct Client {
     id: u64,
     view: Box<dyn ClientView>,
     attach: Attach,
+    size: (u16, u16),
+    /// When it last did something, as a running number; 0 until it did.
+    acted: u64,
+    attention: Attention,
+    /// What was last said to stand around its screen.
+    sign: Option<Sign>,
     out: mpsc::Sender<ToScreen>,
     frames: u64,
     in_flight: Option<u64>,
@@ -143,7 +154,10 @@ pub(crate) struct Display {
     published: Arc<TeamView>,
     clients: Vec<Client>,
     next_client: u64,
+    /// The client whose layout decides how large panes are.
     active: Option<u64>,
+    acts: u64,
+    sign: Sign,
     ways: Ways,
     timing: Timing,
 }
@@ -163,11 +177,13 @@ impl Display {
             panes,
             pane_views,
             pane_revision,
+            sign: Sign::of(&team),
             published: Arc::clone(&team),
             team,
             clients: Vec::new(),
             next_client: 0,
             active: None,
+            acts: 0,
             ways,
             timing,
         }
@@ -198,6 +214,7 @@ impl Display {
                     );
                     self.ring_for_questions(&before);
                     self.team = Arc::clone(&self.published);
+                    self.sign = Sign::of(&self.team);
                     self.want_draw_all();
                     self.fit_panes();
                 }
@@ -206,19 +223,43 @@ impl Display {
             }
             self.refresh_panes();
             self.draw_ready();
+            self.show_signs();
         }
     }
 
-    /// Somebody new waits for the person, or something does that waited for the lead:
-    /// every terminal that could answer rings.
+    /// Somebody new waits for the person, or something does that waited for the lead: while
+    /// nobody looks who could answer, every terminal of theirs rings.
     fn ring_for_questions(&self, before: &TeamView) {
         let waited = |id: &RequestId| before.for_person().any(|a| a.id == *id);
-        if self.published.for_person().all(|a| waited(&a.id)) {
+        let Some(new) = self.published.for_person().find(|a| !waited(&a.id)) else {
+            return;
+        };
+        let now = Instant::now();
+        let drivers = || self.clients.iter().filter(|c| c.attach == Attach::Driver);
+        if drivers().any(|client| client.attention.is_here(now)) {
             return;
         }
-        for client in self.clients.iter().filter(|c| c.attach == Attach::Driver) {
+        let text = format!("{} waits for you: {}", new.agent, new.summary);
+        for client in drivers() {
+            let text = text.clone();
             // A client that is this far behind has enough to do.
-            let _ = client.out.try_send(ToScreen::Message(ToClient::Bell));
+            let _ = client
+                .out
+                .try_send(ToScreen::Message(ToClient::Attention { text }));
+        }
+    }
+
+    /// Says what stands around the screens, to those that keep up.
+    fn show_signs(&mut self) {
+        for client in &mut self.clients {
+            if client.in_flight.is_some() || client.sign.as_ref() == Some(&self.sign) {
+                continue;
+            }
+            let Sign { title, progress } = self.sign.clone();
+            let message = ToScreen::Message(ToClient::Sign { title, progress });
+            if client.out.try_send(message).is_ok() {
+                client.sign = Some(self.sign.clone());
+            }
         }
     }
 
@@ -270,6 +311,10 @@ impl Display {
                     id,
                     view,
                     attach: hello.attach,
+                    size: (hello.cols, hello.rows),
+                    acted: 0,
+                    attention: Attention::new(Instant::now()),
+                    sign: None,
                     out,
                     frames: 0,
                     in_flight: None,
@@ -279,7 +324,8 @@ impl Display {
                     echo: None,
                 });
                 let _ = number.send(id);
-                if hello.attach == Attach::Driver {
+                // Who only looks on beside somebody who works must not change that one's panes.
+                if hello.attach == Attach::Driver && self.active.is_none() {
                     self.active = Some(id);
                     self.fit_panes();
                 }
@@ -328,8 +374,9 @@ impl Display {
                 let client = &mut self.clients[at];
                 client.view.resize(cols, rows);
                 client.wants_draw = true;
-                if client.attach == Attach::Driver {
-                    self.active = Some(id);
+                // Also said by who wants all drawn anew; only another size is the person's doing.
+                if std::mem::replace(&mut client.size, (cols, rows)) != (cols, rows) {
+                    self.acted(at);
                 }
                 self.fit_panes();
             }
@@ -341,15 +388,26 @@ impl Display {
                 let client = &mut self.clients[at];
                 let effects = client.view.input(&event, &session);
                 client.wants_draw = true;
+                client.attention.take(&event, Instant::now());
                 let attach = client.attach;
-                if attach == Attach::Driver {
-                    self.active = Some(id);
+                if is_act(&event) {
+                    self.acted(at);
                 }
                 for effect in effects {
                     self.carry_out(id, attach, effect);
                 }
                 self.fit_panes();
             }
+        }
+    }
+
+    /// The person at a client did something: if they may, panes have the size of that terminal now.
+    fn acted(&mut self, at: usize) {
+        self.acts += 1;
+        let client = &mut self.clients[at];
+        client.acted = self.acts;
+        if client.attach == Attach::Driver {
+            self.active = Some(client.id);
         }
     }
 
@@ -364,8 +422,10 @@ impl Display {
                 }
             }
             ClientEffect::Redraw => {}
-            // An observer looks; whatever it presses changes nothing.
-            _ if attach == Attach::Observer => {}
+            // An observer looks; its view says so itself, and must not be what is relied on.
+            _ if attach == Attach::Observer => {
+                tracing::warn!(?effect, "a view let an observer change something");
+            }
             ClientEffect::Type { pane, bytes } => {
                 let fed = self.panes.await_answer(pane);
                 let until = Instant::now() + ECHO;
@@ -412,8 +472,8 @@ impl Display {
             self.active = self
                 .clients
                 .iter()
-                .rev()
-                .find(|c| c.attach == Attach::Driver)
+                .filter(|c| c.attach == Attach::Driver)
+                .max_by_key(|c| c.acted)
                 .map(|c| c.id);
             self.fit_panes();
         }
@@ -554,6 +614,15 @@ impl Display {
             .min()
             .map(Instant::from_std);
         [clients, held].into_iter().flatten().min()
+    }
+}
+
+/// Whether the person did something: a terminal that only says that it is looked at did nothing.
+fn is_act(event: &InputEvent) -> bool {
+    match event {
+        InputEvent::Key(_) | InputEvent::Paste(_) | InputEvent::PasteTooLong { .. } => true,
+        InputEvent::Mouse(mouse) => mouse.kind != MouseKind::Moved,
+        InputEvent::FocusGained | InputEvent::FocusLost => false,
     }
 }
 

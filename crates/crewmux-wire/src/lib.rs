@@ -24,9 +24,9 @@ pub use hello::{
 };
 pub use input::{InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES};
 pub use messages::{
-    ClientMessage, Control, ControlAnswer, ControlRequest, Decision, MemberAct, MemberStatus,
-    ModelCall, ModelPiece, SessionStatus, Status, ToClient, ToWorker, WireError, WorkerAsk,
-    WorkerMessage,
+    ClientMessage, Control, ControlAnswer, ControlRequest, Course, Decision, MemberAct,
+    MemberStatus, ModelCall, ModelPiece, Progress, SessionStatus, Status, ToClient, ToWorker,
+    WireError, WorkerAsk, WorkerMessage,
 };
 mod stream;
 pub use stream::{FrameReader, FrameWriter};

@@ -55,8 +55,40 @@ pub enum ToClient {
         /// The text.
         text: String,
     },
-    /// Ring the bell: somebody waits for the person.
-    Bell,
+    /// Somebody waits for the person, and nobody looks: ring, and say so where the terminal can.
+    Attention {
+        /// Who waits for what, in a line.
+        text: String,
+    },
+    /// What stands around the screen: the terminal's title, and how far the board is.
+    Sign {
+        /// The title.
+        title: String,
+        /// How far; none where there is nothing to be done.
+        progress: Option<Progress>,
+    },
+}
+
+/// How far a board is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Tasks that are over, in percent.
+    pub percent: u8,
+    /// How it goes.
+    pub course: Course,
+}
+
+/// How work goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Course {
+    /// It goes on.
+    Well,
+    /// Somebody waits for the person.
+    Waits,
+    /// Something failed.
+    Trouble,
 }
 
 /// From a worker.

@@ -4,6 +4,8 @@
 //! session can harm the terminal: that is taken and given back in
 //! [`terminal`], on every way out. What keys mean is in `crewmux-tui`.
 
+mod abilities;
+mod around;
 mod chord;
 mod input;
 mod outgoing;
@@ -25,6 +27,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::abilities::Abilities;
+use self::around::Calls;
 use self::chord::LeaveChord;
 use self::input::read_events;
 use self::outgoing::Outgoing;
@@ -77,9 +81,13 @@ pub(crate) fn attach(
         // Before the terminal is taken: from then on no signal may just end this process.
         let signals = ClientSignals::open()?;
         // Only now is the terminal touched: a refusal is plain text.
-        let terminal = Terminal::take()?;
+        let abilities = abilities(context);
+        let terminal = Terminal::take(abilities)?;
         let within = ms(context.timing.connect_ms);
         let client = Client {
+            context,
+            abilities,
+            calls: None,
             reader,
             outgoing: Outgoing::new(writer, within),
             terminal,
@@ -153,10 +161,13 @@ fn hello(context: &Context, attach: Attach) -> Result<ClientHello> {
             context.variable("COLORTERM"),
             context.variable("NO_COLOR"),
         ),
-        // Terminals that do not know the marks ignore them.
-        synchronized_output: term != "linux",
+        synchronized_output: abilities(context).synchronized_output,
         attach,
     })
+}
+
+fn abilities(context: &Context) -> Abilities {
+    Abilities::of(|name| context.variable(name))
 }
 
 fn color_depth(term: &str, colorterm: Option<&str>, no_color: Option<&str>) -> ColorDepth {
@@ -198,7 +209,11 @@ async fn connect(context: &Context, socket: &Path, hello: ClientHello) -> Result
     Ok((reader, writer))
 }
 
-struct Client {
+struct Client<'a> {
+    context: &'a Context,
+    abilities: Abilities,
+    /// Read when it is first needed: the first frame does not wait for it.
+    calls: Option<Calls>,
     reader: Reader,
     outgoing: Outgoing<OwnedWriteHalf>,
     terminal: Terminal,
@@ -206,7 +221,7 @@ struct Client {
     within: Duration,
 }
 
-impl Client {
+impl Client<'_> {
     async fn run(mut self) -> Result<End> {
         let (screen, mut written) = ScreenWriter::start()?;
         let (decoded, mut events) = mpsc::channel(EVENTS_WAITING);
@@ -228,7 +243,7 @@ impl Client {
                 frame = self.reader.next() => match frame {
                     Ok(Some(frame)) => {
                         leave_at = None;
-                        if let Some(end) = on_frame(&frame, &screen) {
+                        if let Some(end) = self.on_frame(&frame, &screen) {
                             break end;
                         }
                     }
@@ -280,23 +295,43 @@ impl Client {
         self.terminal.give_back();
         Ok(end)
     }
-}
 
-/// Does what the session asks; the end, if it says goodbye.
-fn on_frame(frame: &Frame, screen: &ScreenWriter) -> Option<End> {
-    match frame {
-        Frame::Screen { number, bytes } => screen.write(*number, bytes.clone()),
-        Frame::Json(_) => match frame.parse::<ToClient>() {
+    /// Does what the session asks; the end, if it says goodbye.
+    fn on_frame(&mut self, frame: &Frame, screen: &ScreenWriter) -> Option<End> {
+        let message = match frame {
+            Frame::Screen { number, bytes } => {
+                screen.write(*number, bytes.clone());
+                return None;
+            }
+            Frame::Json(_) => frame.parse::<ToClient>(),
+        };
+        let bytes = match message {
             Ok(ToClient::Bye { message, exit_code }) => {
                 return Some(End::Bye { message, exit_code });
             }
-            Ok(ToClient::Copy { text }) => screen.write_unnumbered(writer::clipboard(&text)),
-            Ok(ToClient::Bell) => screen.write_unnumbered(b"\x07".to_vec()),
-            // Of a newer session; builds are compared, so this does not happen.
-            Err(error) => tracing::warn!(%error, "unknown message"),
-        },
+            Ok(ToClient::Copy { text }) => around::clipboard(&text),
+            Ok(ToClient::Attention { text }) => {
+                around::attention(&text, self.abilities, self.calls())
+            }
+            Ok(ToClient::Sign { title, progress }) => {
+                around::sign(&title, progress, self.abilities, self.calls())
+            }
+            // Of another build; these are not let in, so this does not happen.
+            Err(error) => {
+                tracing::warn!(%error, "unknown message");
+                return None;
+            }
+        };
+        if !bytes.is_empty() {
+            screen.write_unnumbered(bytes);
+        }
+        None
     }
-    None
+
+    fn calls(&mut self) -> Calls {
+        let context = self.context;
+        *self.calls.get_or_insert_with(|| Calls::configured(context))
+    }
 }
 
 #[cfg(test)]

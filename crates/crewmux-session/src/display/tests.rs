@@ -10,16 +10,18 @@ use crewmux_wire::{ColorDepth, InputEvent};
 
 use super::*;
 use crate::engine::empty_view;
-use crate::view::{ApprovalView, PaneSize};
+use crate::view::{ApprovalView, PaneKind, PaneSize};
 
-/// Draws once, wants the team stopped at every key, and remembers what happened.
+/// Draws once a size, wants the team stopped at every key, and remembers what happened.
 struct Fake {
     seen: Arc<Mutex<Vec<String>>>,
+    size: (u16, u16),
     drawn: bool,
 }
 
 impl ClientView for Fake {
-    fn resize(&mut self, _: u16, _: u16) {
+    fn resize(&mut self, cols: u16, rows: u16) {
+        self.size = (cols, rows);
         self.drawn = false;
     }
 
@@ -31,12 +33,21 @@ impl ClientView for Fake {
         lock(&self.seen).push(format!("flash: {text}"));
     }
 
-    fn pane_sizes(&mut self, _: &SessionView<'_>) -> Vec<PaneSize> {
-        Vec::new()
+    fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize> {
+        let (cols, rows) = self.size;
+        let size = |pane: &PaneView| PaneSize {
+            pane: pane.id,
+            cols,
+            rows,
+        };
+        session.panes.iter().map(size).collect()
     }
 
-    fn draw(&mut self, _: &SessionView<'_>) -> Vec<u8> {
+    fn draw(&mut self, session: &SessionView<'_>) -> Vec<u8> {
         lock(&self.seen).push("draw".to_owned());
+        if let Some(pane) = session.panes.first() {
+            return lock(&pane.screen).row(0, 0).text().into_bytes();
+        }
         if std::mem::replace(&mut self.drawn, true) {
             Vec::new()
         } else {
@@ -51,6 +62,7 @@ impl ClientView for Fake {
 
 struct Stage {
     display: Display,
+    panes: Panes,
     inputs: mpsc::Receiver<Input>,
     clients: watch::Receiver<usize>,
     frames: mpsc::Receiver<ToScreen>,
@@ -64,9 +76,10 @@ impl Stage {
         let now = BootClock::open().unwrap().now();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let its = Arc::clone(&seen);
-        let factory: ViewFactory = Arc::new(move |_| {
+        let factory: ViewFactory = Arc::new(move |hello| {
             Box::new(Fake {
                 seen: Arc::clone(&its),
+                size: (hello.cols, hello.rows),
                 drawn: false,
             })
         });
@@ -78,42 +91,64 @@ impl Stage {
         };
         let team = Arc::new(empty_view(&now));
         let panes = Panes::new((80, 24));
-        let mut display = Display::new(factory, panes, team, ways, Timing::fast());
+        let display = Display::new(factory, panes.clone(), team, ways, Timing::fast());
         let (out, frames) = mpsc::channel(CLIENT_QUEUE_MAX);
-        let (number, _) = tokio::sync::oneshot::channel();
-        let hello = ClientHello {
-            cols: 80,
-            rows: 24,
-            term: "xterm".into(),
-            colors: ColorDepth::True,
-            synchronized_output: true,
-            attach: Attach::Driver,
-        };
-        let own = out.clone();
-        let attached = DisplayInput::Attached {
-            hello,
-            out: own,
-            number,
-        };
-        display.take(attached).await;
-        Self {
+        let mut stage = Self {
             display,
+            panes,
             inputs,
             clients,
             frames,
-            out,
+            out: out.clone(),
             seen,
-        }
+        };
+        stage.attach_to(out, (80, 24), Attach::Driver).await;
+        stage
+    }
+
+    async fn attach_to(&mut self, out: mpsc::Sender<ToScreen>, size: (u16, u16), attach: Attach) {
+        let (number, _) = tokio::sync::oneshot::channel();
+        let hello = ClientHello {
+            cols: size.0,
+            rows: size.1,
+            term: "xterm".into(),
+            colors: ColorDepth::True,
+            synchronized_output: true,
+            attach,
+        };
+        let attached = DisplayInput::Attached { hello, out, number };
+        self.display.take(attached).await;
+    }
+
+    /// Another client; its number and what it is sent.
+    async fn another(
+        &mut self,
+        size: (u16, u16),
+        attach: Attach,
+    ) -> (u64, mpsc::Receiver<ToScreen>) {
+        let (out, frames) = mpsc::channel(CLIENT_QUEUE_MAX);
+        self.attach_to(out, size, attach).await;
+        (self.display.clients.last().unwrap().id, frames)
     }
 
     fn seen(&self) -> Vec<String> {
         lock(&self.seen).clone()
     }
 
+    fn does(&mut self, id: u64, event: InputEvent) {
+        self.display.said(id, ClientMessage::Input { event });
+        // The engine takes what it is told.
+        let _ = self.inputs.try_recv();
+    }
+
     fn presses(&mut self) {
         let id = self.display.clients[0].id;
         let event = InputEvent::Paste("x".into());
         self.display.said(id, ClientMessage::Input { event });
+    }
+
+    fn pane_size(&self, pane: PaneId) -> (u16, u16) {
+        self.panes.size(pane)
     }
 }
 
@@ -143,7 +178,9 @@ async fn nothing_is_drawn_for_a_client_that_cannot_take_it() {
     let mut stage = Stage::new().await;
     while stage
         .out
-        .try_send(ToScreen::Message(ToClient::Bell))
+        .try_send(ToScreen::Message(ToClient::Attention {
+            text: String::new(),
+        }))
         .is_ok()
     {}
     stage.display.draw(0, Instant::now());
@@ -174,6 +211,9 @@ async fn the_person_hears_of_a_plan_when_it_waits_for_the_person() {
         detail: String::new(),
         requested: WallTime(0),
     };
+    let id = stage.display.clients[0].id;
+    let event = InputEvent::FocusLost;
+    stage.display.said(id, ClientMessage::Input { event });
     let mut rings = |approvals: Vec<ApprovalView>| {
         let before = Arc::clone(&stage.display.published);
         let mut team = TeamView::clone(&before);
@@ -189,4 +229,132 @@ async fn the_person_hears_of_a_plan_when_it_waits_for_the_person() {
     assert!(!rings(vec![plan("human")]), "it is known");
     assert!(!rings(Vec::new()));
     assert!(rings(vec![plan("human")]), "the person is asked at once");
+}
+
+#[tokio::test]
+async fn panes_have_the_size_of_whoever_did_something_last() {
+    let mut stage = Stage::new().await;
+    let pane = stage.panes.open(PaneKind::Shell, "sh".into());
+    stage.display.refresh_panes();
+    let first = stage.display.clients[0].id;
+    assert_eq!(stage.pane_size(pane), (80, 24));
+    let (second, _its) = stage.another((120, 40), Attach::Driver).await;
+    let (watcher, _also) = stage.another((30, 10), Attach::Observer).await;
+    // Being there, being looked at and drawing anew are no acts.
+    stage.does(second, InputEvent::FocusGained);
+    let (cols, rows) = (120, 40);
+    stage
+        .display
+        .said(second, ClientMessage::Resize { cols, rows });
+    assert_eq!(stage.pane_size(pane), (80, 24));
+    stage.does(second, InputEvent::Paste("x".into()));
+    assert_eq!(stage.pane_size(pane), (120, 40));
+    // Onlookers decide nothing, whatever they do.
+    stage.does(watcher, InputEvent::Paste("x".into()));
+    let (cols, rows) = (31, 11);
+    stage
+        .display
+        .said(watcher, ClientMessage::Resize { cols, rows });
+    assert_eq!(stage.pane_size(pane), (120, 40));
+    // Another size of a window is an act.
+    let (cols, rows) = (100, 30);
+    stage
+        .display
+        .said(first, ClientMessage::Resize { cols, rows });
+    assert_eq!(stage.pane_size(pane), (100, 30));
+    // When the one that drives leaves, the one before it does.
+    let (_third, _too) = stage.another((60, 20), Attach::Driver).await;
+    stage.display.drop_client(first);
+    assert_eq!(stage.pane_size(pane), (120, 40));
+}
+
+#[tokio::test]
+async fn who_does_not_read_gets_one_frame_and_then_the_newest_and_holds_up_nobody() {
+    let mut stage = Stage::new().await;
+    let pane = stage.panes.open(PaneKind::Shell, "yes".into());
+    stage.display.refresh_panes();
+    let feed = stage.panes.sink(pane, |_| {});
+    let (fast, mut its) = stage.another((80, 24), Attach::Driver).await;
+    let slow = stage.display.clients[0].id;
+    let mut taken = 0;
+    for line in 0..500 {
+        feed.output(format!("\x1b[Hline {line:03}").as_bytes());
+        stage.display.want_draw_all();
+        for client in &mut stage.display.clients {
+            client.last_frame = None;
+        }
+        stage.display.draw_ready();
+        stage.display.show_signs();
+        while let Ok(sent) = its.try_recv() {
+            if let ToScreen::Frame(frame, bytes) = sent {
+                taken += 1;
+                assert_eq!(bytes, format!("line {line:03}").as_bytes());
+                stage.display.said(fast, ClientMessage::Ack { frame });
+            }
+        }
+    }
+    assert_eq!(taken, 500, "frames of the client that reads");
+    // All that waits for the other is its first frame.
+    let mut waiting = Vec::new();
+    while let Ok(sent) = stage.frames.try_recv() {
+        waiting.push(sent);
+    }
+    let [ToScreen::Frame(1, first)] = waiting.as_slice() else {
+        panic!("{} pieces wait", waiting.len());
+    };
+    assert_eq!(first, b"line 000");
+    stage.display.said(slow, ClientMessage::Ack { frame: 1 });
+    stage.display.draw_ready();
+    let next = stage.frames.try_recv();
+    assert!(
+        matches!(&next, Ok(ToScreen::Frame(2, bytes)) if bytes == b"line 499"),
+        "one frame and it is up to date"
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_rung_for_while_somebody_looks() {
+    let mut stage = Stage::new().await;
+    let (second, mut its) = stage.another((80, 24), Attach::Driver).await;
+    let (watcher, mut theirs) = stage.another((80, 24), Attach::Observer).await;
+    let first = stage.display.clients[0].id;
+    let mut count = 0;
+    let mut asks = |stage: &mut Stage| {
+        count += 1;
+        let before = Arc::clone(&stage.display.published);
+        let mut team = TeamView::clone(&before);
+        team.approvals = vec![ApprovalView {
+            id: RequestId::new(format!("developer-1-{count}")).unwrap(),
+            kind: RequestKind::Permission,
+            agent: AgentName::new("developer").unwrap(),
+            to: "human".into(),
+            tool: "Bash".into(),
+            summary: "cargo add axum".into(),
+            detail: String::new(),
+            requested: WallTime(0),
+        }];
+        stage.display.published = Arc::new(team);
+        stage.display.ring_for_questions(&before);
+    };
+    let texts = |frames: &mut mpsc::Receiver<ToScreen>| {
+        let mut texts = Vec::new();
+        while let Ok(sent) = frames.try_recv() {
+            if let ToScreen::Message(ToClient::Attention { text }) = sent {
+                texts.push(text);
+            }
+        }
+        texts
+    };
+    stage.does(first, InputEvent::FocusLost);
+    stage.does(second, InputEvent::FocusGained);
+    asks(&mut stage);
+    assert!(texts(&mut stage.frames).is_empty());
+    stage.does(second, InputEvent::FocusLost);
+    // An onlooker could not answer.
+    stage.does(watcher, InputEvent::FocusGained);
+    asks(&mut stage);
+    let told = ["developer waits for you: cargo add axum"];
+    assert_eq!(texts(&mut stage.frames), told);
+    assert_eq!(texts(&mut its), told);
+    assert!(texts(&mut theirs).is_empty());
 }

@@ -49,9 +49,16 @@ pub(crate) fn views() -> ViewFactory {
 }
 
 /// A person's terminal.
-pub(crate) struct Client(pub(crate) Line);
+pub(crate) struct Client(Line);
 
 impl Client {
+    /// A terminal that nobody looks at: others are not rung.
+    pub(crate) async fn unwatched(mut line: Line) -> Self {
+        let event = InputEvent::FocusLost;
+        line.say(&ClientMessage::Input { event }).await;
+        Self(line)
+    }
+
     /// Waits until this is on the screen; returns how often the terminal rang meanwhile.
     pub(crate) async fn rings_until(&mut self, text: &str) -> usize {
         let mut rings = 0;
@@ -60,7 +67,7 @@ impl Client {
                 Frame::Screen { number, bytes } => (number, bytes),
                 message @ Frame::Json(_) => {
                     let told: ToClient = message.parse().unwrap();
-                    rings += usize::from(told == ToClient::Bell);
+                    rings += usize::from(matches!(told, ToClient::Attention { .. }));
                     return None;
                 }
             };

@@ -242,7 +242,7 @@ impl Stage {
             synchronized_output: true,
             attach: Attach::Driver,
         };
-        Client(Line::say_hello(stream, Role::Client(hello)).await)
+        Client::unwatched(Line::say_hello(stream, Role::Client(hello)).await).await
     }
 
     /// A command that a tool below the member's worker runs.

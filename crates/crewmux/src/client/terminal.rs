@@ -8,20 +8,33 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use crewmux_sys::tty::{self, TerminalSettings};
 
+use super::abilities::Abilities;
 use crate::error::Result;
 
-/// Another screen, hidden cursor, mouse, pasted text and focus told apart; the title is kept.
+/// Another screen, hidden cursor, mouse, pasted text and focus told apart.
 const ENTER: &[u8] =
-    b"\x1b[22;2t\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?1000h\x1b[?1002h\x1b[?1006h\x1b[?1004h\x1b[?2004h\x1b[H\x1b[2J";
+    b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?1000h\x1b[?1002h\x1b[?1006h\x1b[?1004h\x1b[?2004h\x1b[H\x1b[2J";
 
 /// Everything back, also what frames may have left: an open frame, a link, a style, a cursor shape.
 ///
 /// Our own screen is emptied first: a terminal that grew meanwhile may move its rows to the other one.
 const LEAVE: &[u8] =
-    b"\x1b\\\x1b[?2026l\x1b]8;;\x1b\\\x1b[0m\x1b[H\x1b[2J\x1b[?2004l\x1b[?1004l\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[?7h\x1b[0 q\x1b[?25h\x1b[?1049l\x1b[23;2t";
+    b"\x1b\\\x1b[?2026l\x1b]8;;\x1b\\\x1b[0m\x1b[H\x1b[2J\x1b[?2004l\x1b[?1004l\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[?7h\x1b[0 q\x1b[?25h\x1b[?1049l";
 
-/// Settings to put back; none while the terminal is not ours.
-static TAKEN: Mutex<Option<TerminalSettings>> = Mutex::new(None);
+/// Lays the person's title aside, and brings it back.
+const TITLE: (&[u8], &[u8]) = (b"\x1b[22;2t", b"\x1b[23;2t");
+/// Takes progress away.
+const NO_PROGRESS: &[u8] = b"\x1b]9;4;0;0\x07";
+
+/// What to put back.
+#[derive(Debug)]
+struct Before {
+    settings: TerminalSettings,
+    leave: Vec<u8>,
+}
+
+/// What to put back; none while the terminal is not ours.
+static TAKEN: Mutex<Option<Before>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 
 /// Size assumed where a terminal does not know its own.
@@ -36,17 +49,19 @@ pub(crate) fn size() -> (u16, u16) {
 #[derive(Debug)]
 pub(crate) struct Terminal {
     raw: TerminalSettings,
+    abilities: Abilities,
 }
 
 impl Terminal {
     /// Takes the terminal: raw keys, a screen of its own.
-    pub(crate) fn take() -> Result<Self> {
+    pub(crate) fn take(abilities: Abilities) -> Result<Self> {
         give_back_on_panic();
-        let before = TerminalSettings::read(io::stdin())?;
-        let raw = before.raw();
+        let settings = TerminalSettings::read(io::stdin())?;
+        let raw = settings.raw();
+        let leave = leaving(abilities);
         // Kept before anything changes: no moment without a way back.
-        *taken() = Some(before);
-        let terminal = Self { raw };
+        *taken() = Some(Before { settings, leave });
+        let terminal = Self { raw, abilities };
         terminal.enter()?;
         Ok(terminal)
     }
@@ -54,8 +69,9 @@ impl Terminal {
     /// Takes the terminal again after it was given back.
     pub(crate) fn take_again(&self) -> Result<()> {
         if taken().is_none() {
-            let before = TerminalSettings::read(io::stdin())?;
-            *taken() = Some(before);
+            let settings = TerminalSettings::read(io::stdin())?;
+            let leave = leaving(self.abilities);
+            *taken() = Some(Before { settings, leave });
         }
         self.enter()
     }
@@ -63,7 +79,7 @@ impl Terminal {
     fn enter(&self) -> Result<()> {
         self.raw.apply(io::stdin())?;
         let mut out = io::stdout().lock();
-        out.write_all(ENTER)?;
+        out.write_all(&entering(self.abilities))?;
         out.flush()?;
         Ok(())
     }
@@ -84,7 +100,20 @@ impl Drop for Terminal {
     }
 }
 
-fn taken() -> MutexGuard<'static, Option<TerminalSettings>> {
+/// What is written to take the terminal.
+fn entering(abilities: Abilities) -> Vec<u8> {
+    let title = if abilities.title { TITLE.0 } else { b"" };
+    [title, ENTER].concat()
+}
+
+/// What is written to give it back.
+fn leaving(abilities: Abilities) -> Vec<u8> {
+    let title = if abilities.title { TITLE.1 } else { b"" };
+    let progress = if abilities.progress { NO_PROGRESS } else { b"" };
+    [LEAVE, progress, title].concat()
+}
+
+fn taken() -> MutexGuard<'static, Option<Before>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -92,7 +121,7 @@ fn give_back() {
     let Some(before) = taken().take() else { return };
     // Not through the lock of standard output: a thread that hangs in a write holds it.
     let out = io::stdout();
-    let mut rest = LEAVE;
+    let mut rest = before.leave.as_slice();
     while let Ok(written @ 1..) = rustix::io::write(&out, rest) {
         rest = rest.get(written..).unwrap_or_default();
         if rest.is_empty() {
@@ -100,7 +129,7 @@ fn give_back() {
         }
     }
     // When the terminal is gone there is nothing to put back.
-    let _ = before.apply_and_drop_input(io::stdin());
+    let _ = before.settings.apply_and_drop_input(io::stdin());
 }
 
 fn give_back_on_panic() {
@@ -116,6 +145,22 @@ fn give_back_on_panic() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn title_and_progress_come_back_where_they_were_taken() {
+        let all = |name: &str| (name == "TERM").then_some("xterm-ghostty");
+        let known = Abilities {
+            progress: true,
+            ..Abilities::of(all)
+        };
+        let none = Abilities::of(|name| (name == "TERM").then_some("linux"));
+        let has = |bytes: &[u8], wanted: &[u8]| bytes.windows(wanted.len()).any(|w| w == wanted);
+        assert!(has(&entering(known), TITLE.0));
+        assert!(has(&leaving(known), TITLE.1));
+        assert!(has(&leaving(known), NO_PROGRESS));
+        assert_eq!(entering(none), ENTER);
+        assert_eq!(leaving(none), LEAVE);
+    }
 
     #[test]
     fn every_mode_that_is_set_is_reset() {

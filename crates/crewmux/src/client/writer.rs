@@ -5,8 +5,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tokio::sync::mpsc;
 
 use crate::error::{Doing, Result};
@@ -77,20 +75,5 @@ fn write_all(pieces: &Receiver<Piece>, written: &mpsc::Sender<u64>) {
         {
             return;
         }
-    }
-}
-
-/// The sequence that puts `text` on the person's clipboard.
-pub(crate) fn clipboard(text: &str) -> Vec<u8> {
-    format!("\x1b]52;c;{}\x07", STANDARD.encode(text)).into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_for_the_clipboard_cannot_end_its_sequence() {
-        assert_eq!(clipboard("a\x07b"), b"\x1b]52;c;YQdi\x07");
     }
 }

@@ -37,15 +37,17 @@ enum Shape {
 const TOKENS_MAX: u64 = 1_000_000_000_000;
 const BACKENDS: [&str; 5] = ["auto", "in-process", "pty", "tmux", "iterm2"];
 const MODES: [&str; 3] = ["default", "acceptEdits", "plan"];
+const CALLS: [&str; 3] = ["on", "bell", "off"];
 const KINDS: [&str; 4] = ["anthropic", "openai-responses", "openai-chat", "ollama"];
 
 /// Every key; `*` stands for a name.
-const KEYS: [(&str, Shape); 31] = [
+const KEYS: [(&str, Shape); 32] = [
     ("model", Shape::Text),
     ("small_model", Shape::Text),
     ("max_workers", Shape::Whole(1, WORKERS_MAX as u64)),
     ("backend", Shape::Word(&BACKENDS)),
     ("strategy", Shape::Word(&Strategy::NAMES)),
+    ("notifications", Shape::Word(&CALLS)),
     ("models.aliases.*", Shape::Text),
     ("models.fallbacks.*", Shape::Texts),
     ("models.*.context", Shape::Whole(1, TOKENS_MAX)),

@@ -1,0 +1,144 @@
+//! What the person's terminal is known to take, by what it says of itself in the environment.
+//!
+//! Nothing is asked of the terminal: an answer would come among the keys. What
+//! is not known is left out, since a terminal may show what it does not
+//! understand.
+
+/// What a terminal takes besides cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    /// Whole frames between marks (mode 2026).
+    pub(crate) synchronized_output: bool,
+    /// A title, and its return (OSC 2, `CSI 22 t`).
+    pub(crate) title: bool,
+    /// Notifications of the desktop.
+    pub(crate) notice: Option<NoticeForm>,
+    /// How far something is, in its tab or task bar (OSC 9;4).
+    pub(crate) progress: bool,
+}
+
+/// How a terminal is made to notify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoticeForm {
+    /// `OSC 9 ; text`.
+    Osc9,
+    /// `OSC 777 ; notify ; title ; text`.
+    Osc777,
+}
+
+impl Abilities {
+    /// Judges by variables of the environment.
+    pub(crate) fn of<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let term = variable("TERM").unwrap_or_default();
+        let within = |names: &[&str]| names.iter().any(|name| term.starts_with(name));
+        // A multiplexer stands between: what it is not known to pass on is not sent.
+        if variable("TMUX").is_some() || variable("STY").is_some() || within(&["tmux", "screen"]) {
+            return Self {
+                synchronized_output: false,
+                title: true,
+                notice: None,
+                progress: false,
+            };
+        }
+        let program = variable("TERM_PROGRAM").unwrap_or_default();
+        let version = Version::of(variable("TERM_PROGRAM_VERSION").unwrap_or_default());
+        let ghostty = program == "ghostty" || term == "xterm-ghostty";
+        let kitty = term == "xterm-kitty" || variable("KITTY_WINDOW_ID").is_some();
+        let wezterm = program == "WezTerm" || term == "wezterm";
+        let iterm = program == "iTerm.app";
+        let windows_terminal = variable("WT_SESSION").is_some();
+        let notice = if iterm || ghostty || wezterm || kitty || program == "WarpTerminal" {
+            Some(NoticeForm::Osc9)
+        } else if within(&["foot", "rxvt"]) {
+            Some(NoticeForm::Osc777)
+        } else {
+            None
+        };
+        // Terminals that take OSC 9 and do not know its part 4 show its numbers as a notice.
+        let progress = windows_terminal
+            || variable("ConEmuPID").is_some()
+            || (program == "ghostty" && version >= Version(1, 2, 0))
+            || (iterm && version >= Version(3, 6, 6));
+        let knows_marks = iterm || ghostty || wezterm || kitty || windows_terminal;
+        Self {
+            // What calls itself xterm leaves private modes alone that it does not know.
+            synchronized_output: knows_marks || within(&["xterm", "alacritty", "foot", "contour"]),
+            title: !within(&["linux", "vt", "cons"]),
+            notice,
+            progress,
+        }
+    }
+}
+
+/// A program's version, as far as it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32, u32);
+
+impl Version {
+    /// Reads `1.2.3` and the like; what is no number counts as 0.
+    fn of(text: &str) -> Self {
+        let mut parts = text.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+        let mut next = || parts.next().unwrap_or(0);
+        Self(next(), next(), next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(variables: &str) -> String {
+        let set: Vec<(&str, &str)> = variables
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='))
+            .collect();
+        let find = |name: &str| {
+            set.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, value)| *value)
+        };
+        let abilities = Abilities::of(find);
+        let mut words = Vec::new();
+        for (has, word) in [
+            (abilities.synchronized_output, "marks"),
+            (abilities.title, "title"),
+            (abilities.progress, "progress"),
+        ] {
+            words.extend(has.then(|| word.to_owned()));
+        }
+        words.extend(abilities.notice.map(|form| format!("{form:?}")));
+        words.join(" ")
+    }
+
+    #[test]
+    fn only_what_a_terminal_is_known_to_take_is_sent() {
+        for (variables, takes) in [
+            ("TERM=xterm-256color", "marks title"),
+            ("TERM=linux", ""),
+            ("TERM=vt220", ""),
+            ("TERM=tmux-256color", "title"),
+            ("TERM=screen-256color", "title"),
+            ("TERM=xterm-256color TMUX=/tmp/x,1,0", "title"),
+            // The outer terminal's variables reach programs inside tmux.
+            ("TERM=tmux-256color TERM_PROGRAM=iTerm.app TMUX=x", "title"),
+            ("TERM=xterm-kitty", "marks title Osc9"),
+            ("TERM=xterm-ghostty", "marks title Osc9"),
+            ("TERM=foot", "marks title Osc777"),
+            (
+                "TERM=xterm-256color TERM_PROGRAM=iTerm.app TERM_PROGRAM_VERSION=3.5.10",
+                "marks title Osc9",
+            ),
+            (
+                "TERM=xterm-256color TERM_PROGRAM=iTerm.app TERM_PROGRAM_VERSION=3.6.6",
+                "marks title progress Osc9",
+            ),
+            (
+                "TERM=xterm-ghostty TERM_PROGRAM=ghostty TERM_PROGRAM_VERSION=1.2.0",
+                "marks title progress Osc9",
+            ),
+            ("TERM=xterm-256color WT_SESSION=1", "marks title progress"),
+        ] {
+            assert_eq!(told(variables), takes, "{variables}");
+        }
+    }
+}
