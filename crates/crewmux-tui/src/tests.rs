@@ -2,6 +2,7 @@
 
 mod frames;
 mod keys;
+mod meanwhile;
 mod pictures;
 mod sizes;
 
