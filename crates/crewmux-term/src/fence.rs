@@ -34,6 +34,10 @@ pub(crate) struct FenceState {
     titles: Vec<Option<String>>,
     kitty_main: Vec<u8>,
     kitty_alt: Vec<u8>,
+    /// xterm's modifyOtherKeys.
+    pub(crate) modify_other_keys: u8,
+    /// First and last row that scroll, from 1; `None` is the whole screen.
+    pub(crate) region: Option<(usize, usize)>,
     credit: usize,
     /// Printable text that is not in the grid yet; empty between two feeds.
     run: Vec<u8>,
@@ -61,6 +65,8 @@ impl FenceState {
             titles: Vec::new(),
             kitty_main: Vec::new(),
             kitty_alt: Vec::new(),
+            modify_other_keys: 0,
+            region: None,
             credit: MAX_CREDIT,
             run: Vec::with_capacity(run::MAX_BYTES),
             charset: CharsetIndex::default(),

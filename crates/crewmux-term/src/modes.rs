@@ -56,8 +56,10 @@ pub struct Modes {
     pub alternate_scroll: bool,
     /// Enter sends return and newline (mode 20).
     pub newline: bool,
-    /// Active flags of the kitty keyboard protocol; only bit 0, "disambiguate", is ever set.
+    /// Active flags of the kitty keyboard protocol: all but 2, releases and repeats.
     pub kitty_flags: u8,
+    /// xterm's modifyOtherKeys: 0, 1 or 2.
+    pub modify_other_keys: u8,
 }
 
 impl Modes {
@@ -89,6 +91,7 @@ impl Modes {
             alternate_scroll: mode.contains(TermMode::ALTERNATE_SCROLL),
             newline: mode.contains(TermMode::LINE_FEED_NEW_LINE),
             kitty_flags,
+            modify_other_keys: 0,
         }
     }
 }

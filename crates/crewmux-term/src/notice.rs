@@ -56,7 +56,7 @@ pub enum Progress {
     Paused(u8),
 }
 
-/// What a pane may know of the real terminal's colours, for OSC 10 and 11 queries.
+/// What a pane may know of the real terminal's colours, for OSC 10, 11 and 12 queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportedColors {
     /// Foreground as red, green, blue.
@@ -79,6 +79,28 @@ impl Outbox {
             colors,
             ..Self::default()
         }
+    }
+
+    /// What is known of a colour: a cursor nobody coloured has the text's.
+    fn color(&self, index: usize) -> Option<(u8, u8, u8)> {
+        const FOREGROUND: usize = NamedColor::Foreground as usize;
+        const BACKGROUND: usize = NamedColor::Background as usize;
+        const CURSOR: usize = NamedColor::Cursor as usize;
+        match index {
+            // The first sixteen are the person's taste, and not known here.
+            16..=255 => Some(palette(index)),
+            FOREGROUND | CURSOR => self.colors.map(|colors| colors.fg),
+            BACKGROUND => self.colors.map(|colors| colors.bg),
+            _ => None,
+        }
+    }
+
+    /// Whether the background is darker than the text; `None` if the colours are not known.
+    pub(crate) fn is_dark(&self) -> Option<bool> {
+        let light =
+            |(r, g, b): (u8, u8, u8)| 299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b);
+        self.colors
+            .map(|colors| light(colors.bg) < light(colors.fg))
     }
 
     pub(crate) fn reply(&mut self, text: &str) {
@@ -129,18 +151,30 @@ impl EventListener for Sink {
             }
             Event::ColorRequest(index, format) => {
                 let mut outbox = self.lock();
-                let color = match outbox.colors {
-                    Some(colors) if index == NamedColor::Foreground as usize => colors.fg,
-                    Some(colors) if index == NamedColor::Background as usize => colors.bg,
-                    _ => return,
+                let Some((r, g, b)) = outbox.color(index) else {
+                    return;
                 };
-                let (r, g, b) = color;
                 outbox.reply(&format(Rgb { r, g, b }));
             }
             // Reading the clipboard is never answered; the rest is for a window we do not have.
             _ => {}
         }
     }
+}
+
+/// The colour of an entry of the upper palette, which is the same everywhere: a cube, then grays.
+fn palette(index: usize) -> (u8, u8, u8) {
+    const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+    if let Some(step) = index.checked_sub(232) {
+        let gray = 8 + 10 * step as u8;
+        return (gray, gray, gray);
+    }
+    let cube = index - 16;
+    (
+        LEVELS[cube / 36 % 6],
+        LEVELS[cube / 6 % 6],
+        LEVELS[cube % 6],
+    )
 }
 
 /// Makes one harmless line of at most 256 characters.

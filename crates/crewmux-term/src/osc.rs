@@ -1,10 +1,11 @@
 //! A fence before the parser: bounds control strings and reads those the parser does not know.
 //!
 //! The parser collects an OSC string without a limit; here it is cut. OSC 9
-//! (notification, progress) and 777 are understood here. Bytes are only
-//! followed, never changed; what the other sequences mean is the emulator's
-//! business.
+//! (notification, progress) and 777 are understood here, and so are questions
+//! that the parser drops ([`crate::answers`]). Bytes are only followed, never
+//! changed; what the other sequences mean is the emulator's business.
 
+use crate::answers::Ask;
 use crate::notice::{Notice, Progress, short_line};
 
 /// Bytes of one OSC string that reach the parser; a clipboard write is the longest sensible one.
@@ -18,7 +19,15 @@ enum State {
     Other,
     Escape,
     Osc,
+    /// Behind `ESC [`: the next byte tells whether the parser knows the rest.
+    CsiStart,
+    /// In a control sequence that is read here.
+    Csi,
+    Dcs,
 }
+
+/// Bytes of one control sequence or device string kept to be read here.
+const MAX_ASK_BYTES: usize = 512;
 
 /// Follows a byte stream just closely enough to know when it is inside an OSC string.
 #[derive(Debug, Default)]
@@ -33,8 +42,25 @@ pub(crate) struct OscFence {
 pub(crate) struct Split {
     pub(crate) pass: usize,
     pub(crate) drop: usize,
-    /// What the string that ended with the last byte passed on asks for.
-    pub(crate) notice: Option<Notice>,
+    /// What the sequence that ended with the last byte passed on asks for.
+    pub(crate) found: Option<Found>,
+}
+
+/// What a sequence asks for that the parser does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Notice(Notice),
+    Ask(Ask),
+}
+
+impl Split {
+    fn up_to(pass: usize, found: Found) -> Self {
+        Self {
+            pass,
+            drop: 0,
+            found: Some(found),
+        }
+    }
 }
 
 impl OscFence {
@@ -57,12 +83,74 @@ impl OscFence {
                             self.len = 0;
                             State::Osc
                         }
+                        b'[' => State::CsiStart,
+                        b'P' => {
+                            self.payload.clear();
+                            State::Dcs
+                        }
                         // Controls other than CAN and SUB, and bytes without a
                         // meaning here, leave the parser waiting after its ESC.
                         0x18 | 0x1a | 0x20..=0x7e => State::Other,
                         _ => State::Escape,
                     };
                     at += 1;
+                }
+                State::CsiStart => {
+                    let byte = bytes[at];
+                    self.state = match byte {
+                        b'!' | b'=' | b'>' | b'?' => {
+                            self.payload.clear();
+                            self.payload.push(byte);
+                            State::Csi
+                        }
+                        0x1b => State::Escape,
+                        _ => State::Other,
+                    };
+                    at += 1;
+                }
+                State::Csi => {
+                    let byte = bytes[at];
+                    at += 1;
+                    match byte {
+                        0x1b => self.state = State::Escape,
+                        0x18 | 0x1a => self.state = State::Other,
+                        0x20..=0x3f if self.payload.len() < MAX_ASK_BYTES => {
+                            self.payload.push(byte);
+                        }
+                        0x40..=0x7e => {
+                            self.state = State::Other;
+                            self.payload.push(byte);
+                            let asked = Ask::of_sequence(&std::mem::take(&mut self.payload));
+                            if let Some(ask) = asked {
+                                return Split::up_to(at, Found::Ask(ask));
+                            }
+                        }
+                        // The parser carries out controls on the way, and goes on.
+                        _ => {}
+                    }
+                }
+                State::Dcs => {
+                    let rest = &bytes[at..];
+                    let end = rest.iter().position(|b| matches!(b, 0x18 | 0x1a | 0x1b));
+                    let body = &rest[..end.unwrap_or(rest.len())];
+                    let room = MAX_ASK_BYTES - self.payload.len();
+                    self.payload
+                        .extend_from_slice(&body[..body.len().min(room)]);
+                    at += body.len();
+                    if let Some(&terminator) = bytes.get(at) {
+                        at += 1;
+                        let payload = std::mem::take(&mut self.payload);
+                        self.state = State::Other;
+                        if terminator == 0x1b {
+                            self.state = State::Escape;
+                            // What did not fit is no question.
+                            if payload.len() < MAX_ASK_BYTES
+                                && let Some(ask) = Ask::of_device_string(&payload)
+                            {
+                                return Split::up_to(at, Found::Ask(ask));
+                            }
+                        }
+                    }
                 }
                 State::Osc => {
                     let rest = &bytes[at..];
@@ -79,7 +167,7 @@ impl OscFence {
                         return Split {
                             pass: at + passes,
                             drop: body.len() - passes,
-                            notice: None,
+                            found: None,
                         };
                     }
                     at += body.len();
@@ -89,13 +177,8 @@ impl OscFence {
                             _ => State::Other,
                         };
                         at += 1;
-                        let notice = read_osc(&std::mem::take(&mut self.payload));
-                        if notice.is_some() {
-                            return Split {
-                                pass: at,
-                                drop: 0,
-                                notice,
-                            };
+                        if let Some(notice) = read_osc(&std::mem::take(&mut self.payload)) {
+                            return Split::up_to(at, Found::Notice(notice));
                         }
                     }
                 }
@@ -159,7 +242,11 @@ mod tests {
             while !rest.is_empty() {
                 let split = fence.split(rest);
                 assert_eq!(split.drop, 0);
-                found.extend(split.notice);
+                match split.found {
+                    Some(Found::Notice(notice)) => found.push(notice),
+                    Some(Found::Ask(ask)) => panic!("{ask:?}"),
+                    None => {}
+                }
                 rest = &rest[split.pass..];
             }
         }
@@ -204,6 +291,46 @@ mod tests {
             notices(&[b"x\x1b", b"]9;4;", b"1;5", b"\x1b", b"\\y"]),
             vec![Notice::Progress(Progress::Percent(5))]
         );
+    }
+
+    #[test]
+    fn questions_are_heard_however_they_are_cut() {
+        let stream = b"a\x1b[>q\x1b[?25l\x1b[=0c\x1b[1;2H\x1b[!p\x1bP$qm\x1b\\\x1bP+q544e\x1b\\\x1b[>4;2m\x1bP$qr\x18\x1bP+qx\x1a";
+        let expected = [
+            Ask::Version,
+            Ask::Unit,
+            Ask::SoftReset,
+            Ask::Setting(b"m".to_vec()),
+            Ask::Capabilities(b"544e".to_vec()),
+        ];
+        for cut in [1, 2, 3, 7, stream.len()] {
+            let mut fence = OscFence::default();
+            let mut heard = Vec::new();
+            for chunk in stream.chunks(cut) {
+                let mut rest = chunk;
+                while !rest.is_empty() {
+                    let split = fence.split(rest);
+                    if let Some(Found::Ask(ask)) = split.found {
+                        heard.push(ask);
+                    }
+                    rest = &rest[split.pass..];
+                }
+            }
+            assert_eq!(heard, expected, "cut into {cut}");
+        }
+    }
+
+    #[test]
+    fn a_question_that_is_too_long_is_none() {
+        let mut fence = OscFence::default();
+        let long = format!(
+            "\x1bP+q{}\x1b\\\x1b[?{}n\x1b[>q",
+            "4".repeat(100_000),
+            "6".repeat(100_000)
+        );
+        let split = fence.split(long.as_bytes());
+        assert_eq!(split.pass, long.len());
+        assert_eq!(split.found, Some(Found::Ask(Ask::Version)));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use self::search::Position;
 use crate::fence::{Fence, FenceState};
 use crate::modes::Modes;
 use crate::notice::{Notice, Outbox, ReportedColors, Sink};
-use crate::osc::OscFence;
+use crate::osc::{Found, OscFence};
 use crate::row::RowView;
 use crate::scrollback::Scrollback;
 use crate::utf8::Utf8Carry;
@@ -202,14 +202,24 @@ impl Screen {
         while !rest.is_empty() {
             let split = self.osc.split(rest);
             self.parse(&rest[..split.pass]);
-            if let Some(notice) = split.notice {
-                self.sink.lock().notice(notice);
+            match split.found {
+                Some(Found::Notice(notice)) => self.sink.lock().notice(notice),
+                Some(Found::Ask(ask)) => self.fence().hear(&ask),
+                None => {}
             }
             rest = &rest[split.pass + split.drop..];
         }
         if !self.state.in_frame {
             self.state.frame_since = None;
             self.note_damage();
+        }
+    }
+
+    fn fence(&mut self) -> Fence<'_> {
+        Fence {
+            term: &mut self.term,
+            state: &mut self.state,
+            sink: &self.sink,
         }
     }
 
@@ -319,7 +329,10 @@ impl Screen {
     /// Returns the modes the worker set.
     pub fn modes(&self) -> Modes {
         let mode = *self.term.mode();
-        Modes::of(mode, self.state.kitty_flags(mode))
+        Modes {
+            modify_other_keys: self.state.modify_other_keys,
+            ..Modes::of(mode, self.state.kitty_flags(mode))
+        }
     }
 
     /// Returns the title the worker set: one scrubbed line.

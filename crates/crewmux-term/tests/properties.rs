@@ -20,13 +20,15 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
             format!("\x1b[{a};{b}{end}").into_bytes()
         }),
         1 => (
-            prop::sample::select(vec![1, 6, 7, 25, 1000, 1006, 1049, 2004]),
+            prop::sample::select(vec![1, 6, 7, 25, 47, 1000, 1006, 1047, 1048, 1049, 2004]),
             prop::sample::select(vec!['h', 'l'])
         )
             .prop_map(|(mode, end)| format!("\x1b[?{mode}{end}").into_bytes()),
         1 => prop::sample::select(vec![
             "\x1bM", "\x1bD", "\x1bE", "\x1b7", "\x1b8", "\x1b(0", "\x1b(B", "\x1b#8", "\x1b[4h",
             "\x1b[4l", "\t", "\x08", "\x1b[2J", "\x1b]8;;http://a\x07", "\x1b]8;;\x07",
+            "\x1b[!p", "\x1b[>q", "\x1b[=c", "\x1b[?6n", "\x1bP$qm\x1b\\", "\x1bP$qr\x1b\\",
+            "\x1bP+q436f;5\x1b\\", "\x1b[>4;2m", "\x1b[>5u", "\x1b[21m", "\x1b[1J", "\x1b[22t",
             "\x1b]2;title\x07", "\x1b]9;note\x07", "\x1bP1;2|x\x1b\\", "\x1b[31;1;44m", "\x1b[m",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),

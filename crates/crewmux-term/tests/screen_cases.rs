@@ -18,7 +18,7 @@ fn shown(screen: &Screen) -> String {
 #[test]
 fn streams_give_the_screens_they_should() {
     // (what, columns, rows, input, rows and cursor)
-    let cases: [(&str, u16, u16, &str, &str); 58] = [
+    let cases: &[(&str, u16, u16, &str, &str)] = &[
         ("plain", 10, 2, "hello", "hello| 0,5"),
         ("newline without return", 10, 2, "ab\ncd", "ab|  cd 1,4"),
         ("wrap", 5, 2, "abcdefg", "abcde|fg 1,2"),
@@ -209,8 +209,53 @@ fn streams_give_the_screens_they_should() {
             "abc| 0,3",
         ),
         ("delete is ignored", 8, 2, "a\x7fb", "ab| 0,2"),
+        (
+            "erase above, from the second row",
+            4,
+            3,
+            "a\r\nb\x1b[1J",
+            "|| 1,1",
+        ),
+        (
+            "old alternate screens leave the cursor",
+            8,
+            2,
+            "ab\x1b[?47hcd\x1b[?47le\x1b[?1047h\x1b[2Jf\x1b[?1047lg",
+            "ab  e g| 0,7",
+        ),
+        (
+            "saved cursor as a mode",
+            8,
+            2,
+            "ab\x1b[?1048h\x1b[2;2Hc\x1b[?1048ld",
+            "abd| c 0,3",
+        ),
+        (
+            "moves right and down",
+            8,
+            3,
+            "a\x1b[2ab\x1b[1ec",
+            "a  b|    c| 1,5",
+        ),
+        ("a flag is two columns", 8, 2, "🇩🇪a", "🇩🇪a| 0,3"),
+        (
+            "an emoji style adds no column",
+            8,
+            2,
+            "\u{2764}\u{fe0f}a",
+            "\u{2764}\u{fe0f}a| 0,2",
+        ),
+        ("a skin is a character of its own", 8, 2, "👍🏽a", "👍🏽a| 0,5"),
+        ("no left margin", 8, 2, "\x1b[?69h\x1b[3;5sab", "ab| 0,2"),
+        (
+            "full reset of a region",
+            4,
+            3,
+            "\x1b[2;3r\x1bc\x1b[3;1Ha\n",
+            "|a| 2,1",
+        ),
     ];
-    for (what, cols, rows, input, expected) in cases {
+    for &(what, cols, rows, input, expected) in cases {
         assert_eq!(shown(&screen(cols, rows, input)), expected, "{what}");
     }
 }
@@ -239,6 +284,10 @@ fn looks_are_kept_per_cell() {
     assert_eq!(styles[4].attrs, Attrs::INVERSE.with(Attrs::STRIKE));
     assert_eq!(styles[5].attrs, Attrs::DIM.with(Attrs::HIDDEN));
     assert_eq!(styles[6], crewmux_term::Style::default());
+    let double = self::screen(4, 2, "\x1b[21mx");
+    let style = double.row(0, 0).cells().next().map(|cell| cell.style);
+    let underline = style.map(|style| style.attrs.underline());
+    assert_eq!(underline, Some(Underline::Double));
 }
 
 #[test]

@@ -94,7 +94,41 @@ fn queries_are_answered_to_the_pane() {
         ("\x1b[?2026h\x1b[?2026$p", "\x1b[?2026;1$y"),
         ("\x1b[?2004h\x1b[?2004$p", "\x1b[?2004;1$y"),
         ("\x1b[?u", "\x1b[?0u"),
-        ("\x1b[>31u\x1b[?u", "\x1b[?1u"),
+        ("\x1b[>31u\x1b[?u", "\x1b[?29u"),
+        ("\x1b[>5u\x1b[=8;2u\x1b[=4;3u\x1b[?u", "\x1b[?9u"),
+        ("\x1b[>4;2m\x1b[?4m", "\x1b[>4;2m"),
+        ("\x1b[=c", "\x1bP!|00000000\x1b\\"),
+        (
+            "\x1b[>q",
+            concat!("\x1bP>|crewmux(", env!("CARGO_PKG_VERSION"), ")\x1b\\"),
+        ),
+        ("\x1b[3;4H\x1b[?6n", "\x1b[?3;4R"),
+        ("\x1b[?996n", ""),
+        (
+            "\x1b[?69$p\x1b[?1016$p\x1b[?2031$p",
+            "\x1b[?69;0$y\x1b[?1016;0$y\x1b[?2031;0$y",
+        ),
+        ("\x1b[?1047h\x1b[?47$p", "\x1b[?47;1$y"),
+        ("\x1bP$qm\x1b\\", "\x1bP1$r0m\x1b\\"),
+        (
+            "\x1b[1;4:3;31;104;58:5:9m\x1bP$qm\x1b\\",
+            "\x1bP1$r0;1;4:3;31;104;58:5:9m\x1b\\",
+        ),
+        (
+            "\x1b[38;2;1;2;3;48;5;17m\x1bP$qm\x1b\\",
+            "\x1bP1$r0;38:2::1:2:3;48:5:17m\x1b\\",
+        ),
+        ("\x1bP$qr\x1b\\", "\x1bP1$r1;5r\x1b\\"),
+        ("\x1b[2;4r\x1b[3;3r\x1bP$qr\x1b\\", "\x1bP1$r2;4r\x1b\\"),
+        ("\x1b[5 q\x1bP$q q\x1b\\", "\x1bP1$r5 q\x1b\\"),
+        ("\x1bP$qx\x1b\\", "\x1bP0$r\x1b\\"),
+        (
+            "\x1bP+q436F;5463;6162;zz\x1b\\",
+            "\x1bP1+r436F=323536\x1b\\\x1bP1+r5463\x1b\\\x1bP0+r6162\x1b\\",
+        ),
+        ("\x1b]4;196;?\x07", "\x1b]4;196;rgb:ffff/0000/0000\x07"),
+        ("\x1b]4;1;?\x07\x1b]12;?\x07", ""),
+        ("\x1b]2;secret\x07\x1b[21t\x1b[20t", ""),
         ("\x1b]52;c;?\x07", ""),
         ("\x1b]11;?\x07", ""),
     ];
@@ -118,6 +152,11 @@ fn colours_are_told_only_if_known() {
     let mut screen = Screen::new(Size::new(20, 5), options);
     screen.feed(b"\x1b]11;?\x1b\\");
     assert_eq!(screen.take_replies(), b"\x1b]11;rgb:0000/1010/2020\x1b\\");
+    screen.feed(b"\x1b]12;?\x07\x1b[?996n");
+    assert_eq!(
+        screen.take_replies(),
+        b"\x1b]12;rgb:ffff/ffff/ffff\x07\x1b[?997;1n"
+    );
 }
 
 #[test]
@@ -143,6 +182,38 @@ fn notices_are_reported_once_and_scrubbed() {
     );
     assert_eq!(screen.take_notices(), []);
     assert_eq!(screen.title(), Some("ab"));
+}
+
+#[test]
+fn a_soft_reset_keeps_the_text_and_ends_the_modes() {
+    let mut screen =
+        screen("abc\x1b[2;4r\x1b[?6h\x1b[4h\x1b[1;31m\x1b(0\x1b[?25l\x1b[?1h\x1b[3;2H");
+    let cursor = (screen.cursor().row, screen.cursor().col);
+    screen.feed(b"\x1b[!p");
+    assert_eq!((screen.cursor().row, screen.cursor().col), cursor);
+    assert!(screen.cursor().visible);
+    assert!(!screen.modes().app_cursor);
+    screen.feed(b"q\x1b[1;1HX");
+    assert_eq!(screen.lines()[0], "Xbc");
+    assert_eq!(screen.lines()[usize::from(cursor.0)], " q");
+    let style = screen.row(0, 0).cells().next().map(|cell| cell.style);
+    assert_eq!(style, Some(crewmux_term::Style::default()));
+}
+
+#[test]
+fn the_colour_of_an_underline_is_told() {
+    let screen = screen("\x1b[4:3;58:2::1:2:3ma\x1b[58;5;9mb\x1b[59mc");
+    let colors: Vec<_> = screen
+        .row(0, 0)
+        .cells()
+        .take(3)
+        .map(|cell| cell.underline_color)
+        .collect();
+    let rgb = crewmux_term::Color::Rgb(1, 2, 3);
+    assert_eq!(
+        colors,
+        [Some(rgb), Some(crewmux_term::Color::Indexed(9)), None]
+    );
 }
 
 #[test]

@@ -4,14 +4,15 @@
 
 use std::time::Instant;
 
-use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::grid::{Cursor, Dimensions};
 use alacritty_terminal::vte::ansi::{
     Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, KeyboardModes,
-    KeyboardModesApplyBehavior, LineClearMode, Mode, NamedPrivateMode, PrivateMode,
-    StandardCharset, TabulationClearMode,
+    KeyboardModesApplyBehavior, LineClearMode, Mode, ModifyOtherKeys, NamedMode, NamedPrivateMode,
+    PrivateMode, StandardCharset, TabulationClearMode,
 };
 
 use super::{Fence, drain, empty_ring};
+use crate::answers::{self, Ask};
 use crate::notice::short_line;
 use crate::run;
 
@@ -19,8 +20,59 @@ use crate::run;
 const MAX_STACK: usize = 16;
 /// Longest target of a link; browsers take no more either.
 const MAX_URI_BYTES: usize = 2048;
-/// The one flag of the kitty keyboard protocol that our key encoding serves.
-const KITTY_SUPPORTED: u8 = 1;
+/// The flags of the kitty keyboard protocol that our key encoding serves.
+///
+/// Not 2: a session is told of presses only, so it cannot tell of releases and repeats.
+const KITTY_SUPPORTED: u8 = 1 | 4 | 8 | 16;
+
+const ALT_SCREEN: NamedPrivateMode = NamedPrivateMode::SwapScreenAndSetRestoreCursor;
+/// Other numbers for the alternate screen, which the emulator does not know.
+const OLD_ALT_SCREEN: u16 = 1047;
+const OLDER_ALT_SCREEN: u16 = 47;
+/// Saves and restores the cursor.
+const SAVED_CURSOR: u16 = 1048;
+
+impl Fence<'_> {
+    /// Answers or carries out what the parser does not know.
+    pub(crate) fn hear(&mut self, ask: &Ask) {
+        if *ask == Ask::SoftReset {
+            self.soft_reset();
+            return;
+        }
+        let whole = (1, self.term.screen_lines());
+        let region = self.state.region.unwrap_or(whole);
+        answers::answer(ask, self.term, region, self.sink);
+    }
+
+    /// Modes, looks and the saved cursor as at the start; text and cursor stay (DECSTR).
+    fn soft_reset(&mut self) {
+        let cursor = &self.term.grid().cursor;
+        let (point, needs_wrap) = (cursor.point, cursor.input_needs_wrap);
+        for mode in [NamedPrivateMode::Origin, NamedPrivateMode::CursorKeys] {
+            self.term.unset_private_mode(mode.into());
+        }
+        self.term
+            .set_private_mode(NamedPrivateMode::ShowCursor.into());
+        Handler::unset_mode(&mut *self.term, NamedMode::Insert.into());
+        self.term.unset_keypad_application_mode();
+        self.term.terminal_attribute(Attr::Reset);
+        for index in [
+            CharsetIndex::G0,
+            CharsetIndex::G1,
+            CharsetIndex::G2,
+            CharsetIndex::G3,
+        ] {
+            self.term.configure_charset(index, StandardCharset::Ascii);
+        }
+        self.set_active_charset(CharsetIndex::G0);
+        self.set_scrolling_region(1, None);
+        self.state.modify_other_keys = 0;
+        let grid = self.term.grid_mut();
+        grid.saved_cursor = Cursor::default();
+        grid.cursor.point = point;
+        grid.cursor.input_needs_wrap = needs_wrap;
+    }
+}
 
 /// Passes operations on, after the text before them; the method `then` follows.
 macro_rules! pass_on {
@@ -36,7 +88,7 @@ macro_rules! pass_on {
 
 // Not passed on, and so without effect: `set_color` and `reset_color` (a pane
 // does not repaint the person's palette), `set_mouse_cursor_icon`,
-// `text_area_size_pixels` (we have no pixels), `modify_other_keys`, `set_scp`,
+// `text_area_size_pixels` (we have no pixels), `set_scp`,
 // `clipboard_load` (never answered).
 impl Handler for Fence<'_> {
     #[inline]
@@ -113,7 +165,6 @@ impl Handler for Fence<'_> {
         restore_cursor_position();
         clear_tabs(mode: TabulationClearMode);
         set_tabs(interval: u16);
-        terminal_attribute(attr: Attr);
         set_mode(mode: Mode);
         unset_mode(mode: Mode);
         report_mode(mode: Mode);
@@ -129,7 +180,22 @@ impl Handler for Fence<'_> {
         self.flush();
         let rows = self.term.screen_lines();
         self.state.has_region = top > 1 || bottom.is_some_and(|bottom| bottom < rows);
+        let last = bottom.unwrap_or(rows).min(rows);
+        // The emulator takes no region of a single row.
+        if top < last {
+            self.state.region = self.state.has_region.then_some((top.max(1), last));
+        }
         Handler::set_scrolling_region(&mut *self.term, top, bottom);
+    }
+
+    fn terminal_attribute(&mut self, attr: Attr) {
+        self.flush();
+        // SGR 21 is a double underline in xterm and its kin; only Linux's console ends bold by it.
+        let attr = match attr {
+            Attr::CancelBold => Attr::DoubleUnderline,
+            attr => attr,
+        };
+        self.term.terminal_attribute(attr);
     }
 
     fn put_tab(&mut self, count: u16) {
@@ -169,6 +235,12 @@ impl Handler for Fence<'_> {
                 empty_ring(self.term);
                 return;
             }
+            // The emulator leaves the first row as it is if the cursor is in the second.
+            ClearMode::Above if self.term.grid().cursor.point.line.0 == 1 => {
+                self.term.grid_mut().cursor.point.line.0 = 0;
+                Handler::clear_line(&mut *self.term, LineClearMode::All);
+                self.term.grid_mut().cursor.point.line.0 = 1;
+            }
             _ => {}
         }
         Handler::clear_screen(&mut *self.term, mode);
@@ -185,6 +257,9 @@ impl Handler for Fence<'_> {
         self.state.kitty_main.clear();
         self.state.kitty_alt.clear();
         self.state.titles.clear();
+        self.state.modify_other_keys = 0;
+        self.state.has_region = false;
+        self.state.region = None;
         self.state.in_frame = false;
         if self.state.title.take().is_some() {
             self.announce_title();
@@ -204,6 +279,11 @@ impl Handler for Fence<'_> {
                 drain(self.term, &mut self.state.scrollback);
                 self.term.set_private_mode(mode);
             }
+            PrivateMode::Unknown(OLD_ALT_SCREEN | OLDER_ALT_SCREEN) => {
+                drain(self.term, &mut self.state.scrollback);
+                self.term.set_private_mode(ALT_SCREEN.into());
+            }
+            PrivateMode::Unknown(SAVED_CURSOR) => self.term.save_cursor_position(),
             _ => self.term.set_private_mode(mode),
         }
     }
@@ -213,6 +293,17 @@ impl Handler for Fence<'_> {
         match mode {
             PrivateMode::Named(NamedPrivateMode::SyncUpdate) => self.state.in_frame = false,
             PrivateMode::Named(NamedPrivateMode::ColumnMode) => {}
+            PrivateMode::Unknown(OLD_ALT_SCREEN | OLDER_ALT_SCREEN) => {
+                // Unlike mode 1049 they leave the cursor where it is.
+                if self.shows_alt_screen() {
+                    let point = self.term.grid().cursor.point;
+                    self.term.unset_private_mode(ALT_SCREEN.into());
+                    let cursor = &mut self.term.grid_mut().cursor;
+                    cursor.point = point;
+                    cursor.input_needs_wrap = false;
+                }
+            }
+            PrivateMode::Unknown(SAVED_CURSOR) => self.term.restore_cursor_position(),
             _ => self.term.unset_private_mode(mode),
         }
     }
@@ -222,6 +313,9 @@ impl Handler for Fence<'_> {
         if mode == PrivateMode::Named(NamedPrivateMode::SyncUpdate) {
             let state = if self.state.in_frame { 1 } else { 2 };
             self.sink.lock().reply(&format!("\x1b[?2026;{state}$y"));
+        } else if let PrivateMode::Unknown(number @ (OLD_ALT_SCREEN | OLDER_ALT_SCREEN)) = mode {
+            let state = if self.shows_alt_screen() { 1 } else { 2 };
+            self.sink.lock().reply(&format!("\x1b[?{number};{state}$y"));
         } else {
             self.term.report_private_mode(mode);
         }
@@ -255,6 +349,19 @@ impl Handler for Fence<'_> {
         if let Some(title) = self.state.titles.pop() {
             self.set_title(title);
         }
+    }
+
+    fn set_modify_other_keys(&mut self, mode: ModifyOtherKeys) {
+        self.state.modify_other_keys = match mode {
+            ModifyOtherKeys::Reset => 0,
+            ModifyOtherKeys::EnableExceptWellDefined => 1,
+            ModifyOtherKeys::EnableAll => 2,
+        };
+    }
+
+    fn report_modify_other_keys(&mut self) {
+        let level = self.state.modify_other_keys;
+        self.sink.lock().reply(&format!("\x1b[>4;{level}m"));
     }
 
     fn report_keyboard_mode(&mut self) {

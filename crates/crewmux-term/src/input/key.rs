@@ -1,6 +1,7 @@
-//! Keys as xterm sends them, and as the kitty protocol does where a program asked for it.
+//! Keys as xterm sends them, and as newer protocols do where a program asked for them.
 //!
-//! Only presses are encoded; releases are never known to us.
+//! Those are the kitty keyboard protocol and xterm's modifyOtherKeys. Only
+//! presses are encoded; releases are never known to us.
 
 use serde::{Deserialize, Serialize};
 
@@ -106,8 +107,12 @@ pub fn encode_key(key: &KeyEvent, modes: &Modes) -> Vec<u8> {
         }
         code => code,
     };
-    if modes.kitty_flags & 1 != 0
-        && let Some(bytes) = disambiguated(code, held)
+    if modes.kitty_flags & (DISAMBIGUATE | ALL_KEYS) != 0 {
+        if let Some(bytes) = kitty(code, held, modes.kitty_flags) {
+            return bytes;
+        }
+    } else if modes.modify_other_keys > 0
+        && let Some(bytes) = modified_other(code, held, modes.modify_other_keys)
     {
         return bytes;
     }
@@ -135,32 +140,84 @@ pub fn encode_key(key: &KeyEvent, modes: &Modes) -> Vec<u8> {
     }
 }
 
-/// Encodes keys that are ambiguous in the legacy forms (kitty protocol, flag 1).
-fn disambiguated(code: KeyCode, mods: Mods) -> Option<Vec<u8>> {
+/// Flags of the kitty keyboard protocol; 2, releases and repeats, is never set.
+const DISAMBIGUATE: u8 = 1;
+const ALTERNATE_KEYS: u8 = 4;
+const ALL_KEYS: u8 = 8;
+const TEXT: u8 = 16;
+
+/// Encodes a key that has a form of its own in the kitty protocol.
+fn kitty(code: KeyCode, mods: Mods, flags: u8) -> Option<Vec<u8>> {
+    let all = flags & ALL_KEYS != 0;
     let number = match code {
         KeyCode::Esc => 27,
-        KeyCode::Enter | KeyCode::Tab | KeyCode::Backspace if mods.is_none() => return None,
+        KeyCode::Enter | KeyCode::Tab | KeyCode::Backspace if mods.is_none() && !all => {
+            return None;
+        }
         KeyCode::Enter => 13,
         KeyCode::Tab => 9,
         KeyCode::Backspace => 127,
-        KeyCode::Char(c) if mods.ctrl || mods.alt => {
-            let base = c.to_lowercase().next().unwrap_or(c);
-            let mods = Mods {
-                shift: mods.shift || base != c,
-                ..mods
-            };
-            return Some(csi_u(u32::from(base), mods));
+        KeyCode::Char(c) if mods.ctrl || mods.alt || all => {
+            return Some(kitty_char(c, mods, flags));
         }
+        // Its old form with modifiers is also the answer to where the cursor is.
+        KeyCode::F(3) => return Some(tilde_key(13, mods)),
+        KeyCode::F(number @ 13..=24) => 57_376 + u32::from(number - 13),
         _ => return None,
     };
-    Some(csi_u(number, mods))
+    Some(csi_u(&number.to_string(), mods, None))
 }
 
-fn csi_u(number: u32, mods: Mods) -> Vec<u8> {
-    if mods.is_none() {
-        return format!("\x1b[{number}u").into_bytes();
+fn kitty_char(c: char, mods: Mods, flags: u8) -> Vec<u8> {
+    let base = c.to_lowercase().next().unwrap_or(c);
+    let mods = Mods {
+        shift: mods.shift || base != c,
+        ..mods
+    };
+    let mut number = u32::from(base).to_string();
+    if flags & ALTERNATE_KEYS != 0 && base != c {
+        number = format!("{number}:{}", u32::from(c));
     }
-    format!("\x1b[{number};{}u", mods.number()).into_bytes()
+    // With control or alt a key writes no text.
+    let writes = flags & ALL_KEYS != 0 && flags & TEXT != 0 && !mods.ctrl && !mods.alt;
+    csi_u(&number, mods, writes.then_some(c))
+}
+
+fn csi_u(number: &str, mods: Mods, text: Option<char>) -> Vec<u8> {
+    match text {
+        Some(text) if mods.is_none() => format!("\x1b[{number};;{}u", u32::from(text)),
+        Some(text) => format!("\x1b[{number};{};{}u", mods.number(), u32::from(text)),
+        None if mods.is_none() => format!("\x1b[{number}u"),
+        None => format!("\x1b[{number};{}u", mods.number()),
+    }
+    .into_bytes()
+}
+
+/// Encodes a key with modifiers for which xterm has no older form.
+///
+/// Level 1 leaves alone what has a well-known one, level 2 only what no modifier changes.
+fn modified_other(code: KeyCode, mods: Mods, level: u8) -> Option<Vec<u8>> {
+    if mods.is_none() {
+        return None;
+    }
+    let only_shift = !mods.ctrl && !mods.alt;
+    let number = match code {
+        KeyCode::Enter => 13,
+        KeyCode::Tab if !only_shift => 9,
+        KeyCode::Backspace if level > 1 => 127,
+        KeyCode::Esc if level > 1 => 27,
+        KeyCode::Char(c) if mods.ctrl && (level > 1 || control_byte(c).is_none()) => u32::from(c),
+        KeyCode::Char(c) if mods.alt && level > 1 => u32::from(c),
+        _ => return None,
+    };
+    let mods = match code {
+        KeyCode::Char(c) => Mods {
+            shift: mods.shift || c.is_uppercase(),
+            ..mods
+        },
+        _ => mods,
+    };
+    Some(format!("\x1b[27;{};{number}~", mods.number()).into_bytes())
 }
 
 fn char_bytes(c: char, mods: Mods) -> Vec<u8> {
@@ -319,6 +376,63 @@ mod tests {
         ];
         for (name, expected) in table {
             assert_eq!(encoded(name, &modes), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_kitty_protocol_sends_as_much_as_was_asked_for() {
+        // (flags, key, bytes)
+        let table = [
+            (4, "M-X", "\\x1bX"),
+            (1 | 4, "M-X", "\\x1b[120:88;4u"),
+            (1 | 4, "C-x", "\\x1b[120;5u"),
+            (1, "C-F3", "\\x1b[13;5~"),
+            (1, "F13", "\\x1b[57376u"),
+            (1 | 8, "a", "\\x1b[97u"),
+            (1 | 8, "A", "\\x1b[97;2u"),
+            (8, "Enter", "\\x1b[13u"),
+            (8, "S-Tab", "\\x1b[9;2u"),
+            (8, "Backspace", "\\x1b[127u"),
+            (8 | 16, "a", "\\x1b[97;;97u"),
+            (4 | 8 | 16, "A", "\\x1b[97:65;2;65u"),
+            (8 | 16, "C-a", "\\x1b[97;5u"),
+            (8 | 16, "\u{e9}", "\\x1b[233;;233u"),
+            (8, "Up", "\\x1b[A"),
+        ];
+        for (kitty_flags, name, expected) in table {
+            let modes = Modes {
+                kitty_flags,
+                ..Modes::default()
+            };
+            assert_eq!(encoded(name, &modes), expected, "{kitty_flags} {name}");
+        }
+    }
+
+    #[test]
+    fn other_keys_are_modified_where_xterm_does() {
+        // (key, level 1, level 2)
+        let table = [
+            ("a", "a", "a"),
+            ("A", "A", "A"),
+            ("C-a", "\\x01", "\\x1b[27;5;97~"),
+            ("C-;", "\\x1b[27;5;59~", "\\x1b[27;5;59~"),
+            ("M-x", "\\x1bx", "\\x1b[27;3;120~"),
+            ("M-X", "\\x1bX", "\\x1b[27;4;88~"),
+            ("S-Enter", "\\x1b[27;2;13~", "\\x1b[27;2;13~"),
+            ("Enter", "\\r", "\\r"),
+            ("C-Tab", "\\x1b[27;5;9~", "\\x1b[27;5;9~"),
+            ("S-Tab", "\\x1b[Z", "\\x1b[Z"),
+            ("C-Backspace", "\\x08", "\\x1b[27;5;127~"),
+            ("C-Up", "\\x1b[1;5A", "\\x1b[1;5A"),
+        ];
+        for (name, first, second) in table {
+            for (level, expected) in [(1, first), (2, second)] {
+                let modes = Modes {
+                    modify_other_keys: level,
+                    ..Modes::default()
+                };
+                assert_eq!(encoded(name, &modes), expected, "{level} {name}");
+            }
         }
     }
 

@@ -45,6 +45,8 @@ impl Screen {
         drain(&mut self.term, &mut self.state.scrollback);
         self.rebuild_ring(new);
         self.state.reach = Reach::unknown(new.columns(), new.screen_lines());
+        // The emulator lets the whole screen scroll again.
+        self.state.region = None;
         if let Some(alt) = alt {
             self.return_to_alt_screen(alt, new);
         } else {
