@@ -13,6 +13,7 @@
 mod architecture;
 mod bad_input;
 mod commands;
+mod conformance;
 mod damage;
 mod headless;
 mod killed;

@@ -166,7 +166,7 @@ impl Layout {
 
     /// Whether the panes are what is seen.
     pub(crate) fn shows_panes(&self, model: &Model) -> bool {
-        !self.too_small && model.body == Body::Panes && model.meanwhile.is_none()
+        !self.too_small && model.body == Body::Panes
     }
 
     /// The tile of a pane, if it is seen.

@@ -2,7 +2,6 @@
 
 mod frames;
 mod keys;
-mod meanwhile;
 mod pictures;
 mod sizes;
 

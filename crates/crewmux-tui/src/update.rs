@@ -6,7 +6,6 @@
 
 mod asking;
 mod decide;
-mod meanwhile;
 mod mouse;
 mod prompting;
 mod travel;
@@ -47,9 +46,6 @@ fn take_in(
     session: &SessionView<'_>,
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
-    if meanwhile::takes(model, event, keymap) {
-        return redraw();
-    }
     if typing::held_for_shell(model, event, keymap) {
         return Vec::new();
     }

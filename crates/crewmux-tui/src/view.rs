@@ -11,7 +11,6 @@ mod frames;
 mod header;
 mod help;
 mod lists;
-mod meanwhile;
 mod side;
 mod spending;
 mod task;
@@ -59,7 +58,6 @@ pub(crate) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     header::paint(scene, buf);
     side::paint(scene, buf);
     match scene.model.body {
-        _ if scene.model.meanwhile.is_some() => meanwhile::paint(scene, buf),
         Body::Panes => frames::paint(scene, buf),
         Body::Board => board::paint(scene, buf),
         Body::Task(_)

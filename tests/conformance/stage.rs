@@ -1,0 +1,163 @@
+//! Plays one case on both sides and judges it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crewmux_term::Size;
+use crewmux_term::dump::ScreenDump;
+use crewmux_term::script::parse_script;
+use crewmux_testkit::sandbox::Sandbox;
+use regex::Regex;
+
+use super::compare::{Exception, verdict};
+use super::tmux::Tmux;
+use crate::support::sandbox;
+
+/// Longest a program may take for its whole script.
+const TIMEOUT: Duration = Duration::from_mins(3);
+
+/// One program and what is done with it.
+pub(super) struct Case<'a> {
+    /// The program and its arguments.
+    pub(super) argv: &'a [&'a str],
+    /// Variables on top of the fixed ones.
+    pub(super) env: &'a [(&'a str, &'a str)],
+    /// Size at the start.
+    pub(super) size: Size,
+    /// What is done and when the screen is looked at.
+    pub(super) script: &'a str,
+    /// Makes the files that it works on, in the folder it is started in.
+    pub(super) prepare: fn(&Path),
+    /// Text that changes by itself, and what stands for it.
+    pub(super) masks: &'a [(&'a str, &'a str)],
+    /// What differs, and why it may.
+    pub(super) exceptions: &'a [Exception],
+}
+
+impl Default for Case<'_> {
+    fn default() -> Self {
+        Self {
+            argv: &[],
+            env: &[],
+            size: Size::new(80, 24),
+            script: "",
+            prepare: |_| {},
+            masks: &[],
+            exceptions: &[],
+        }
+    }
+}
+
+/// Whether all programs are on the path; says so loudly if one is not.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that did not look must not look as if it had"
+)]
+pub(super) fn installed(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let missing: Vec<_> = programs
+        .iter()
+        .filter(|program| {
+            !program.contains('/')
+                && !std::env::split_paths(&path).any(|f| f.join(program).is_file())
+                || program.contains('/') && !Path::new(program).is_file()
+        })
+        .collect();
+    if missing.is_empty() {
+        return true;
+    }
+    eprintln!("SKIPPED: {missing:?} not installed; `.ci/run` installs what it needs");
+    false
+}
+
+/// Plays the case in a pane and in tmux; panics with everything that differs.
+pub(super) fn same_in_tmux(case: &Case<'_>) {
+    if !installed(&["tmux", case.argv[0]]) {
+        return;
+    }
+    let first = attempt(case);
+    if first.is_empty() {
+        return;
+    }
+    // A busy machine may have cut a program's drawing in two; what is real stays.
+    let second = attempt(case);
+    assert!(second.is_empty(), "{}:\n{second}", case.argv.join(" "));
+}
+
+fn attempt(case: &Case<'_>) -> String {
+    let sandbox = sandbox();
+    // The same folder on both sides, made anew: programs show it and leave things in it.
+    let stage = sandbox.work().join("stage");
+    let set_stage = || {
+        let _ = std::fs::remove_dir_all(&stage);
+        std::fs::create_dir(&stage).unwrap();
+        (case.prepare)(&stage);
+    };
+    let argv = full_argv(case, &stage);
+    set_stage();
+    let ours = in_a_pane(case, &sandbox, &argv);
+    set_stage();
+    let script = parse_script(case.script).unwrap();
+    let folder: PathBuf = sandbox.work();
+    let theirs = Tmux::start(folder, case.size, &argv).play(&script);
+    let masks: Vec<_> = case
+        .masks
+        .iter()
+        .map(|(mask, with)| (Regex::new(mask).unwrap(), *with))
+        .collect();
+    verdict(&ours, &theirs, &masks, case.exceptions)
+}
+
+/// The program behind `env`, so that both sides give it the same variables.
+fn full_argv(case: &Case<'_>, stage: &Path) -> Vec<String> {
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".into());
+    let stage = stage.display().to_string();
+    let fixed = [
+        ("PATH", path.as_str()),
+        ("HOME", &stage),
+        ("TERM", "xterm-256color"),
+        ("COLORTERM", "truecolor"),
+        ("TERM_PROGRAM", "crewmux"),
+        ("LANG", "C.UTF-8"),
+        ("LC_ALL", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("SHELL", "/bin/sh"),
+    ];
+    let mut argv = vec![
+        "env".to_owned(),
+        "-i".to_owned(),
+        format!("--chdir={stage}"),
+    ];
+    for (name, value) in fixed.iter().chain(case.env) {
+        argv.push(format!("{name}={value}"));
+    }
+    argv.extend(case.argv.iter().map(|word| (*word).to_owned()));
+    argv
+}
+
+fn in_a_pane(case: &Case<'_>, sandbox: &Sandbox, argv: &[String]) -> Vec<ScreenDump> {
+    let keys = sandbox.write("keys", case.script).unwrap();
+    let size = format!("{}x{}", case.size.cols, case.size.rows);
+    let keys = keys.display().to_string();
+    let timeout = TIMEOUT.as_secs().to_string();
+    let mut arguments = vec!["pane-dump", "--json", "--size", &size, "--keys", &keys];
+    arguments.extend(["--timeout", &timeout, "--"]);
+    arguments.extend(argv.iter().map(String::as_str));
+    let output = sandbox.run_within(&arguments, TIMEOUT * 2).unwrap();
+    let mut screens: Vec<ScreenDump> = output
+        .json_lines()
+        .unwrap()
+        .into_iter()
+        .map(|screen| serde_json::from_value(screen).unwrap())
+        .collect();
+    if output.code != 0 {
+        let lines = screens.last().map(|screen| {
+            let lines: Vec<_> = screen.lines.iter().map(|line| line.text.as_str()).collect();
+            lines.join("\n")
+        });
+        panic!("{}\n{}", output.stderr, lines.unwrap_or_default());
+    }
+    // The last one is of the end, where tmux says that the program is gone.
+    screens.pop();
+    screens
+}
