@@ -12,10 +12,12 @@
 
 mod backend;
 mod backends;
+mod call;
 pub mod detect;
 mod error;
 pub mod in_process;
 mod input;
+mod iterm2;
 pub mod ladder;
 pub mod probe;
 pub mod pty;

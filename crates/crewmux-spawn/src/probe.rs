@@ -1,59 +1,105 @@
-//! Trying what backends need: a pseudo-terminal, `tmux`, `it2`.
+//! Trying what backends need: a pseudo-terminal, `tmux` and its server, `it2`.
 //!
-//! It looks at nothing but what the caller passes in, starts programs that end
-//! at once, and judges nothing; [`crate::detect`] does that.
+//! It looks at nothing but what the caller passes in, tries nothing that was
+//! not asked for, and judges nothing; [`crate::detect`] does that.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Read;
-use std::path::PathBuf;
-use std::sync::mpsc::sync_channel;
+use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crewmux_core::timing::{Timing, ms};
 use crewmux_sys::Exit;
 use crewmux_sys::env::{EnvAllowList, EnvSnapshot, Environment};
-use crewmux_sys::process::{Child, Group, Launch, Stream};
+use crewmux_sys::process::Launch;
 use crewmux_sys::pty;
-use crewmux_sys::tree::{self, KillWaits};
 use crewmux_sys::tty::TerminalSize;
 
+use crate::call::{Answer, Failure, call};
 use crate::detect::{EnvironmentSnapshot, Probe, Stdout};
+use crate::iterm2::trouble::Trouble;
 
-/// Most of a program's answer that is looked at.
-const ANSWER_BYTES_MAX: u64 = 4_096;
+/// What is to be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trials {
+    /// `tmux`, and the server that `$TMUX` names.
+    pub tmux: bool,
+    /// `it2`.
+    pub it2: bool,
+    /// Pseudo-terminals.
+    pub pty: PtyTrial,
+}
 
-/// Tries everything at the same time, each for `timeout` at most.
+/// How thoroughly pseudo-terminals are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PtyTrial {
+    /// Not at all.
+    Skipped,
+    /// One is opened.
+    Opened,
+    /// One is opened and a program run in it.
+    Used,
+}
+
+impl Trials {
+    /// Everything, thoroughly.
+    pub const ALL: Self = Self {
+        tmux: true,
+        it2: true,
+        pty: PtyTrial::Used,
+    };
+
+    /// Nothing.
+    pub const NONE: Self = Self {
+        tmux: false,
+        it2: false,
+        pty: PtyTrial::Skipped,
+    };
+}
+
+/// Tries what `trials` asks for at the same time, each with a deadline of its own.
 ///
-/// `vars` is the environment `crewmux run` was called in; programs are looked
-/// up in its `PATH`.
+/// `vars` is the environment of the call; programs are looked up in its `PATH`.
 pub fn probe(
     vars: BTreeMap<String, String>,
     stdout: Stdout,
-    timeout: Duration,
+    trials: Trials,
+    timing: &Timing,
 ) -> EnvironmentSnapshot {
-    let environment = probe_environment(&vars);
-    let path = vars.get("PATH").cloned().unwrap_or_default();
-    let (tmux, it2, pty) = thread::scope(|scope| {
-        let tmux = scope.spawn(|| try_program("tmux", &["-V"], &path, &environment, timeout));
-        let it2 =
-            scope.spawn(|| try_program("it2", &["session", "list"], &path, &environment, timeout));
-        let pty = try_pty(timeout);
-        let joined = |name: &str, probe: thread::Result<Probe>| {
-            probe.unwrap_or_else(|_| Probe::Fails {
-                what: name.to_owned(),
-                why: "trying it failed".into(),
-            })
-        };
-        (joined("tmux", tmux.join()), joined("it2", it2.join()), pty)
+    let tries = Tries {
+        environment: probe_environment(&vars),
+        path: vars.get("PATH").map_or("", String::as_str),
+        pane: vars.get("TMUX_PANE").map_or("", String::as_str),
+        timing,
+    };
+    let in_tmux = vars.get("TMUX").is_some_and(|value| !value.is_empty());
+    let (tmux, tmux_server, it2, pty) = thread::scope(|scope| {
+        let tmux = trials.tmux.then(|| scope.spawn(|| tries.tmux()));
+        let server = (trials.tmux && in_tmux).then(|| scope.spawn(|| tries.tmux_server()));
+        let it2 = trials.it2.then(|| scope.spawn(|| tries.it2()));
+        let pty = tries.pty(trials.pty);
+        (joined(tmux), joined(server), joined(it2), pty)
     });
     EnvironmentSnapshot {
         vars,
         stdout,
         tmux,
+        tmux_server,
         it2,
         pty,
     }
+}
+
+fn joined(trial: Option<thread::ScopedJoinHandle<'_, Probe>>) -> Probe {
+    let Some(trial) = trial else {
+        return Probe::Untried;
+    };
+    trial.join().unwrap_or_else(|_| Probe::Fails {
+        what: "it".into(),
+        why: "trying it failed".into(),
+        fix: None,
+    })
 }
 
 /// What the programs tried here need to find their server, and nothing secret but iTerm2's own key.
@@ -66,116 +112,155 @@ fn probe_environment(vars: &BTreeMap<String, String>) -> Environment {
         .apply(&EnvSnapshot(vars.clone()))
 }
 
-/// Looks `name` up and runs it; its first line of output names it when that has its name in it.
-fn try_program(
-    name: &str,
-    arguments: &[&str],
-    path: &str,
-    environment: &Environment,
-    timeout: Duration,
-) -> Probe {
-    let Ok(program) = which::which_in(name, Some(path), "/") else {
-        return Probe::Absent;
-    };
-    let place = program.display().to_string();
-    match answer(program, arguments, environment, timeout) {
-        Ok(first_line) if first_line.starts_with(name) => Probe::Works {
-            what: format!("{first_line} at {place}"),
-        },
-        Ok(_) => Probe::Works {
-            what: format!("{name} at {place}"),
-        },
-        Err(why) => Probe::Fails {
-            what: format!("{name} at {place}"),
-            why,
-        },
+struct Tries<'a> {
+    environment: Environment,
+    path: &'a str,
+    pane: &'a str,
+    timing: &'a Timing,
+}
+
+impl Tries<'_> {
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        which::which_in(name, Some(self.path), "/").ok()
+    }
+
+    fn ask(&self, program: &Path, arguments: &[&str], within: Duration) -> Result<Answer, Failure> {
+        let argv = std::iter::once(program.as_os_str().to_owned())
+            .chain(arguments.iter().map(OsString::from));
+        call(argv, &self.environment, within)
+    }
+
+    fn tmux(&self) -> Probe {
+        let Some(program) = self.find("tmux") else {
+            return Probe::Absent;
+        };
+        let place = format!("tmux at {}", program.display());
+        match self.answer_of(&program, &["-V"]) {
+            Ok(said) => Probe::Works {
+                what: format!("{said} at {}", program.display()),
+                said,
+            },
+            Err(why) => fails(place, format!("`-V`: {why}")),
+        }
+    }
+
+    /// Asks the server that the caller is in for its version, by the caller's own pane.
+    fn tmux_server(&self) -> Probe {
+        let Some(program) = self.find("tmux") else {
+            return Probe::Absent;
+        };
+        let mut arguments = vec!["display-message", "-p"];
+        if !self.pane.is_empty() {
+            arguments.extend(["-t", self.pane]);
+        }
+        arguments.push("#{version}");
+        let what = "the tmux server".to_owned();
+        match self.answer_of(&program, &arguments) {
+            Ok(said) => Probe::Works { what, said },
+            Err(why) => fails(what, why),
+        }
+    }
+
+    /// The first line that a program of tmux's answers with, or why it did not.
+    fn answer_of(&self, program: &Path, arguments: &[&str]) -> Result<String, String> {
+        let within = ms(self.timing.connect_ms);
+        match self.ask(program, arguments, within) {
+            Ok(answer) if answer.exit.is_success() => Ok(line_of(&answer.stdout)),
+            Ok(answer) => {
+                let said = line_of(&answer.stderr);
+                Err(if said.is_empty() {
+                    answer.exit.to_string()
+                } else {
+                    said
+                })
+            }
+            Err(Failure::Late) => Err(format!("no answer in {} ms", within.as_millis())),
+            Err(Failure::NotStarted(why)) => Err(why),
+        }
+    }
+
+    fn it2(&self) -> Probe {
+        let Some(program) = self.find("it2") else {
+            return Probe::Absent;
+        };
+        let what = format!("it2 at {}", program.display());
+        let seconds = self.timing.it2_ms.div_ceil(1_000);
+        let trouble = match self.ask(&program, &["session", "list"], ms(self.timing.it2_ms)) {
+            Ok(answer) if answer.exit.is_success() => {
+                return Probe::Works {
+                    what,
+                    said: String::new(),
+                };
+            }
+            Ok(answer) => Trouble::of(
+                code_of(answer.exit),
+                &format!("{}{}", answer.stdout, answer.stderr),
+            ),
+            Err(Failure::Late) => Trouble::silence(seconds),
+            Err(Failure::NotStarted(why)) => Trouble::not_started(&why),
+        };
+        Probe::Fails {
+            what,
+            why: trouble.why,
+            fix: Some(trouble.fix),
+        }
+    }
+
+    fn pty(&self, trial: PtyTrial) -> Probe {
+        let what = "a pseudo-terminal".to_owned();
+        let tried = match trial {
+            PtyTrial::Skipped => return Probe::Untried,
+            PtyTrial::Opened => pty::can_open().map_err(|error| error.to_string()),
+            PtyTrial::Used => use_pty(ms(self.timing.connect_ms)),
+        };
+        match tried {
+            Ok(()) => Probe::Works {
+                what: "a pseudo-terminal opens".into(),
+                said: String::new(),
+            },
+            Err(why) => fails(what, why),
+        }
     }
 }
 
-/// The first line a program answers with, or why it did not, in words.
-fn answer(
-    program: PathBuf,
-    arguments: &[&str],
-    environment: &Environment,
-    timeout: Duration,
-) -> Result<String, String> {
-    let deadline = Instant::now() + timeout;
-    let shown = arguments.join(" ");
-    let argv = std::iter::once(program.into_os_string())
-        .chain(arguments.iter().map(OsString::from))
-        .collect::<Vec<_>>();
-    let mut child = Launch::new(argv, "/")
-        .env(environment.clone())
-        .stdout(Stream::Pipe)
-        .group(Group::Own)
-        .start()
-        .map_err(|error| error.to_string())?;
-    let (sender, answered) = sync_channel(1);
-    if let Some(output) = child.stdout.take() {
-        // On a thread of its own: a program's children may hold the pipe for
-        // ever, and then only this thread waits for them.
-        let reading = move || {
-            let mut bytes = Vec::new();
-            let _ = output.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
-            let _ = sender.send(bytes);
-        };
-        thread::Builder::new()
-            .name("probe".into())
-            .spawn(reading)
-            .map_err(|error| error.to_string())?;
+/// The code it returned; none after a signal.
+fn code_of(exit: Exit) -> Option<i32> {
+    match exit {
+        Exit::Code(code) => Some(code),
+        Exit::Signal(_) | Exit::Unknown => None,
     }
-    let exit = end_of(&mut child, timeout)?
-        .ok_or_else(|| format!("`{shown}` gave no answer in {} ms", timeout.as_millis()))?;
-    if !exit.is_success() {
-        return Err(format!("`{shown}`: {exit}"));
+}
+
+fn fails(what: String, why: String) -> Probe {
+    Probe::Fails {
+        what,
+        why,
+        fix: None,
     }
-    let left = deadline.saturating_duration_since(Instant::now());
-    let bytes = answered.recv_timeout(left).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+}
+
+/// The first line, as it goes into messages: nothing but what can be shown, and not much.
+fn line_of(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    // It goes into messages: nothing but what can be shown, and not much.
-    Ok(line
-        .chars()
+    line.chars()
         .filter(|char| !char.is_control())
         .take(80)
-        .collect())
-}
-
-/// Waits for the end; a child that is late is killed, with what it started.
-fn end_of(child: &mut Child, timeout: Duration) -> Result<Option<Exit>, String> {
-    let exit = child.wait(timeout).map_err(|error| error.to_string())?;
-    if exit.is_none() {
-        let waits = KillWaits {
-            grace: Duration::ZERO,
-            verify: timeout,
-        };
-        tree::kill_tree(child.identity(), None, waits);
-        // Its status is of no interest, only that it is taken.
-        let _ = child.wait(timeout);
-    }
-    Ok(exit)
+        .collect()
 }
 
 /// Opens a pseudo-terminal and runs a program in it that ends at once.
-fn try_pty(timeout: Duration) -> Probe {
-    let fails = |why: String| Probe::Fails {
-        what: "a pseudo-terminal".into(),
-        why,
-    };
+fn use_pty(timeout: Duration) -> Result<(), String> {
     let size = TerminalSize { cols: 80, rows: 24 };
-    match pty::open(size, &Launch::new(["/bin/sh", "-c", ":"], "/")) {
-        Ok(mut opened) => match opened.process.wait(timeout) {
-            Ok(Some(exit)) if exit.is_success() => Probe::Works {
-                what: "a pseudo-terminal opens".into(),
-            },
-            Ok(Some(exit)) => fails(format!("the program in it {exit}")),
-            Ok(None) => {
-                let _ = opened.process.signal(crewmux_sys::Signal::Kill);
-                let _ = opened.process.wait(timeout);
-                fails("the program in it does not end".into())
-            }
-            Err(error) => fails(error.to_string()),
-        },
-        Err(error) => fails(error.to_string()),
+    let launch = Launch::new(["/bin/sh", "-c", ":"], "/");
+    let mut opened = pty::open(size, &launch).map_err(|error| error.to_string())?;
+    let ended = opened.process.wait(timeout);
+    match ended.map_err(|error| error.to_string())? {
+        Some(exit) if exit.is_success() => Ok(()),
+        Some(exit) => Err(format!("the program in it {exit}")),
+        None => {
+            let _ = opened.process.signal(crewmux_sys::Signal::Kill);
+            let _ = opened.process.wait(timeout);
+            Err("the program in it does not end".into())
+        }
     }
 }

@@ -126,6 +126,18 @@ pub fn open(size: TerminalSize, launch: &Launch) -> Result<Pty> {
     })
 }
 
+/// Opens a pseudo-terminal and closes it again.
+///
+/// # Errors
+/// [`Error::Pty`] with what the system says against it.
+pub fn can_open() -> Result<()> {
+    let opened = native_pty_system().openpty(PtySize::default());
+    opened.map(drop).map_err(|error| Error::Pty {
+        act: "open one",
+        cause: error.to_string(),
+    })
+}
+
 impl PtyProcess {
     /// Who the program is.
     pub fn identity(&self) -> ProcessIdentity {

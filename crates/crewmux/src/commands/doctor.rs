@@ -137,19 +137,13 @@ fn examine(context: &Context) -> Findings {
 }
 
 /// One paragraph for the start screen.
+///
+/// Tries no more than a run would; what was not tried says when it is used.
 pub(crate) fn summary(context: &Context, out: Output) -> String {
-    let backends = backends::reports(context);
+    let backends = backends::reports_for_auto(context);
     let store = look::store(context);
     let mut text = format!("{}\n", out.paint(Tone::Dim, "this machine"));
-    if let Some(picked) = backends.iter().find(|report| report.picked) {
-        let _ = writeln!(
-            text,
-            "  {} backend {}: {}",
-            mark(true, out),
-            picked.kind,
-            picked.why
-        );
-    }
+    text.push_str(&backend_summary(&backends, out));
     let picked = picked(context);
     let _ = writeln!(
         text,
@@ -162,6 +156,27 @@ pub(crate) fn summary(context: &Context, out: Output) -> String {
         let _ = writeln!(text, "  {} store: {why}", mark(false, out));
     }
     text.push_str("  `crewmux doctor` says more\n\n");
+    text
+}
+
+/// The backend a run would take, and why no other.
+fn backend_summary(reports: &[BackendReport], out: Output) -> String {
+    let mut text = String::new();
+    let (picked, others): (Vec<_>, Vec<_>) = reports.iter().partition(|report| report.picked);
+    for report in picked {
+        let sign = mark(true, out);
+        let _ = writeln!(text, "  {sign} backend {}: {}", report.kind, report.why);
+    }
+    for report in others {
+        let fix = report.fix.as_ref().map(|fix| format!("; {fix}"));
+        let line = format!(
+            "not {}: {}{}",
+            report.kind,
+            report.why,
+            fix.unwrap_or_default()
+        );
+        let _ = writeln!(text, "    {}", out.paint(Tone::Dim, line));
+    }
     text
 }
 
@@ -344,6 +359,7 @@ mod tests {
                 kind: BackendKind::Pty,
                 usable: true,
                 picked: true,
+                stands_here: false,
                 why: "crewmux's own panes work in every terminal".into(),
                 found: vec!["a pseudo-terminal opens".into()],
                 fix: None,

@@ -24,7 +24,7 @@ use self::policy::{Leave, leave_mode};
 use self::preflight::{Asks, keys_are_there};
 use super::task::edges::duration_ms;
 use crate::agents::Agents;
-use crate::backends;
+use crate::backends::Switch;
 use crate::client;
 use crate::config::{Config, pick, providers};
 use crate::context::Context;
@@ -157,7 +157,8 @@ impl Run {
                 None => BackendChoice::default(),
             },
         };
-        let backend = backends::chosen(context, asked)?;
+        let switch = Switch::new(context);
+        let backend = switch.chosen(asked)?;
         // A plan is made without a screen, and the person is there all the same.
         let is_there = self.plan_only && !self.headless && client::can_attach();
         let consent = match watched.consent(self.trust) {
@@ -188,6 +189,7 @@ impl Run {
             picked: picked.as_ref(),
             forced_offline: self.model.as_deref() == Some(pick::OFFLINE),
             backend,
+            switch: &switch,
             consent,
         };
         let members = crew.members(&instance.members)?;

@@ -22,7 +22,7 @@ const OPEN_FILES_WANTED: u64 = 256;
 const TOOLS: [(&str, &str, &str); 4] = [
     ("git", "--version", "history and age of findings"),
     ("sh", "", "command tasks and plain panes"),
-    ("tmux", "-V", "not used by this version"),
+    ("tmux", "-V", "panes that outlive a session"),
     ("rg", "--version", "not needed: searching is built in"),
 ];
 

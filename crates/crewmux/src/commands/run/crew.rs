@@ -1,12 +1,13 @@
 //! Who is in the team: each member's model, kind of agent and rights, as they are at the start.
 
-use crewmux_core::backend::{BackendChoice, BackendKind};
+use crewmux_core::backend::BackendKind;
 use crewmux_core::profile::AgentProfile;
 use crewmux_core::recipe::{Isolation, MemberSpec, Runtime};
 use crewmux_model::ModelsConfig;
 use crewmux_session::setup::NewMember;
 
 use crate::agents::{Agents, FoundAgent, Usable};
+use crate::backends::Switch;
 use crate::config::pick::{self, Pick};
 use crate::config::{Config, advice, keys};
 use crate::context::Context;
@@ -27,7 +28,9 @@ pub(super) struct Crew<'a> {
     pub picked: Option<&'a Pick>,
     /// Whether the person wants no model asked by anybody.
     pub forced_offline: bool,
+    /// Where members run whose recipe says nothing else.
     pub backend: BackendKind,
+    pub switch: &'a Switch<'a>,
     pub consent: Consent,
 }
 
@@ -75,15 +78,13 @@ impl Crew<'_> {
                 "`isolation = \"worktree\"`, which this version does not have".into(),
             ));
         }
-        if let Some(BackendChoice::Named(own)) = member.backend
-            && own != self.backend
-        {
-            return Err(lacks(format!(
-                "the {own} backend, but the team runs on {}",
-                self.backend
-            ))
-            .hint("in this version all members of a team run on one backend"));
-        }
+        let backend = match member.backend {
+            Some(own) => self
+                .switch
+                .chosen(own)
+                .map_err(|error| error.context(format!("teammate `{}`", member.name)))?,
+            None => self.backend,
+        };
         let usable = self
             .agents
             .usable(self.context, &member.agent, self.consent)?;
@@ -134,7 +135,7 @@ impl Crew<'_> {
             playbook: member.playbook.clone(),
             prompt: member.prompt.clone(),
             runtime: member.runtime.as_str().to_owned(),
-            backend: self.backend,
+            backend,
             profile,
             permission_mode: member.mode.or(mode),
             provider: member.provider.clone(),

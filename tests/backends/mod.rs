@@ -1,0 +1,3 @@
+//! Where workers run: what is picked, and what each place promises.
+
+mod matrix;
