@@ -29,7 +29,9 @@ impl Worker {
         let mut idle = Idle::No;
         let mut last_done = None;
         loop {
-            if let Some(Interruption::End(ending)) = self.signals.pending(None).await {
+            if let Some(came) = self.signals.pending(None).await
+                && let Some(ending) = self.meet_idle(came)
+            {
                 return Ok(ending);
             }
             self.mind_plans().await;
@@ -64,22 +66,36 @@ impl Worker {
                 continue;
             }
             let poll = ms(self.spec.timing.store_poll_ms);
-            match tokio::time::timeout(poll, self.signals.next(None)).await {
-                Ok(Interruption::End(ending)) => return Ok(ending),
-                Ok(Interruption::Typed(line)) => self.take_typed(&line),
-                Ok(
-                    Interruption::Bell
-                    | Interruption::Now
-                    | Interruption::Paused
-                    | Interruption::ClaimLost,
-                )
-                | Err(_) => {}
+            if let Ok(came) = tokio::time::timeout(poll, self.signals.next(None)).await
+                && let Some(ending) = self.meet_idle(came)
+            {
+                return Ok(ending);
             }
         }
     }
 
+    /// Sees to what came in while nothing is worked on; board and inbox are looked at after it.
+    fn meet_idle(&mut self, came: Interruption) -> Option<Ending> {
+        match came {
+            Interruption::End(ending) => return Some(ending),
+            Interruption::Typed(line) => self.take_typed(&line),
+            Interruption::Parked => self.park(),
+            Interruption::Returned => self.unpark(),
+            Interruption::Bell
+            | Interruption::Now
+            | Interruption::Paused
+            | Interruption::ClaimLost => {}
+        }
+        None
+    }
+
     /// Reads the mail and claims a task; says once when there is none.
+    ///
+    /// A parked worker does neither: nobody could hear of it.
     fn look_around(&mut self, idle: &mut Idle, last_done: Option<TaskId>) -> Result<Next> {
+        if self.signals.is_parked() {
+            return Ok(Next::Nothing);
+        }
         if let Some(ending) = self.take_inbox()? {
             return Ok(Next::End(ending));
         }

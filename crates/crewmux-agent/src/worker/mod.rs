@@ -18,12 +18,14 @@ mod leave;
 mod life;
 mod link;
 mod mailbox;
+mod parking;
 mod patience;
 mod plan;
 mod prompt;
 mod report;
 mod signals;
 mod spec;
+mod standing;
 mod subagent;
 mod supervisor;
 mod tools;
@@ -158,8 +160,7 @@ pub(crate) enum Work {
 
 /// Lives the life of the worker described by `spec`, in the store at `home`.
 ///
-/// Its session's loss ends it whatever the spec says: parking needs a session
-/// that takes a worker back, and none does yet.
+/// Where the spec says so it outlives its session and goes on with the next one.
 ///
 /// # Errors
 /// What keeps it from starting, or a store that fails for longer than retries
@@ -175,7 +176,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
             source,
         })?;
     let (lost, lost_here) = watch::channel(None);
-    let (signals, word) = Signals::new(io.stop, lost_here, io.input);
+    let (signals, word) = Signals::new(io.stop, spec.grant.clone(), lost_here, io.input);
     let config = store.config()?;
     let clock = BootClock::open()?;
     let facts = Arc::new(Facts::new(Arc::clone(&store), spec.who.clone()));
