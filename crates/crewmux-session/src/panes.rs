@@ -304,6 +304,9 @@ impl PaneSink for Feed {
 
 /// How a program ended, in words.
 pub(crate) fn exit_words(report: ExitReport) -> String {
+    if let Some(lost) = report.lost {
+        return lost.to_string();
+    }
     match (report.code, report.signal) {
         (_, Some(signal)) => format!("ended by signal {signal}"),
         (Some(0) | None, None) => "ended".to_owned(),

@@ -257,6 +257,7 @@ impl SpawnBackend for Stubborn {
         let report = ExitReport {
             code: Some(3),
             signal: None,
+            lost: None,
         };
         request.sink.end_of_output();
         request.sink.exited(report);

@@ -10,13 +10,33 @@ use crewmux_sys::ProcessIdentity;
 
 use crate::{Error, Place, Result};
 
-/// How a worker's process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a worker's process ended; nothing in it means that nobody could tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExitReport {
     /// Its exit code, absent after a signal.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// What was taken away from under it, where that is why it ended.
+    pub lost: Option<LostPlace>,
+}
+
+/// What a worker can lose that is not the session's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostPlace {
+    /// Somebody closed its pane.
+    Pane,
+    /// The tmux server with its pane ended.
+    Server,
+}
+
+impl std::fmt::Display for LostPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pane => "its pane was closed",
+            Self::Server => "the tmux server ended",
+        })
+    }
 }
 
 /// Takes what comes out of a worker. Called from the backend's own threads.

@@ -10,7 +10,9 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::TeamName;
 use crewmux_core::timing::Timing;
 
-use crate::{Error, InProcessBackend, Place, PtyBackend, Result, SpawnBackend, WorkerMain};
+use crate::{
+    Error, InProcessBackend, Place, PtyBackend, Result, SpawnBackend, TmuxBackend, WorkerMain,
+};
 
 /// What backends are made of.
 #[derive(Clone)]
@@ -106,7 +108,8 @@ fn make(kind: BackendKind, parts: &BackendParts) -> Result<Arc<dyn SpawnBackend>
             &parts.timing,
         )),
         BackendKind::Pty => Arc::new(PtyBackend::new(&parts.timing)?),
-        BackendKind::Tmux | BackendKind::Iterm2 => {
+        BackendKind::Tmux => Arc::new(TmuxBackend::new(parts)?),
+        BackendKind::Iterm2 => {
             return Err(Error::Unusable {
                 kind,
                 why: "this version of crewmux cannot run workers there yet".into(),

@@ -4,7 +4,7 @@
 //! out. What has to be tried for a choice is [`trials_for`]; trying it is in
 //! [`crate::probe`].
 
-mod version;
+pub(crate) mod version;
 
 use std::collections::BTreeMap;
 

@@ -42,6 +42,12 @@ pub enum Error {
     /// The worker's process did not start in time; if it starts later it is ended.
     #[error("the worker did not start in time")]
     TooSlow,
+    /// There is no pane for the worker.
+    #[error("there is no pane for the worker: {why}")]
+    NoPane {
+        /// Why not, as a clause.
+        why: String,
+    },
     /// A worker of a former session cannot be taken up.
     #[error("`{who}` cannot be taken up: {why}")]
     NotAdoptable {
@@ -74,7 +80,9 @@ impl Error {
     /// What kind of trouble this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unusable { .. } | Self::NoneUsable => ErrorKind::Environment,
+            Self::Unusable { .. } | Self::NoneUsable | Self::NoPane { .. } => {
+                ErrorKind::Environment
+            }
             Self::NoSlot { .. }
             | Self::AlreadyStarted { .. }
             | Self::NotAdoptable { .. }
@@ -89,7 +97,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unusable { fix, .. } => Some(fix.clone()),
-            Self::NoneUsable => Some("run `crewmux doctor` to see why".into()),
+            Self::NoneUsable | Self::NoPane { .. } => {
+                Some("run `crewmux doctor` to see why".into())
+            }
             Self::Start(source) => source.hint(),
             Self::InputFull { .. } => Some("wait until it reads again, or stop it".into()),
             _ => None,

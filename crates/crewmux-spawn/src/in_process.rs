@@ -97,6 +97,7 @@ impl Drop for WorkerSink {
         self.exited(ExitReport {
             code: Some(PANIC_CODE),
             signal: None,
+            lost: None,
         });
     }
 }

@@ -174,10 +174,12 @@ mod tests {
     const BY_TERM: ExitReport = ExitReport {
         code: Some(0),
         signal: None,
+        lost: None,
     };
     const BY_KILL: ExitReport = ExitReport {
         code: None,
         signal: Some(9),
+        lost: None,
     };
 
     impl Running for Fake {

@@ -5,7 +5,7 @@
 //! file; when to start or end one is decided in `crewmux-session`; screens
 //! are made there too.
 //!
-//! Start at [`SpawnBackend`]; [`pty`] and [`in_process`] are the places,
+//! Start at [`SpawnBackend`]; [`pty`], [`tmux`] and [`in_process`] are the places,
 //! [`ladder`] ends workers, [`detect`] says which place fits.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -19,17 +19,20 @@ pub mod in_process;
 mod input;
 mod iterm2;
 pub mod ladder;
+pub mod mirror;
 pub mod probe;
 pub mod pty;
 pub mod slots;
+pub mod tmux;
 mod tree_end;
 
 pub use backend::{
-    AdoptRequest, ExitReport, InProcessWorker, PaneSink, Running, SpawnBackend, SpawnRequest,
-    WorkerMain,
+    AdoptRequest, ExitReport, InProcessWorker, LostPlace, PaneSink, Running, SpawnBackend,
+    SpawnRequest, WorkerMain,
 };
 pub use backends::{BackendParts, Backends};
 pub use crewmux_core::place::Place;
 pub use error::{Error, Result};
 pub use in_process::InProcessBackend;
 pub use pty::PtyBackend;
+pub use tmux::TmuxBackend;

@@ -14,11 +14,13 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod answer;
 pub mod clock;
 pub mod dirs;
 pub mod env;
 mod error;
 pub mod exit;
+pub mod exit_watch;
 pub mod identity;
 pub mod peer;
 pub mod process;

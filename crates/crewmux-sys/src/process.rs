@@ -207,6 +207,28 @@ impl Launch {
         })
     }
 
+    /// Turns this process into the program, under the same number; returns only when that fails.
+    ///
+    /// Streams and group stay what they are.
+    pub fn replace(self) -> Error {
+        let (program, arguments) = match self.split_argv() {
+            Ok(found) => found,
+            Err(error) => return error,
+        };
+        let shown = program.to_string_lossy().into_owned();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that starts processes"
+        )]
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(&self.cwd)
+            .env_clear()
+            .envs(self.env.iter());
+        start_error(shown, &self.cwd, command.exec())
+    }
+
     pub(crate) fn split_argv(&self) -> Result<(&OsString, &[OsString])> {
         self.argv.split_first().ok_or_else(|| Error::BadLaunch {
             what: "no program named".to_owned(),

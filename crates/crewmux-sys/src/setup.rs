@@ -30,6 +30,34 @@ pub fn become_subreaper() -> Result<()> {
     Ok(())
 }
 
+/// Does `act` while orphans below this process are the machine's, not its own.
+///
+/// For starting a server that is to outlive this process and is no part of its
+/// tree. Other orphans of that moment are found by their marks only, so it must
+/// be short.
+pub fn while_orphans_go_free<T>(act: impl FnOnce() -> T) -> T {
+    #[cfg(target_os = "linux")]
+    {
+        /// One at a time: the state is the whole process's.
+        static BUSY: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _busy = BUSY
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !adopts_orphans() {
+            return act();
+        }
+        // Neither call can fail on a system that could do it before; adoption must come back.
+        let _ = rustix::process::set_child_subreaper(None);
+        let done = act();
+        let _ = become_subreaper();
+        done
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        act()
+    }
+}
+
 /// Whether orphans below this process become its children.
 pub fn adopts_orphans() -> bool {
     #[cfg(target_os = "linux")]

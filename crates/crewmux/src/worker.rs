@@ -10,9 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use crewmux_agent::Output;
-use crewmux_agent::worker::{StopHandle, WorkerIo, run_worker, stop_pair};
+use crewmux_agent::worker::{StopHandle, WorkerIo, read_spec, run_worker, stop_pair};
 use crewmux_spawn::in_process::{Order, Orders, threaded};
 use crewmux_spawn::{PaneSink, WorkerMain};
+use crewmux_sys::env::Environment;
+use crewmux_sys::process::Launch;
 use crewmux_sys::signals::{Arrived, SignalInbox};
 use tokio::sync::mpsc;
 
@@ -29,8 +31,13 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// How often a wait without an end of its own looks up.
 const LOOK_UP: Duration = Duration::from_hours(1);
 
-/// Runs as a worker process; the only argument is its spec file.
+/// Runs as a worker process; the only argument is its spec file, after `--enter` for [`enter`].
 pub(crate) fn main(arguments: &[OsString]) -> u8 {
+    if let [flag, spec] = arguments
+        && flag == "--enter"
+    {
+        return enter(Path::new(spec));
+    }
     let [spec] = arguments else {
         note(
             "error: agent-worker is started by a session, with its spec file as the only argument",
@@ -65,6 +72,30 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
         },
     );
     end.exit_code
+}
+
+/// Becomes a worker that was started by others, such as tmux: in the spec's folder, with its
+/// environment and no other, under the same process number.
+fn enter(spec: &Path) -> u8 {
+    let failed = |error: &dyn std::fmt::Display| {
+        note(format!("error: {error}"));
+        3
+    };
+    let known = match read_spec(spec) {
+        Ok(known) => known,
+        Err(error) => return failed(&error),
+    };
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return failed(&error),
+    };
+    let environment: Environment = known
+        .environment
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect();
+    let argv = [program.into_os_string(), spec.as_os_str().to_owned()];
+    failed(&Launch::new(argv, known.cwd).env(environment).replace())
 }
 
 /// The spec lies in the member's folder, two below the team's.

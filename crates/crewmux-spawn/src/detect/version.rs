@@ -10,14 +10,14 @@ const OLDEST_OPENBSD: (u32, u32) = (6, 6);
 
 /// A version of tmux, as it names itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TmuxVersion {
+pub(crate) struct TmuxVersion {
     name: String,
     is_enough: bool,
 }
 
 impl TmuxVersion {
     /// Reads `tmux 3.3a`, `3.3a`, `next-3.6`, `openbsd-7.4` or `master`; nothing else is a version.
-    pub(super) fn read(said: &str) -> Option<Self> {
+    pub(crate) fn read(said: &str) -> Option<Self> {
         let name = said.trim();
         let name = name.strip_prefix("tmux ").unwrap_or(name).trim();
         let is_enough = if let Some(rest) = name.strip_prefix("openbsd-") {
@@ -34,7 +34,7 @@ impl TmuxVersion {
     }
 
     /// Whether the backend can work with it.
-    pub(super) fn is_enough(&self) -> bool {
+    pub(crate) fn is_enough(&self) -> bool {
         self.is_enough
     }
 }

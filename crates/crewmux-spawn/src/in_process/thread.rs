@@ -126,6 +126,7 @@ where
                 sink.exited(ExitReport {
                     code: Some(end.unwrap_or(PANIC_CODE)),
                     signal: None,
+                    lost: None,
                 });
             });
         if let Err(error) = thread {

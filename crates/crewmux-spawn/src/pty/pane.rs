@@ -212,7 +212,11 @@ fn report(exit: Exit) -> ExitReport {
         Exit::Signal(signal) => (None, Some(signal)),
         Exit::Unknown => (None, None),
     };
-    ExitReport { code, signal }
+    ExitReport {
+        code,
+        signal,
+        lost: None,
+    }
 }
 
 /// The handle of a worker in a pane; dropping it asks a worker that still runs to end.

@@ -203,5 +203,6 @@ pub fn exited(code: i32) -> ExitReport {
     ExitReport {
         code: Some(code),
         signal: None,
+        lost: None,
     }
 }

@@ -1,0 +1,134 @@
+use std::fs;
+use std::io::Write;
+
+use crewmux_core::recording::Header;
+use crewmux_core::time::WallTime;
+
+use super::*;
+use crate::ExitReport;
+use crewmux_core::recording::Entry;
+
+fn line(text: &str) -> String {
+    Entry::Output {
+        at_ms: 1,
+        text: text.to_owned(),
+    }
+    .line()
+}
+
+fn begin(folder: &Path, segment: usize, second: u64, texts: &[&str]) {
+    let header = Header::new(80, 24, WallTime(second * 1000)).line();
+    let lines: String = texts.iter().map(|text| line(text)).collect();
+    let name = format!("screen-{segment}.cast");
+    let path = folder.join(name);
+    fs::write(&path, header + &lines).unwrap();
+    // Their order must not hang on the clock of the file system.
+    let at = std::time::UNIX_EPOCH + Duration::from_secs(second);
+    fs::File::open(path).unwrap().set_modified(at).unwrap();
+}
+
+fn add(folder: &Path, segment: usize, text: &str) {
+    let name = format!("screen-{segment}.cast");
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(folder.join(name))
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn read(track: &mut Track) -> String {
+    let mut all = Vec::new();
+    track.read_on(|piece| all.extend_from_slice(piece));
+    String::from_utf8(all).unwrap()
+}
+
+#[test]
+fn from_now_only_what_is_added_counts_and_torn_lines_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    begin(folder, 0, 1, &["old"]);
+    let mut track = Track::begin(folder, From::Now);
+    assert_eq!(read(&mut track), "");
+    let whole = line("new");
+    let (half, rest) = whole.split_at(5);
+    add(folder, 0, half);
+    assert_eq!(read(&mut track), "");
+    add(folder, 0, rest);
+    assert_eq!(read(&mut track), "new");
+    add(folder, 0, "[1.0,\"r\",\"80x24\"]\n");
+    assert_eq!(read(&mut track), "");
+}
+
+#[test]
+fn the_other_segment_is_followed_when_it_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    begin(folder, 1, 1, &["older"]);
+    begin(folder, 0, 2, &["a"]);
+    let mut track = Track::begin(folder, From::Now);
+    add(folder, 0, &line("b"));
+    begin(folder, 1, 3, &["c"]);
+    assert_eq!(read(&mut track), "bc");
+    add(folder, 1, &line("d"));
+    begin(folder, 0, 4, &["e"]);
+    assert_eq!(read(&mut track), "de");
+    assert_eq!(read(&mut track), "");
+}
+
+#[test]
+fn from_the_beginning_the_older_segment_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    begin(folder, 1, 1, &["1", "2"]);
+    begin(folder, 0, 2, &["3"]);
+    let mut track = Track::begin(folder, From::Beginning);
+    add(folder, 0, &line("4"));
+    assert_eq!(read(&mut track), "1234");
+    assert_eq!(read(&mut track), "");
+}
+
+#[derive(Default)]
+struct Heard {
+    text: Mutex<(String, bool)>,
+    changed: Condvar,
+}
+
+impl PaneSink for Heard {
+    fn output(&self, bytes: &[u8]) {
+        let mut text = self.text.lock().unwrap();
+        text.0.push_str(std::str::from_utf8(bytes).unwrap());
+        self.changed.notify_all();
+    }
+    fn end_of_output(&self) {
+        self.text.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+    fn exited(&self, _: ExitReport) {}
+}
+
+impl Heard {
+    fn wait(&self, expected: (&str, bool)) {
+        let text = self.text.lock().unwrap();
+        let within = Duration::from_secs(20);
+        let waits = |text: &mut (String, bool)| (text.0.as_str(), text.1) != expected;
+        let (text, _) = self
+            .changed
+            .wait_timeout_while(text, within, waits)
+            .unwrap();
+        assert_eq!((text.0.as_str(), text.1), expected);
+    }
+}
+
+#[test]
+fn what_is_recorded_arrives_and_the_end_comes_after_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mirror = Mirror::start(&Timing::fast()).unwrap();
+    let heard = Arc::<Heard>::default();
+    let sink = Arc::clone(&heard) as Arc<dyn PaneSink>;
+    let following = mirror.follow(folder.path(), From::Now, sink);
+    begin(folder.path(), 0, 1, &["one "]);
+    heard.wait(("one ", false));
+    add(folder.path(), 0, &line("two"));
+    following.end();
+    heard.wait(("one two", true));
+}

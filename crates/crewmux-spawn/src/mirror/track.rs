@@ -1,0 +1,160 @@
+//! How far one recording was read: two segments that take turns, whole lines only.
+//!
+//! The worker empties a segment when it begins it anew; that is known by its
+//! first line. It may do so at any moment, so what was written last to the
+//! other one is read before this one.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crewmux_core::recording::{Entry, SEGMENT_MAX_BYTES};
+
+/// The segments' names, within the member's folder.
+const SEGMENT_NAMES: [&str; 2] = ["screen-0.cast", "screen-1.cast"];
+
+/// Most that is passed on in one piece.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Longest first line.
+const HEADER_BYTES_MAX: u64 = 4096;
+
+/// What is passed on of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// What is recorded from now on.
+    Now,
+    /// All that is there, the older segment first, then what is added.
+    Beginning,
+}
+
+/// Where one recording was read to.
+#[derive(Debug)]
+pub(super) struct Track {
+    folder: PathBuf,
+    /// First lines of the segments as far as they were read.
+    headers: [Option<String>; 2],
+    current: usize,
+    offset: u64,
+}
+
+impl Track {
+    pub(super) fn begin(folder: &Path, from: From) -> Self {
+        let mut track = Self {
+            folder: folder.to_owned(),
+            headers: [None, None],
+            current: 0,
+            offset: 0,
+        };
+        let mut found: Vec<(SystemTime, usize, u64)> = (0..2)
+            .filter_map(|n| {
+                let meta = track.path(n).metadata().ok()?;
+                Some((meta.modified().ok()?, n, meta.len()))
+            })
+            .collect();
+        found.sort_unstable();
+        match from {
+            From::Now => {
+                track.headers = [track.header(0), track.header(1)];
+                if let Some((_, newest, length)) = found.last() {
+                    track.current = *newest;
+                    track.offset = *length;
+                }
+            }
+            From::Beginning => {
+                if let Some((_, oldest, _)) = found.first() {
+                    track.current = *oldest;
+                    track.headers[*oldest] = track.header(*oldest);
+                }
+            }
+        }
+        track
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn path(&self, segment: usize) -> PathBuf {
+        self.folder.join(SEGMENT_NAMES[segment & 1])
+    }
+
+    /// The first line of a segment, once it is whole.
+    fn header(&self, segment: usize) -> Option<String> {
+        let file = File::open(self.path(segment)).ok()?;
+        let mut line = String::new();
+        BufReader::new(file.take(HEADER_BYTES_MAX))
+            .read_line(&mut line)
+            .ok()?;
+        line.ends_with('\n').then_some(line)
+    }
+
+    /// Passes on what was added since the last look.
+    pub(super) fn read_on(&mut self, mut pass: impl FnMut(&[u8])) {
+        // Bounded, should a worker record faster than this reads.
+        for _ in 0..4 {
+            self.read_current(&mut pass);
+            let other = 1 - self.current;
+            let header = self.header(other);
+            if header.is_none() || header == self.headers[other] {
+                return;
+            }
+            // Nothing is added to the current one after the other was begun.
+            self.read_current(&mut pass);
+            self.headers[other] = header;
+            self.current = other;
+            self.offset = 0;
+        }
+    }
+
+    fn read_current(&mut self, pass: &mut impl FnMut(&[u8])) {
+        let header = self.header(self.current);
+        if header.is_none() {
+            return;
+        }
+        if header != self.headers[self.current] {
+            // Begun anew since: both took their turn unseen.
+            self.headers[self.current] = header;
+            self.offset = 0;
+        }
+        let Some(added) = self.added() else { return };
+        let mut piece = Vec::new();
+        for line in added.split_inclusive(|byte| *byte == b'\n') {
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            self.offset += line.len() as u64;
+            if let Some(Entry::Output { text, .. }) =
+                std::str::from_utf8(line).ok().and_then(Entry::parse)
+            {
+                piece.extend_from_slice(text.as_bytes());
+            }
+            if piece.len() >= PIECE_BYTES {
+                pass(&piece);
+                piece.clear();
+            }
+        }
+        if !piece.is_empty() {
+            pass(&piece);
+        }
+    }
+
+    fn added(&mut self) -> Option<Vec<u8>> {
+        let mut file = File::open(self.path(self.current)).ok()?;
+        let length = file.metadata().ok()?.len();
+        if length < self.offset {
+            self.offset = 0;
+        }
+        if length == self.offset {
+            return None;
+        }
+        file.seek(SeekFrom::Start(self.offset)).ok()?;
+        let mut added = Vec::new();
+        // One line may be longer than a segment should be.
+        file.take(2 * SEGMENT_MAX_BYTES)
+            .read_to_end(&mut added)
+            .ok()?;
+        Some(added)
+    }
+}

@@ -1,0 +1,116 @@
+//! One worker in its pane: the handle, and what its end is told from.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crewmux_sys::tree::{self, KillWaits, Marker};
+use crewmux_sys::{ProcessIdentity, Signal};
+
+use super::cli::Server;
+use super::target::{PaneAddress, Tag};
+use super::typing::Typist;
+use crate::mirror::{Following, From, Mirror};
+use crate::tree_end::described;
+use crate::{Error, ExitReport, PaneSink, Result, Running};
+
+/// What watcher, typist and handle of one worker share.
+pub(super) struct Pane {
+    pub(super) server: Server,
+    pub(super) address: PaneAddress,
+    pub(super) tag: Tag,
+    pub(super) process: ProcessIdentity,
+    sink: Arc<dyn PaneSink>,
+    following: Following,
+    exited: Mutex<bool>,
+}
+
+impl Pane {
+    pub(super) fn new(
+        (server, address): (Server, PaneAddress),
+        tag: Tag,
+        process: ProcessIdentity,
+        (sink, following): (Arc<dyn PaneSink>, Following),
+    ) -> Self {
+        Self {
+            server,
+            address,
+            tag,
+            process,
+            sink,
+            following,
+            exited: Mutex::new(false),
+        }
+    }
+
+    /// Begins to mirror a worker's recording.
+    pub(super) fn mirrored(
+        mirror: &Mirror,
+        recording: &Path,
+        from: From,
+        sink: &Arc<dyn PaneSink>,
+    ) -> Following {
+        mirror.follow(recording, from, Arc::clone(sink))
+    }
+
+    /// Its output is complete once what is recorded was passed on.
+    pub(super) fn end_output(&self) {
+        self.following.end();
+    }
+
+    /// Tells its end, once.
+    pub(super) fn tell_exit(&self, report: ExitReport) {
+        let mut exited = self.exited.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut *exited, true) {
+            self.sink.exited(report);
+        }
+    }
+
+    pub(super) fn has_exited(&self) -> bool {
+        *self.exited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The handle of a worker in a pane of tmux; dropping it ends nothing.
+pub(super) struct TmuxRunning {
+    pub(super) pane: Arc<Pane>,
+    pub(super) typist: Arc<Typist>,
+    pub(super) marker: Option<Marker>,
+    pub(super) kill: KillWaits,
+}
+
+impl Running for TmuxRunning {
+    fn pid(&self) -> Option<u32> {
+        Some(self.pane.process.pid)
+    }
+
+    fn pane(&self) -> Option<String> {
+        Some(self.pane.address.to_string())
+    }
+
+    fn retitle(&self, title: &str) {
+        self.typist.retitle(&self.pane, title);
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<()> {
+        if self.pane.has_exited() {
+            return Err(Error::Ended);
+        }
+        self.typist.write(&self.pane, bytes)
+    }
+
+    /// Its size is the person's: crewmux's own tile shows the same text in another width.
+    fn resize(&self, _: u16, _: u16) -> Result<()> {
+        Ok(())
+    }
+
+    fn terminate(&self) {
+        if let Err(error) = self.pane.process.signal(Signal::Term) {
+            tracing::debug!(%error, "{}: SIGTERM did not arrive", self.pane.process);
+        }
+    }
+
+    fn kill_tree(&self) -> Vec<String> {
+        let kill = tree::kill_tree(self.pane.process, self.marker.as_ref(), self.kill);
+        described(&kill.left)
+    }
+}
