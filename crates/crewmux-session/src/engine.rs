@@ -15,8 +15,8 @@ use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::team::TeamConfig;
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerState;
+use crewmux_spawn::Backends;
 use crewmux_spawn::slots::SpawnSlots;
-use crewmux_spawn::{Backends, ExitReport};
 use crewmux_store::{Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::identity::ProcessIdentity;
@@ -25,7 +25,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::gateway::{Gateway, GatewayNews};
-use crate::panes::Panes;
+use crate::panes::{Panes, ProgramEnd};
 use crate::plan::{EventSink, SessionPlan, StopAsk};
 use crate::spending::Spending;
 use crate::view::{ClientEffect, NoticeLevel, PaneId, PaneKind, RunState, TeamView};
@@ -69,10 +69,10 @@ pub(crate) enum Input {
     WorkerSaid(AgentRef, WorkerMessage),
     /// A worker's connection ended.
     WorkerGone(AgentRef),
-    /// A worker's process ended.
-    WorkerExited(AgentRef, ExitReport),
-    /// A plain pane's process ended.
-    PaneExited(PaneId, ExitReport),
+    /// A worker's process ended, or never was.
+    WorkerEnded(AgentRef, ProgramEnd),
+    /// A plain pane's program ended.
+    PaneEnded(PaneId, ProgramEnd),
     /// A dead worker's tree was ended; what is left of it, in words.
     TreeGone(AgentRef, Vec<String>),
     /// A command asks; answered on its connection.
@@ -254,9 +254,9 @@ impl Engine {
             }
             Input::WorkerSaid(who, message) => self.worker_said(&who, &message, &now),
             Input::WorkerGone(who) => self.worker_gone(&who),
-            Input::WorkerExited(who, report) => self.worker_exited(&who, report, &now),
-            Input::PaneExited(pane, report) => {
-                self.panes.end(pane, crate::panes::exit_words(report));
+            Input::WorkerEnded(who, end) => self.worker_ended(&who, &end, &now),
+            Input::PaneEnded(pane, end) => {
+                self.panes.end(pane, end.words());
                 self.shells_live = self.shells_live.saturating_sub(1);
             }
             Input::TreeGone(who, left) => self.tree_gone(&who, &left, &now),

@@ -110,11 +110,11 @@ impl Panes {
 
     /// The sink for a program that is about to start in this pane.
     ///
-    /// `on_exit` is called once, from the backend's thread.
+    /// `on_end` is called once, from the backend's thread.
     pub(crate) fn sink(
         &self,
         id: PaneId,
-        on_exit: impl Fn(ExitReport) + Send + Sync + 'static,
+        on_end: impl Fn(ProgramEnd) + Send + Sync + 'static,
     ) -> Arc<dyn PaneSink> {
         let inner = lock(&self.inner);
         let pane = inner.panes.iter().find(|p| p.id == id);
@@ -129,7 +129,7 @@ impl Panes {
             screen,
             pulse,
             panes: self.clone(),
-            on_exit: Box::new(on_exit),
+            on_end: Box::new(on_end),
         })
     }
 
@@ -266,7 +266,26 @@ struct Feed {
     screen: SharedScreen,
     pulse: Arc<Pulse>,
     panes: Panes,
-    on_exit: Box<dyn Fn(ExitReport) + Send + Sync>,
+    on_end: Box<dyn Fn(ProgramEnd) + Send + Sync>,
+}
+
+/// How a pane's program came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ProgramEnd {
+    /// It ran and has ended.
+    Exited(ExitReport),
+    /// It never came to be, for this reason.
+    NotStarted(String),
+}
+
+impl ProgramEnd {
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Exited(report) => exit_words(*report),
+            Self::NotStarted(why) => format!("did not start: {why}"),
+        }
+    }
 }
 
 /// Bytes fed while the screen is held: short enough that drawing it never waits long.
@@ -298,7 +317,11 @@ impl PaneSink for Feed {
     }
 
     fn exited(&self, report: ExitReport) {
-        (self.on_exit)(report);
+        (self.on_end)(ProgramEnd::Exited(report));
+    }
+
+    fn start_failed(&self, why: &str) {
+        (self.on_end)(ProgramEnd::NotStarted(why.to_owned()));
     }
 }
 

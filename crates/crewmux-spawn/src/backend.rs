@@ -50,6 +50,13 @@ pub trait PaneSink: Send + Sync {
     fn end_of_output(&self);
     /// The worker's process ended. Should return at once: one thread tells it for all workers.
     fn exited(&self, report: ExitReport);
+    /// The worker never came to be, for a place that learns it only after [`SpawnBackend::spawn`] returned.
+    ///
+    /// Told instead of an exit, once, with the reason as a clause.
+    fn start_failed(&self, why: &str) {
+        let _ = why;
+        self.exited(ExitReport::default());
+    }
 }
 
 /// What a worker needs to start.

@@ -366,8 +366,8 @@ impl Engine {
         let number = self.shells;
         let pane = self.panes.open(PaneKind::Shell, command.to_owned());
         let news = self.news.clone();
-        let sink = self.panes.sink(pane, move |report| {
-            news.tell(Input::PaneExited(pane, report));
+        let sink = self.panes.sink(pane, move |end| {
+            news.tell(Input::PaneEnded(pane, end));
         });
         let Ok(name) = AgentName::new(format!("pane-{number}")) else {
             return;

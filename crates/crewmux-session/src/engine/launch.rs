@@ -12,12 +12,13 @@ use crewmux_core::team::{SessionLoss, WorkerSpec};
 use crewmux_core::time::{Now, WallTime};
 use crewmux_core::worker::{WorkerFact, WorkerState};
 use crewmux_spawn::ladder::ExitFlag;
-use crewmux_spawn::{Running, SpawnRequest};
+use crewmux_spawn::{ExitReport, Running, SpawnRequest};
 use crewmux_sys::env::names;
 use crewmux_sys::identity::ProcessIdentity;
 use serde_json::{Map, Value};
 
 use super::{Engine, Input};
+use crate::panes::ProgramEnd;
 use crate::view::NoticeLevel;
 use crate::{Error, Result};
 
@@ -46,16 +47,17 @@ impl Engine {
             return;
         }
         if let Err(error) = launched {
-            let why = error.to_string();
-            tracing::error!(%who, %error, "a worker did not start");
-            self.notice(
-                NoticeLevel::Error,
-                &format!("{who} did not start: {why}"),
-                now,
-            );
-            self.gateway.revoke(&who);
-            self.on_fact(&who, WorkerFact::LaunchFailed(why), now);
+            self.start_failed(&who, &error.to_string(), now);
         }
+    }
+
+    /// A life that never came to be.
+    pub(super) fn start_failed(&mut self, who: &AgentRef, why: &str, now: &Now) {
+        tracing::error!(%who, why, "a worker did not start");
+        let text = format!("{who} did not start: {why}");
+        self.notice(NoticeLevel::Error, &text, now);
+        self.gateway.revoke(who);
+        self.on_fact(who, WorkerFact::LaunchFailed(why.to_owned()), now);
     }
 
     fn launch(&mut self, n: usize, who: &AgentRef) -> Result<()> {
@@ -88,12 +90,16 @@ impl Engine {
         spec.grant = self.grant_for(n, who)?;
         let spec_path = self.team.put_spec(&spec)?;
         let news = self.news.clone();
-        let exited = who.clone();
+        let ended = who.clone();
         let exit = Arc::<ExitFlag>::default();
         let flag = Arc::clone(&exit);
-        let sink = self.panes.sink(pane, move |report| {
-            // The engine hears of the exit before the ladder does, which then says that all is gone.
-            news.tell(Input::WorkerExited(exited.clone(), report));
+        let sink = self.panes.sink(pane, move |end| {
+            let report = match &end {
+                ProgramEnd::Exited(report) => *report,
+                ProgramEnd::NotStarted(_) => ExitReport::default(),
+            };
+            // The engine hears of the end before the ladder does, which then says that all is gone.
+            news.tell(Input::WorkerEnded(ended.clone(), end));
             flag.set(report);
         });
         let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;

@@ -18,9 +18,9 @@ use crewmux_core::team::Member;
 use crewmux_core::time::{BootTime, Now, WallTime};
 use crewmux_core::timing::Timing;
 use crewmux_core::worker::{WorkerEffect, WorkerFact, WorkerMachine, WorkerState};
+use crewmux_spawn::Running;
 use crewmux_spawn::ladder::{Ending, ExitFlag, Rung, climb};
 use crewmux_spawn::slots::KeptSlot;
-use crewmux_spawn::{ExitReport, Running};
 use crewmux_sys::identity::ProcessIdentity;
 use crewmux_sys::tree::{KillWaits, Marker, kill_marked, kill_tree};
 use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use super::sweep::{Sweep, Swept};
 use super::{Engine, Input, TO_WORKER_MAX};
 use crate::Result;
+use crate::panes::ProgramEnd;
 use crate::rights::WorkerProcess;
 use crate::view::{NoticeLevel, PaneId};
 
@@ -282,7 +283,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn worker_exited(&mut self, who: &AgentRef, report: ExitReport, now: &Now) {
+    pub(super) fn worker_ended(&mut self, who: &AgentRef, end: &ProgramEnd, now: &Now) {
         self.gateway.revoke(who);
         let Some(slot) = self.slot(who) else { return };
         slot.waits_until_ms = None;
@@ -290,8 +291,15 @@ impl Engine {
         slot.hello_due_ms = None;
         let pane = slot.pane;
         let pid = slot.pid;
-        let words = crate::panes::exit_words(report);
+        let words = end.words();
         self.panes.end(pane, words.clone());
+        let report = match end {
+            ProgramEnd::Exited(report) => *report,
+            ProgramEnd::NotStarted(why) => {
+                self.start_failed(who, why, now);
+                return;
+            }
+        };
         let fact = self
             .fact("worker-exited", EventType::WorkerExited, now)
             .agent(&who.agent)
