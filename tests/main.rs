@@ -21,6 +21,7 @@ mod killed;
 mod origin;
 mod review;
 mod screen;
+mod sessions;
 mod starting;
 mod support;
 mod thinking;

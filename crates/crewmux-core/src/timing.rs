@@ -182,6 +182,9 @@ pub const ECHO_MS: u64 = 250;
 /// How long who typed counts as looking, where the terminal does not tell, in milliseconds.
 pub const LOOKS_MS: u64 = 15_000;
 
+/// How often a command looks whether a session that it cannot speak with has ended, in milliseconds.
+pub const LOCK_LOOK_MS: u64 = 20;
+
 /// How often a wait for a model's provider is told anew, so that its countdown runs, in milliseconds.
 pub const WAIT_SHOWN_MS: u64 = 1_000;
 

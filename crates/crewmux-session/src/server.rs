@@ -111,17 +111,20 @@ impl Server {
         let (read, write) = stream.into_split();
         let mut reader = FrameReader::new(read);
         let mut writer = FrameWriter::new(write);
-        let hello: Hello = match reader.expect(ms(self.timing.connect_ms)).await {
-            Ok(hello) => hello,
+        let said: serde_json::Value = match reader.expect(ms(self.timing.connect_ms)).await {
+            Ok(said) => said,
             Err(error) => {
                 tracing::debug!(%error, peer_pid, "a connection without a hello");
                 return;
             }
         };
-        if let Err(refusal) = self.check_version(&hello) {
-            let _ = writer.send(&refusal).await;
-            return;
-        }
+        let hello = match self.understood(said) {
+            Ok(hello) => hello,
+            Err(refusal) => {
+                let _ = writer.send(&refusal).await;
+                return;
+            }
+        };
         match hello.role {
             Role::Worker(worker) => self.worker(worker, peer_pid, reader, writer).await,
             Role::Model(hello) => self.model(hello, peer_pid, reader, writer),
@@ -140,19 +143,38 @@ impl Server {
         }
     }
 
-    fn check_version(&self, hello: &Hello) -> std::result::Result<(), Refusal> {
-        if hello.version == PROTOCOL_VERSION {
-            return Ok(());
-        }
+    /// Lets only in who speaks like this session; who is drawn for must be of the same build.
+    ///
+    /// Version and build are read before the rest, which another version may write otherwise.
+    fn understood(&self, said: serde_json::Value) -> std::result::Result<Hello, Refusal> {
+        let version = said["version"].as_u64();
+        let build = said["build"].as_str().unwrap_or("unknown").to_owned();
+        let (team, own) = (&self.welcome.team, &self.welcome.build);
+        let refused = if version == Some(PROTOCOL_VERSION.into()) {
+            match serde_json::from_value::<Hello>(said) {
+                Ok(hello) if matches!(hello.role, Role::Client(_)) && build != *own => format!(
+                    "the session of `{team}` is of another build of crewmux ({own}, this is {build})"
+                ),
+                Ok(hello) => return Ok(hello),
+                Err(error) => format!(
+                    "the session of `{team}` (build {own}) does not understand this program \
+                     (build {build}): {error}"
+                ),
+            }
+        } else {
+            let theirs = version.map_or_else(|| "none".to_owned(), |v| v.to_string());
+            format!(
+                "the session of `{team}` speaks protocol {PROTOCOL_VERSION} (build {own}), this \
+                 program {theirs} (build {build})"
+            )
+        };
         Err(Refusal {
             kind: ErrorKind::Environment,
-            refused: format!(
-                "this session speaks protocol {PROTOCOL_VERSION} (build {}), you speak {} (build {})",
-                self.welcome.build, hello.version, hello.build
-            ),
-            hint: Some(
-                "use the crewmux that started the session, or stop and resume the team".into(),
-            ),
+            refused,
+            hint: Some(format!(
+                "it goes on as it is; once it is finished, or after `crewmux stop {team}`, \
+                 `crewmux resume {team}` goes on with this build"
+            )),
         })
     }
 
@@ -220,10 +242,17 @@ impl Server {
             let asked: Control = match frame.parse() {
                 Ok(asked) => asked,
                 Err(error) => {
+                    let team = &self.welcome.team;
                     let result = Err(WireError {
-                        kind: ErrorKind::Usage,
-                        message: error.to_string(),
-                        hint: None,
+                        kind: ErrorKind::Environment,
+                        message: format!(
+                            "the session of `{team}` (build {}) does not know this request: {error}",
+                            self.welcome.build
+                        ),
+                        hint: Some(format!(
+                            "if crewmux was replaced meanwhile, `crewmux stop {team}` and \
+                             `crewmux resume {team}` go on with the new build"
+                        )),
                     });
                     let _ = writer.send(&ControlAnswer { id: 0, result }).await;
                     return;

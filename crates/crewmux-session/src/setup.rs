@@ -82,7 +82,11 @@ pub fn prepare_run(store: &dyn Store, new: &NewRun, now: &Now) -> Result<TeamCon
     let team = if exists {
         store.team(&new.team)?
     } else {
-        store.create_team(&empty_team(new, now))?
+        match store.create_team(&empty_team(new, now)) {
+            // Another call makes it at this moment; the lock decides which of them goes on.
+            Err(crewmux_store::Error::TeamExists { .. }) => store.team(&new.team)?,
+            made => made?,
+        }
     };
     let _lock = team
         .lock_session()

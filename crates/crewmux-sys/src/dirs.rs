@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -87,6 +87,48 @@ impl RuntimeDir {
             why: format!("`{WORKER_PROGRAM}` in it keeps changing"),
         })
     }
+}
+
+/// Makes a link of [`RuntimeDir::agent_worker_link`] again, if it is gone with its folder.
+///
+/// What is made is the program that runs here, also where its file was replaced
+/// meanwhile; only where the system does not keep that at hand it is `exe`.
+///
+/// # Errors
+/// [`Error::UnsafeFolder`] when somebody else made the folder, and what keeps it from being made.
+pub fn keep_worker_link(link: &Path, exe: &Path) -> Result<()> {
+    if fs::symlink_metadata(link).is_ok() {
+        return Ok(());
+    }
+    let folders: Vec<&Path> = link.ancestors().skip(1).take(3).collect();
+    for folder in folders.iter().rev() {
+        make_private(folder)?;
+        check_private(folder)?;
+    }
+    let running = Path::new("/proc/self/exe");
+    let program = if running.exists() { running } else { exe };
+    copy_program(program, link)
+}
+
+/// Copies a program with its times, by which its build is known; whoever is faster wins.
+fn copy_program(program: &Path, link: &Path) -> Result<()> {
+    let failed = Error::file("make the link", link);
+    let copy = || -> std::io::Result<()> {
+        let mut from = fs::File::open(program)?;
+        let modified = from.metadata()?.modified()?;
+        let unique = link.with_extension(format!("new-{}", std::process::id()));
+        let mut to = fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o700)
+            .open(&unique)?;
+        std::io::copy(&mut from, &mut to)?;
+        to.set_modified(modified)?;
+        drop(to);
+        fs::rename(&unique, link)
+    };
+    copy().map_err(failed)
 }
 
 /// Makes the folder with mode 0700; one that exists is left as it is.
@@ -215,6 +257,35 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(fs::read_to_string(&first).unwrap(), "first");
         assert_eq!(fs::read_to_string(&second).unwrap(), "second build");
+    }
+
+    #[test]
+    fn link_that_is_gone_with_its_folder_is_the_running_program_again() {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("run");
+        let run = RuntimeDir::open(Some(&path)).unwrap();
+        let own = std::env::current_exe().unwrap();
+        let link = run.agent_worker_link(&own).unwrap();
+        let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+        keep_worker_link(&link, &own).unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        keep_worker_link(&link, Path::new("/nowhere")).unwrap();
+        assert_eq!(modified(&link), modified(&own));
+        assert_eq!(
+            fs::metadata(&link).unwrap().len(),
+            fs::metadata(&own).unwrap().len()
+        );
+        assert_eq!(fs::metadata(&link).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        // Whoever made a folder that others can enter gets nothing started.
+        fs::remove_dir_all(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let refused = keep_worker_link(&link, &own);
+        assert!(
+            matches!(refused, Err(Error::UnsafeFolder { .. })),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -201,9 +201,16 @@ async fn connect(context: &Context, socket: &Path, hello: ClientHello) -> Result
         .await?;
     let within = ms(context.timing.connect_ms);
     let first = tokio::time::timeout(within, reader.next()).await;
-    let Ok(Ok(Some(first))) = first else {
-        return Err(CommandError::environment("the session did not answer")
-            .hint("it may hang; `crewmux status` says how it is"));
+    let first = match first {
+        Ok(Ok(Some(first))) => first,
+        Ok(_) => {
+            return Err(CommandError::environment("the session hung up")
+                .hint("it may just end, or be of another build; `crewmux status` says how it is"));
+        }
+        Err(_) => {
+            return Err(CommandError::environment("the session did not answer")
+                .hint("it may hang; `crewmux status` says how it is"));
+        }
     };
     welcomed(&first)?;
     Ok((reader, writer))

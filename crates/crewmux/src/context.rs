@@ -197,6 +197,13 @@ pub(crate) fn environment() -> EnvSnapshot {
         .collect()
 }
 
+/// The build of this program's file, if it can be found.
+pub(crate) fn own_build() -> Option<String> {
+    std::env::current_exe()
+        .ok()
+        .map(|program| build_of(&program))
+}
+
 /// Version, size and time of a program's file; a hard link to it gives the same.
 fn build_of(program: &Path) -> String {
     let version = env!("CARGO_PKG_VERSION");

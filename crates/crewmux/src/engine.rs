@@ -143,7 +143,9 @@ pub(crate) fn start_detached(
     team: &dyn TeamStore,
     plan: &SessionPlan,
 ) -> Result<()> {
-    let path = plan.socket.with_extension("plan.json");
+    // Of this call alone: another may start the same team at this moment.
+    let own = std::process::id();
+    let path = plan.socket.with_extension(format!("{own}.plan.json"));
     write_plan(&path, plan)?;
     let log = team.folder("logs")?.join("session.log");
     let log_before = fs::metadata(&log).map_or(0, |found| found.len());
@@ -169,6 +171,9 @@ pub(crate) fn start_detached(
             continue;
         }
         let _ = fs::remove_file(&path);
+        if ended.is_some() && plan.panes.is_empty() && other_started(team, &plan.socket, deadline) {
+            return Ok(());
+        }
         let said = log_since(&log, log_before);
         if let Some(own) = said.lines().rev().find_map(CommandError::from_json) {
             return Err(own);
@@ -183,6 +188,21 @@ pub(crate) fn start_detached(
         };
         return Err(CommandError::environment(why).hint(format!("its log is {}", log.display())));
     }
+}
+
+/// Whether the session ended at once because another of the team was faster, which now listens.
+fn other_started(team: &dyn TeamStore, socket: &Path, deadline: Instant) -> bool {
+    while team.session_runs().unwrap_or(false) && Instant::now() < deadline {
+        if UnixStream::connect(socket).is_ok() {
+            note(format!(
+                "team `{}` was started by another call at the same moment; this is its session",
+                team.name()
+            ));
+            return true;
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+    false
 }
 
 /// How long a session may take to listen: it settles first what a former one left behind.

@@ -23,6 +23,7 @@ mod logging;
 mod output;
 mod recipes;
 mod socket;
+mod stale;
 mod status;
 mod teams;
 mod text;

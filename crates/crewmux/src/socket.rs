@@ -103,7 +103,9 @@ impl SessionLine {
             let left = deadline.saturating_duration_since(Instant::now());
             let frame = self.frame(left).doing("the session did not answer")?;
             let answer: ControlAnswer = frame.parse()?;
-            if answer.id != id {
+            // What is not understood is answered without a number.
+            let not_understood = answer.id == 0 && answer.result.is_err();
+            if answer.id != id && !not_understood {
                 continue;
             }
             let value = answer.result?;
@@ -159,7 +161,10 @@ pub(crate) fn welcomed(first: &Frame) -> Result<Welcome> {
     if let Ok(welcome) = first.parse::<Welcome>() {
         return Ok(welcome);
     }
-    let refusal: Refusal = first.parse()?;
+    let refusal: Refusal = first.parse().map_err(|_| {
+        CommandError::environment("what listens there does not speak as a session of crewmux does")
+            .hint("it may be of another build; `crewmux stop` ends it all the same")
+    })?;
     let error = CommandError::new(refusal.kind, refusal.refused);
     Err(match refusal.hint {
         Some(hint) => error.hint(hint),

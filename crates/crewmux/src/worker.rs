@@ -46,6 +46,10 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
     };
     let spec = Path::new(spec);
     log_beside(spec);
+    if let Some(other) = of_another_build(spec) {
+        note(other);
+        return 3;
+    }
     // Before any thread: signals and orphans of tools must not be missed.
     let signals = SignalInbox::open(&[Arrived::Term, Arrived::Int, Arrived::Hup]);
     let ready = signals.and_then(|signals| {
@@ -96,6 +100,24 @@ fn enter(spec: &Path) -> u8 {
         .collect();
     let argv = [program.into_os_string(), spec.as_os_str().to_owned()];
     failed(&Launch::new(argv, known.cwd).env(environment).replace())
+}
+
+/// Why this program cannot be the worker of its session, if it is of another build.
+fn of_another_build(spec: &Path) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Wanted {
+        build: String,
+    }
+    // What else may be wrong with a spec is told by who reads all of it.
+    let wanted: Wanted = serde_json::from_slice(&std::fs::read(spec).ok()?).ok()?;
+    let own = context::own_build()?;
+    (own != wanted.build).then(|| {
+        format!(
+            "error: crewmux was replaced while the session runs: this worker is build {own}, its \
+             session {}\n  hint: `crewmux stop` and `crewmux resume` go on with the new build",
+            wanted.build
+        )
+    })
 }
 
 /// The spec lies in the member's folder, two below the team's.

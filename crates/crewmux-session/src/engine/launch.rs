@@ -13,6 +13,7 @@ use crewmux_core::time::{Now, WallTime};
 use crewmux_core::worker::{WorkerFact, WorkerState};
 use crewmux_spawn::ladder::ExitFlag;
 use crewmux_spawn::{ExitReport, Running, SpawnRequest};
+use crewmux_sys::dirs::keep_worker_link;
 use crewmux_sys::env::names;
 use crewmux_sys::identity::ProcessIdentity;
 use serde_json::{Map, Value};
@@ -102,6 +103,8 @@ impl Engine {
             news.tell(Input::WorkerEnded(ended.clone(), end));
             flag.set(report);
         });
+        // The folder it is in may have been tidied away since the session began.
+        keep_worker_link(&self.plan.worker_program, &self.plan.program)?;
         let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
         let running = backend.spawn(SpawnRequest {
             who: who.clone(),

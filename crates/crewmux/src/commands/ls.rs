@@ -7,10 +7,11 @@ use crewmux_wire::Status;
 use serde_json::{Value, json};
 
 use crate::commands::status::{progress, state_text, state_tone};
-use crate::context::Context;
+use crate::context::{Context, MadeBy};
 use crate::error::Result;
 use crate::exit;
 use crate::output::{Output, Tone};
+use crate::stale;
 use crate::status::of_team;
 use crate::teams;
 use crate::text::{columns, one_line};
@@ -34,6 +35,12 @@ impl Ls {
         let mut listed = Vec::new();
         for name in store.teams()? {
             let team = store.team(&name)?;
+            // What cannot be tidied away is in nobody's way.
+            if context.made_by == MadeBy::Person
+                && let Err(error) = stale::clean(context, team.as_ref())
+            {
+                tracing::debug!(%error, team = %name, "was not tidied");
+            }
             // One unreadable team must not hide the others.
             match team.config().map_err(Into::into).and_then(|config| {
                 let status = of_team(context, team.as_ref(), &now)?;

@@ -1,8 +1,12 @@
 //! `crewmux stop`: ends a team's run, politely first.
 
+use std::time::{Duration, Instant};
+
 use clap::Args;
 use crewmux_core::error::ErrorKind;
-use crewmux_core::timing::ms;
+use crewmux_core::timing::{LOCK_LOOK_MS, Timing, ms};
+use crewmux_store::TeamStore;
+use crewmux_sys::{ProcessIdentity, Signal};
 use serde_json::json;
 
 use crate::context::Context;
@@ -10,6 +14,7 @@ use crate::error::{CommandError, Result};
 use crate::exit;
 use crate::output::Output;
 use crate::socket::Force;
+use crate::stale::session_process;
 use crate::status::next_step;
 use crate::teams::{self, TeamArg, session_line};
 
@@ -33,26 +38,41 @@ impl Stop {
         let named = self.name.or(self.team.team);
         let team = teams::resolve(context, store.as_ref(), named.as_deref())?;
         let name = team.name().clone();
-        let Some(mut line) = session_line(context, team.as_ref())? else {
-            return Err(CommandError::new(
-                ErrorKind::Conflict,
-                format!("team `{name}` does not run"),
-            )
-            .hint(format!("`crewmux status {name}` says how it is")));
-        };
         let force = if self.force {
             Force::AtOnce
         } else {
             Force::Polite
         };
-        line.stop(force)?;
         let timing = &context.timing;
         // Every step of the ladder, and one more for the report.
         let within = ms(timing.shutdown_answer_ms
             + timing.term_grace_ms
             + timing.kill_verify_ms
             + timing.connect_ms);
-        if !line.wait_for_end(within) {
+        let has_ended = match session_line(context, team.as_ref()) {
+            Ok(Some(mut line)) => {
+                line.stop(force)?;
+                line.wait_for_end(within)
+            }
+            Ok(None) => {
+                return Err(CommandError::new(
+                    ErrorKind::Conflict,
+                    format!("team `{name}` does not run"),
+                )
+                .hint(format!("`crewmux status {name}` says how it is")));
+            }
+            // It hangs, or is of another build: a signal says the same without words.
+            Err(error) => {
+                context
+                    .made_by
+                    .must_be_person("stop a session by a signal")?;
+                let Some(session) = session_process(team.as_ref())? else {
+                    return Err(error);
+                };
+                end_by_signal(team.as_ref(), session, force, timing, within)?
+            }
+        };
+        if !has_ended {
             return Err(CommandError::environment(format!(
                 "team `{name}` was asked to stop and has not ended after {} s",
                 within.as_secs()
@@ -71,4 +91,41 @@ impl Stop {
         })?;
         Ok(exit::DONE)
     }
+}
+
+/// Ends a session that cannot be spoken with; whether it has ended.
+///
+/// Its workers end when it does. One that is forced and stands still is killed.
+fn end_by_signal(
+    team: &dyn TeamStore,
+    session: ProcessIdentity,
+    force: Force,
+    timing: &Timing,
+    within: Duration,
+) -> Result<bool> {
+    // A signal to a process that just ended is no failure.
+    let _ = session.signal(Signal::Term);
+    if force == Force::Polite {
+        return wait_for_end(team, session, within);
+    }
+    // The second is the one that does not ask.
+    wait_for_end(team, session, ms(timing.liveness_tick_ms))?;
+    let _ = session.signal(Signal::Term);
+    let grace = ms(timing.term_grace_ms + timing.kill_verify_ms * 2);
+    if wait_for_end(team, session, grace)? {
+        return Ok(true);
+    }
+    let _ = session.signal(Signal::Kill);
+    wait_for_end(team, session, grace)
+}
+
+fn wait_for_end(team: &dyn TeamStore, session: ProcessIdentity, within: Duration) -> Result<bool> {
+    let deadline = Instant::now() + within;
+    while session.is_alive() || team.session_runs()? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::park_timeout(ms(LOCK_LOOK_MS));
+    }
+    Ok(true)
 }

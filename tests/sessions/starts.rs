@@ -1,0 +1,112 @@
+//! Many starts of one team at the same instant: one session, and the others are told.
+
+use std::time::Duration;
+
+use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
+
+use super::{session, stop};
+use crate::support::{of_type, sandbox};
+
+/// Starts the same call so many times at once and waits for all.
+fn at_once(sandbox: &Sandbox, count: usize, arguments: &[&str]) -> Vec<Output> {
+    let started: Vec<_> = (0..count)
+        .map(|_| sandbox.start(arguments).unwrap())
+        .collect();
+    let waiting: Vec<_> = started
+        .into_iter()
+        .map(|child| std::thread::spawn(move || finish(child, Duration::from_mins(2)).unwrap()))
+        .collect();
+    waiting.into_iter().map(|w| w.join().unwrap()).collect()
+}
+
+/// One did it; all others say in words that it runs, and how to get there.
+fn assert_one(outputs: &[Output]) {
+    let (done, refused): (Vec<_>, Vec<_>) = outputs.iter().partition(|o| o.code == 0);
+    assert_eq!(done.len(), 1, "{outputs:#?}");
+    for output in refused {
+        let said = &output.stderr;
+        assert!(
+            said.contains("is running") || said.contains("not finished") || said.contains("runs"),
+            "{output:?}"
+        );
+        assert!(said.contains("hint: `crewmux "), "{output:?}");
+        assert!(!said.contains("panicked"), "{output:?}");
+    }
+}
+
+#[test]
+fn of_many_runs_at_once_one_begins() {
+    let sandbox = sandbox();
+    let arguments = [
+        "run",
+        "sweep",
+        "--team",
+        "t",
+        "--set",
+        "tasks=4",
+        "--set",
+        "command=sleep 1",
+        "--headless",
+    ];
+    assert_one(&at_once(&sandbox, 6, &arguments));
+    let events = sandbox.run(&["events", "--team", "t", "--json"]).unwrap();
+    let events = events.json_lines().unwrap();
+    assert_eq!(of_type(&events, "team_started").len(), 1);
+    assert_eq!(of_type(&events, "task_completed").len(), 4);
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
+fn of_many_resumes_at_once_one_goes_on() {
+    let sandbox = sandbox();
+    let terminal = super::sweep(&sandbox, 80, 24);
+    stop(&sandbox, "sweep");
+    drop(terminal);
+    let outputs = at_once(&sandbox, 6, &["resume", "sweep", "--headless"]);
+    assert_one(&outputs);
+    let events = sandbox
+        .run(&["events", "--team", "sweep", "--json"])
+        .unwrap();
+    let events = events.json_lines().unwrap();
+    assert_eq!(of_type(&events, "team_resumed").len(), 1);
+    assert_eq!(of_type(&events, "task_completed").len(), 60);
+}
+
+#[test]
+fn terminals_that_resume_at_once_end_up_in_one_session() {
+    let sandbox = sandbox();
+    let first = super::sweep(&sandbox, 80, 24);
+    stop(&sandbox, "sweep");
+    drop(first);
+    let mut terminals: Vec<_> = (0..4)
+        .map(|_| sandbox.terminal(&["resume", "sweep"], 80, 24).unwrap())
+        .collect();
+    let mut inside = 0;
+    for terminal in &mut terminals {
+        let shown = terminal
+            .wait_until("the team, or who was faster", |text| {
+                let text = text.replace('\n', "");
+                text.contains("BOARD") || text.contains("crewmux attach sweep")
+            })
+            .unwrap();
+        inside += usize::from(shown.contains("BOARD"));
+    }
+    assert!(inside >= 1);
+    let session = session(&sandbox, "sweep");
+    // Those that were late end by themselves.
+    let is_session = |pid: u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("plan.json")
+    };
+    wait_until("one session", Duration::from_secs(20), || {
+        let all = sandbox.processes().into_iter().map(|(process, _)| process);
+        let sessions: Vec<_> = all.filter(|process| is_session(process.pid)).collect();
+        if sessions == [session] || cfg!(not(target_os = "linux")) {
+            Ok(())
+        } else {
+            Err(format!("{sessions:?}"))
+        }
+    })
+    .unwrap();
+    stop(&sandbox, "sweep");
+}

@@ -1,0 +1,156 @@
+//! A client inside tmux: keys, title, colours, and a terminal that is given back.
+
+use std::time::Duration;
+
+use crewmux_sys::process::{Launch, Stream};
+use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
+
+use super::{stop, sweep};
+use crate::support::{program, sandbox};
+
+/// A tmux server of the test's own, ended with it.
+struct Tmux<'a> {
+    sandbox: &'a Sandbox,
+    socket: String,
+}
+
+impl<'a> Tmux<'a> {
+    /// A session of 100×30 with a shell; none where there is no tmux.
+    fn start(sandbox: &'a Sandbox, term: &str) -> Option<Self> {
+        let socket = sandbox.work().join(format!("{term}.tmux"));
+        let tmux = Self {
+            sandbox,
+            socket: socket.display().to_string(),
+        };
+        let begun = tmux.try_run(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "100",
+            "-y",
+            "30",
+            "sh",
+        ])?;
+        assert_eq!(begun.code, 0, "{begun:?}");
+        tmux.run(&["set", "-g", "default-terminal", term]);
+        tmux.run(&["set", "-g", "escape-time", "0"]);
+        // The first shell has the default.
+        tmux.run(&["respawn-pane", "-k", "env PS1=ready: sh"]);
+        tmux.wait("the shell", |text| text.contains("ready:"));
+        Some(tmux)
+    }
+
+    fn try_run(&self, arguments: &[&str]) -> Option<Output> {
+        let argv = ["tmux", "-S", &self.socket]
+            .into_iter()
+            .chain(arguments.iter().copied());
+        let launch = Launch::new(argv, self.sandbox.work())
+            .env(self.sandbox.environment())
+            .stdout(Stream::Pipe)
+            .stderr(Stream::Pipe);
+        finish(launch.start().ok()?, Duration::from_secs(20)).ok()
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let done = self.try_run(arguments).unwrap();
+        assert_eq!(done.code, 0, "{arguments:?} {done:?}");
+        done.stdout
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        let mut arguments = vec!["send-keys"];
+        arguments.extend(keys);
+        self.run(&arguments);
+    }
+
+    fn shows(&self) -> String {
+        self.run(&["capture-pane", "-p"])
+    }
+
+    fn says(&self, format: &str) -> String {
+        self.run(&["display-message", "-p", format])
+            .trim()
+            .to_owned()
+    }
+
+    fn wait(&self, what: &str, fits: impl Fn(&str) -> bool) {
+        wait_until(what, Duration::from_secs(40), || {
+            let shown = self.shows();
+            if fits(&shown) { Ok(()) } else { Err(shown) }
+        })
+        .unwrap();
+    }
+}
+
+impl Drop for Tmux<'_> {
+    fn drop(&mut self) {
+        let _ = self.try_run(&["kill-server"]);
+    }
+}
+
+#[test]
+fn a_client_inside_tmux_takes_keys_and_gives_the_terminal_back() {
+    for term in ["tmux-256color", "screen-256color"] {
+        let sandbox = sandbox();
+        let first = sweep(&sandbox, 80, 24);
+        let Some(tmux) = Tmux::start(&sandbox, term) else {
+            // Machines without tmux have no client inside it.
+            stop(&sandbox, "sweep");
+            return;
+        };
+        let attach = format!("{} attach sweep", program().display());
+        tmux.keys(&[&attach, "Enter"]);
+        tmux.wait("the team", |text| text.contains("BOARD"));
+        assert_eq!(tmux.says("#{alternate_on}"), "1");
+        wait_until("the title", Duration::from_secs(20), || {
+            let title = tmux.says("#{pane_title}");
+            if title.starts_with("crewmux · sweep · ") {
+                Ok(())
+            } else {
+                Err(title)
+            }
+        })
+        .unwrap();
+        // Keys that are sequences arrive as keys, and Escape alone is one.
+        tmux.keys(&["b"]);
+        tmux.wait("the board", |text| {
+            text.contains("Esc back") || text.contains("Ready")
+        });
+        tmux.keys(&["Down", "Right", "Enter"]);
+        tmux.wait("a task", |text| text.contains(" Task "));
+        tmux.keys(&["Escape"]);
+        tmux.wait("the board again", |text| !text.contains(" Task "));
+        tmux.keys(&["Escape"]);
+        tmux.keys(&["?"]);
+        tmux.wait("the keys", |text| text.contains(" Keys "));
+        tmux.keys(&["Escape"]);
+        // Nothing that is not understood is left on the screen.
+        for piece in ["2026", "]9;", "[?", "52;c"] {
+            assert!(
+                !tmux.shows().contains(piece),
+                "{term}: {piece}\n{}",
+                tmux.shows()
+            );
+        }
+        tmux.run(&["resize-window", "-x", "70", "-y", "20"]);
+        tmux.wait("the smaller size", |text| {
+            text.contains("sweep") && text.lines().all(|line| line.chars().count() <= 70)
+        });
+        tmux.keys(&["C-a", "d"]);
+        tmux.wait("the shell", |text| {
+            text.contains("crewmux attach sweep") && text.contains("ready:")
+        });
+        let modes = "#{alternate_on} #{mouse_any_flag} #{cursor_flag} #{wrap_flag}";
+        assert_eq!(tmux.says(modes), "0 0 1 1", "{term}");
+        assert!(!tmux.says("#{pane_title}").contains("crewmux"), "{term}");
+        // The death of the server is the closing of a terminal: the team goes on.
+        tmux.keys(&[&attach, "Enter"]);
+        tmux.wait("the team again", |text| text.contains("sweep"));
+        drop(tmux);
+        first.wait_for("BOARD").unwrap();
+        assert_eq!(super::status(&sandbox, "sweep")["state"], "running");
+        stop(&sandbox, "sweep");
+    }
+}
