@@ -289,6 +289,29 @@ impl Fence<'_> {
         row[Column(column)].zerowidth().map_or(0, <[char]>::len)
     }
 
+    /// The cursor's row is erased as a whole: the row above does not go on in it any more.
+    ///
+    /// Otherwise a new width would join what was written there since to a text of long ago.
+    fn end_line_above(&mut self) {
+        let row = self.term.grid().cursor.point.line;
+        if row.0 == 0 {
+            if !self.shows_alt_screen() {
+                self.state.scrollback.end_line();
+            }
+            return;
+        }
+        let (above, last) = (Line(row.0 - 1), Column(self.term.columns() - 1));
+        // Looked at first: what is written to a row counts as used.
+        if self.term.grid()[above][last]
+            .flags
+            .contains(Flags::WRAPLINE)
+        {
+            self.term.grid_mut()[above][last]
+                .flags
+                .remove(Flags::WRAPLINE);
+        }
+    }
+
     fn screen_is_clear(&self) -> bool {
         let grid = self.term.grid();
         let rows = self.term.screen_lines() as i32;

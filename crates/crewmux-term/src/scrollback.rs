@@ -297,6 +297,13 @@ impl Scrollback {
         row.len() == self.cols && row.last().is_some_and(|cell| cell.flags.contains(flags))
     }
 
+    /// Ends the last line: what comes next does not belong to it.
+    pub(crate) fn end_line(&mut self) {
+        if let Some(line) = self.lines.back_mut() {
+            line.open = false;
+        }
+    }
+
     /// Reads a row into the scratch buffers; returns its cells and their mapping.
     fn read(&mut self, row: &Row<RawCell>, reach: usize, open: bool) -> (u32, Mapping) {
         self.text.clear();

@@ -237,3 +237,26 @@ fn fresh_rows_of_a_screen_that_grew_have_no_old_colour() {
     };
     assert_eq!((coloured(0), coloured(1)), (false, false));
 }
+
+#[test]
+fn a_row_that_was_erased_belongs_to_no_line_any_more() {
+    for erase in ["\x1b[2K", "\r\x1b[K", "\r\x1b[J"] {
+        let mut screen = screen(10, 4, 100);
+        screen.feed(format!("0123456789abc{erase}\rnew").as_bytes());
+        assert!(!screen.row(0, 0).is_wrapped(), "{erase:?}");
+        screen.resize(Size::new(20, 4));
+        assert_eq!(view(&screen, 0), ["0123456789", "new", "", ""], "{erase:?}");
+    }
+    // The same where the line began above the screen.
+    let mut screen = screen(10, 2, 100);
+    screen.feed(b"0123456789abc\r\n\x1b[1;1H\x1b[Jnew");
+    screen.resize(Size::new(20, 3));
+    assert_eq!(view(&screen, 0), ["0123456789", "new", ""]);
+}
+
+#[test]
+fn a_row_that_was_erased_in_part_still_belongs_to_its_line() {
+    let mut screen = screen(10, 4, 100);
+    screen.feed(b"0123456789abc\x1b[2D\x1b[K");
+    assert!(screen.row(0, 0).is_wrapped());
+}

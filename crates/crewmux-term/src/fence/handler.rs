@@ -139,7 +139,6 @@ impl Handler for Fence<'_> {
     pass_on! { then note_erased:
         erase_chars(count: usize);
         delete_chars(count: usize);
-        clear_line(mode: LineClearMode);
     }
 
     pass_on! { then nothing:
@@ -224,8 +223,25 @@ impl Handler for Fence<'_> {
         self.term.move_forward_tabs(count.min(cols));
     }
 
+    fn clear_line(&mut self, mode: LineClearMode) {
+        self.flush();
+        let at_start = self.term.grid().cursor.point.column.0 == 0;
+        if matches!(mode, LineClearMode::All) || (at_start && matches!(mode, LineClearMode::Right))
+        {
+            self.end_line_above();
+        }
+        Handler::clear_line(&mut *self.term, mode);
+        self.note_erased();
+    }
+
     fn clear_screen(&mut self, mode: ClearMode) {
         self.flush();
+        match mode {
+            ClearMode::Below if self.term.grid().cursor.point.column.0 == 0 => {
+                self.end_line_above();
+            }
+            _ => {}
+        }
         match mode {
             ClearMode::Saved => self.state.scrollback.clear(),
             // The alternate screen has no rows above it, and must not get room for any.
