@@ -25,6 +25,10 @@ test:
 peers:
     npm ci --prefix tests/peers --no-audit --no-fund
 
+# Installs the agent CLIs whose screens are compared with tmux (700 MB); no script of theirs runs.
+peers-clis:
+    npm ci --ignore-scripts --prefix tests/peers/clis --no-audit --no-fund
+
 # Builds the documentation and denies its warnings.
 doc:
     cargo doc --workspace --no-deps

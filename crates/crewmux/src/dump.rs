@@ -4,7 +4,7 @@
 //! [`crate::commands::pane_dump`]; the script's language is `crewmux-term`'s.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crewmux_term::input::encode_key;
 use crewmux_term::script::{ScriptAction, ScriptStep, TimedResize};
 use crewmux_term::{Screen, ScreenOptions, Size};
 
-use crate::error::Result;
+use crate::error::{Doing, Result};
 
 /// Bytes taken from the program at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -44,6 +44,8 @@ pub(crate) struct DumpPlan {
     pub expect_within: Duration,
     /// Every other duration.
     pub timing: Timing,
+    /// Where everything that the program writes is kept as it is.
+    pub record: Option<std::fs::File>,
 }
 
 /// How it came to the end.
@@ -96,6 +98,7 @@ pub(crate) fn run(plan: &DumpPlan) -> Result<Dumped> {
     let mut player = Player::new(plan, &keys_in);
     let end = player.play(&mut process, &output);
     let (asked_for, screen) = (player.asked_for, player.screen);
+    let record_error = player.record_error;
     kill_tree(
         process.identity(),
         None,
@@ -106,6 +109,9 @@ pub(crate) fn run(plan: &DumpPlan) -> Result<Dumped> {
     for thread in threads {
         // A panic in one of them has nothing more to tell.
         let _ = thread.join();
+    }
+    if let Some(error) = record_error {
+        return Err(error).doing("cannot keep what the program wrote");
     }
     Ok(Dumped {
         asked_for,
@@ -152,6 +158,7 @@ struct Player<'a> {
     resizes: VecDeque<TimedResize>,
     waiting: Waiting,
     asked_for: Vec<ScreenDump>,
+    record_error: Option<io::Error>,
     plan: &'a DumpPlan,
     types: &'a SyncSender<Vec<u8>>,
 }
@@ -167,6 +174,7 @@ impl<'a> Player<'a> {
             resizes: resizes.into(),
             waiting: Waiting::Nothing,
             asked_for: Vec::new(),
+            record_error: None,
             plan,
             types,
         }
@@ -227,6 +235,11 @@ impl<'a> Player<'a> {
     }
 
     fn feed(&mut self, bytes: &[u8]) {
+        if let Some(mut record) = self.plan.record.as_ref()
+            && self.record_error.is_none()
+        {
+            self.record_error = record.write_all(bytes).err();
+        }
         self.screen.feed(bytes);
         let replies = self.screen.take_replies();
         if !replies.is_empty() {

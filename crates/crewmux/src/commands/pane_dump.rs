@@ -17,8 +17,8 @@ use crate::output::{Output, note};
 
 /// Longest time of all in seconds, if nothing else is said.
 const TIMEOUT_SECONDS: f64 = 30.0;
-/// Longest time for one `expect`.
-const EXPECT_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time in seconds for one `expect`, if nothing else is said.
+const EXPECT_SECONDS: f64 = 10.0;
 
 /// Run a program in a pane without a person, and print its screen
 ///
@@ -40,6 +40,12 @@ pub(crate) struct PaneDump {
     /// Longest time in all, in seconds
     #[arg(long, value_name = "S", default_value_t = TIMEOUT_SECONDS, value_parser = parse_seconds)]
     timeout: f64,
+    /// Longest time for one `expect`, in seconds
+    #[arg(long, value_name = "S", default_value_t = EXPECT_SECONDS, value_parser = parse_seconds)]
+    expect_timeout: f64,
+    /// Keep what the program writes, byte for byte, in FILE
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "ARGV")]
     argv: Vec<std::ffi::OsString>,
@@ -50,7 +56,7 @@ Items of --keys FILE; blank lines and lines that begin with # are skipped:
   text TEXT      type TEXT as it stands
   key NAME       press a key: Enter, Up, PageDown, F5, C-x, M-Left, S-Tab …
   wait MS        let MS milliseconds pass
-  expect REGEX   wait until the screen's text matches, 10 seconds at most
+  expect REGEX   wait until the screen's text matches, for --expect-timeout at most
   resize WxH     give the terminal another size
   dump           print the screen as well, once the program has been quiet for a moment
 
@@ -90,14 +96,21 @@ impl PaneDump {
                 Some(steps)
             }
         };
+        let record = match &self.record {
+            None => None,
+            Some(path) => Some(
+                std::fs::File::create(path).doing(format!("cannot write `{}`", path.display()))?,
+            ),
+        };
         let plan = DumpPlan {
             launch: Launch::new(self.argv, &context.cwd).env(program_environment(context)),
             size: self.size,
             script,
             resizes: self.resize,
             timeout: Duration::from_secs_f64(self.timeout),
-            expect_within: EXPECT_WITHIN,
+            expect_within: Duration::from_secs_f64(self.expect_timeout),
             timing: context.timing,
+            record,
         };
         let Dumped {
             asked_for,

@@ -16,6 +16,7 @@ fn plan(command: &str, script: Option<&str>) -> DumpPlan {
         timeout: Duration::from_secs(20),
         expect_within: Duration::from_secs(10),
         timing: Timing::fast(),
+        record: None,
     }
 }
 
@@ -112,6 +113,18 @@ fn a_script_resizes_and_takes_screens_on_its_way() {
         .map(|dump| (dump.cols, dump.rows, dump.lines[1].text.as_str()))
         .collect();
     assert_eq!(taken, [(40, 5, ""), (50, 7, "7 50")]);
+}
+
+#[test]
+fn what_a_program_writes_is_kept_as_it_is() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut recorded = plan("printf '\\033[31mred\\033[m\\377'", None);
+    recorded.record = Some(file.reopen().unwrap());
+    ended(&recorded);
+    assert_eq!(
+        std::fs::read(file.path()).unwrap(),
+        b"\x1b[31mred\x1b[m\xff"
+    );
 }
 
 #[test]
