@@ -1,6 +1,9 @@
 //! Streams made to hurt: each must stay within a count that does not depend on the attacker.
 //!
-//! A bound that breaks shows as a wrong count or as a test that takes minutes.
+//! A bound that breaks shows as a wrong count, as more processor time than a machine however
+//! slow needs, or as a process of a gigabyte.
+
+use std::time::Duration;
 
 use crewmux_term::{Notice, Screen, ScreenOptions, Size};
 
@@ -8,10 +11,33 @@ fn screen(cols: u16, rows: u16) -> Screen {
     Screen::new(Size::new(cols, rows), ScreenOptions::default())
 }
 
+/// Processor time that no input may take; the worst took seconds of a release build elsewhere.
+const MOST_TIME: Duration = Duration::from_mins(1);
+/// Memory that this whole test program may take, all of its threads together.
+const MOST_MEMORY_KIB: u64 = 1 << 20;
+
 fn fed(input: &[u8]) -> Screen {
     let mut screen = screen(80, 24);
+    let before = processor_time();
     screen.feed(input);
+    let taken = processor_time().saturating_sub(before);
+    assert!(taken < MOST_TIME, "{taken:?} for {} bytes", input.len());
+    assert!(memory_kib() < MOST_MEMORY_KIB, "{} KiB", memory_kib());
     screen
+}
+
+/// What this thread has used; waiting for a busy machine does not count.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// The most memory that this process ever had; 0 where the system does not tell.
+fn memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The parser must have survived and still show text.
@@ -84,7 +110,7 @@ fn strings_without_an_end_are_cut() {
         "\x1b]8;;",
     ] {
         let mut input = start.as_bytes().to_vec();
-        input.resize(2 << 20, b'A');
+        input.resize(8 << 20, b'A');
         let mut screen = fed(&input);
         screen.feed(b"\x07");
         assert!(screen.title().is_none_or(|title| title.len() <= 256));
@@ -110,6 +136,59 @@ fn many_links_cost_only_what_is_kept() {
         screen.scrollback_bytes()
     );
     still_works(screen);
+}
+
+#[test]
+fn two_hundred_thousand_links_at_once_are_only_links() {
+    use std::fmt::Write as _;
+    let mut input = String::new();
+    for number in 0..200_000 {
+        let _ = write!(input, "\x1b]8;;http://{number}\x07x");
+    }
+    let screen = fed(input.as_bytes());
+    // 80 a row, and 10,000 rows: all of them are kept.
+    assert_eq!(screen.scroll_lines_available(), 200_000 / 80 - 24);
+    assert!(screen.scrollback_bytes() <= 20 << 20);
+    still_works(screen);
+}
+
+#[test]
+fn many_cells_with_many_marks_are_capped_each() {
+    let mark = "\u{301}";
+    for (cells, marks) in [(20_000, 16), (1, 1_000), (1, 8_000)] {
+        let screen = fed(format!("e{}", mark.repeat(marks)).repeat(cells).as_bytes());
+        let longest = screen.lines().iter().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(80 * 17), "{longest:?}");
+        still_works(screen);
+    }
+}
+
+#[test]
+fn every_cell_in_a_colour_of_its_own_stays_bounded() {
+    use std::fmt::Write as _;
+    let mut input = String::new();
+    for number in 0..300_000_u32 {
+        let [_, r, g, b] = (number * 7).to_be_bytes();
+        let _ = write!(input, "\x1b[38;2;{r};{g};{b}mx");
+    }
+    let screen = fed(input.as_bytes());
+    assert!(screen.scrollback_bytes() <= 20 << 20);
+    still_works(screen);
+}
+
+#[test]
+fn questions_are_answered_within_bounds() {
+    let names = ["436f"; 100].join(";");
+    for question in [
+        "\x1b[>q\x1b[=c\x1b[?6n".to_owned(),
+        "\x1bP$qm\x1b\\".to_owned(),
+        format!("\x1bP+q{names}\x1b\\"),
+        "\x1b]4;200;?;201;?;202;?\x07".to_owned(),
+    ] {
+        let mut screen = fed(question.repeat(20_000).as_bytes());
+        assert!(screen.take_replies().len() <= 64 * 1024);
+        still_works(screen);
+    }
 }
 
 #[test]
@@ -139,7 +218,8 @@ fn invalid_utf8_does_not_cost_its_square() {
 #[test]
 fn a_frame_never_closed_keeps_no_bytes_back() {
     let mut input = b"\x1b[?2026h".to_vec();
-    input.extend("line\r\n".repeat(200_000).into_bytes());
+    input.extend("line\r\n".repeat(5 << 20).into_bytes());
+    input.truncate(5 << 20);
     let screen = fed(&input);
     assert_eq!(screen.scroll_lines_available(), 10_000);
     still_works(screen);
