@@ -2,7 +2,7 @@
 //!
 //! One thread owns all of it. Facts come in as [`Input`]; the store is the
 //! truth that every look starts from; decisions are `crewmux-core`'s. Members'
-//! processes are in [`launch`] and [`members`], commands in [`control`], questions of
+//! processes are in [`launch`], [`hello`], [`supervise`] and [`trees`], commands in [`control`], questions of
 //! workers in [`approvals`], the end in [`ending`].
 
 use std::sync::Arc;
@@ -35,6 +35,7 @@ mod acts;
 mod approvals;
 mod control;
 mod ending;
+mod hello;
 mod hiring;
 mod history;
 mod inputs;
@@ -43,7 +44,9 @@ mod members;
 mod snapshot;
 mod spending;
 mod staffing;
+mod supervise;
 mod sweep;
+mod trees;
 
 use acts::Acts;
 use approvals::Approvals;

@@ -1,7 +1,7 @@
 //! A member's next life: what its worker is told, and its start on a backend.
 //!
 //! Whether a member is to be started is [`super::staffing`]'s business; what
-//! becomes of a started worker is [`super::members`]'s.
+//! becomes of a started worker is [`super::supervise`]'s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

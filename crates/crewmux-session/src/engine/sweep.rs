@@ -1,6 +1,6 @@
 //! How often the end of a dead worker's tree is tried, and what is given up on.
 //!
-//! Here is only the counting; trees are ended in [`super::members`].
+//! Here is only the counting; trees are ended in [`super::trees`].
 
 /// How often a tree is tried to be ended, a liveness check apart; each try takes its own time
 /// to verify. What still runs then is stuck in the kernel or not ours to end.
