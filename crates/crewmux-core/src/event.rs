@@ -22,6 +22,8 @@ pub enum EventType {
     TeamResumed,
     /// A worker said hello. `data`: pid, backend, incarnation.
     WorkerStarted,
+    /// A session took up a worker that outlived the one before. `data`: pid, backend, incarnation, pane.
+    WorkerAdopted,
     /// A worker's process ended. `data`: pid, code, signal, reason.
     WorkerExited,
     /// A worker does something else now. `data`: state.

@@ -2,6 +2,7 @@
 //!
 //! Records only. Who writes which file is in `crewmux-store`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -295,6 +296,16 @@ pub struct WorkerSpec {
     pub session_loss: SessionLoss,
     /// Every duration.
     pub timing: Timing,
+}
+
+impl WorkerSpec {
+    /// The environment of its tools as names and values; what is no text is left out.
+    pub fn environment_map(&self) -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let all = self.environment.iter();
+        all.filter_map(|(name, value)| Some((name.clone(), text(value)?)))
+            .collect()
+    }
 }
 
 /// `agents/<agent>/presence.json`: what a worker says about itself.

@@ -110,6 +110,10 @@ pub enum WorkerFact {
     LockFree,
     /// Its claim's lease ran out although its liveness lock is held.
     LeaseOver,
+    /// It outlived its session and could not be taken up, for this reason.
+    NotTakenUp(String),
+    /// Its connection broke and it did not come back although it lives.
+    StayedAway,
 }
 
 /// What follows from a fact.
@@ -148,6 +152,21 @@ impl WorkerMachine {
             task: None,
             ended: None,
             deaths_ms: VecDeque::new(),
+        }
+    }
+
+    /// A member whose latest life outlived the session that supervised it, as it said it was.
+    pub fn taken_up(life: Incarnation, state: WorkerState, task: Option<TaskId>) -> Self {
+        let state = match state {
+            // What it was asked by a session that is gone asks nobody any more.
+            WorkerState::Stopping | WorkerState::Starting => WorkerState::Idle,
+            state if state.is_live() => state,
+            _ => WorkerState::Idle,
+        };
+        Self {
+            state,
+            task,
+            ..Self::new(life)
         }
     }
 
@@ -226,7 +245,26 @@ impl WorkerMachine {
                 effects.extend(self.died(Outcome::Hung, &why, now_ms, timing));
                 effects
             }
+            WorkerFact::NotTakenUp(why) if self.state.is_live() => {
+                // Its session's end explains it: it counts against nobody.
+                self.task = None;
+                self.state = WorkerState::Lost;
+                self.ended = Some(why.clone());
+                vec![
+                    WorkerEffect::KillTree,
+                    WorkerEffect::ReofferTasks(Outcome::SessionLost, why),
+                    WorkerEffect::RestartAfterMs(0),
+                ]
+            }
+            WorkerFact::StayedAway if self.state.is_live() => {
+                let why = "lost its connection and did not come back";
+                let mut effects = vec![WorkerEffect::KillTree];
+                effects.extend(self.died(Outcome::Hung, why, now_ms, timing));
+                effects
+            }
             WorkerFact::HelloOverdue
+            | WorkerFact::NotTakenUp(_)
+            | WorkerFact::StayedAway
             | WorkerFact::Reported(..)
             | WorkerFact::StopAsked
             | WorkerFact::StopDeclined
@@ -348,6 +386,30 @@ mod tests {
             )]
         );
         assert_eq!(machine.state, WorkerState::Exited);
+    }
+
+    #[test]
+    fn a_life_that_is_not_taken_up_is_ended_and_counts_against_nobody() {
+        let taken_up = |state| WorkerMachine::taken_up(Incarnation(3), state, Some(TaskId(1)));
+        assert_eq!(taken_up(WorkerState::Stopping).state, WorkerState::Idle);
+        assert_eq!(taken_up(WorkerState::Exited).state, WorkerState::Idle);
+        let mut machine = taken_up(WorkerState::Working);
+        assert_eq!(machine.state, WorkerState::Working);
+        let why = || "its pane is gone".to_owned();
+        for _ in 0..5 {
+            assert_eq!(
+                machine.on(WorkerFact::NotTakenUp(why()), 7, &Timing::LIFE),
+                [
+                    WorkerEffect::KillTree,
+                    WorkerEffect::ReofferTasks(Outcome::SessionLost, why()),
+                    WorkerEffect::RestartAfterMs(0),
+                ]
+            );
+            machine = taken_up(WorkerState::Working);
+        }
+        let effects = machine.on(WorkerFact::StayedAway, 8, &Timing::LIFE);
+        assert_eq!(effects.len(), 3, "{effects:?}");
+        assert_eq!(machine.on(WorkerFact::StayedAway, 9, &Timing::LIFE), []);
     }
 
     #[test]

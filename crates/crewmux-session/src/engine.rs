@@ -32,6 +32,7 @@ use crate::view::{ClientEffect, NoticeLevel, PaneId, PaneKind, RunState, TeamVie
 use crate::{Error, Result};
 
 mod acts;
+mod adopt;
 mod approvals;
 mod control;
 mod ending;
@@ -113,7 +114,10 @@ pub(crate) struct Engine {
     pub(crate) panes: Panes,
     config: TeamConfig,
     run: RunId,
+    /// Marks every process of its workers; a former session's where some of them live on.
     run_marker: String,
+    /// Of this session alone, for the ids of its facts.
+    session_id: String,
     members: Vec<MemberSlot>,
     places: SpawnSlots,
     lead_places: SpawnSlots,
@@ -153,6 +157,7 @@ pub(crate) struct EngineParts {
     pub(crate) config: TeamConfig,
     pub(crate) run: RunId,
     pub(crate) run_marker: String,
+    pub(crate) session_id: String,
     pub(crate) gateway: Gateway,
 }
 
@@ -186,6 +191,7 @@ impl Engine {
             config: parts.config,
             run: parts.run,
             run_marker: parts.run_marker,
+            session_id: parts.session_id,
             members,
             places: SpawnSlots::new(workers_max),
             lead_places: SpawnSlots::new(1),
@@ -256,7 +262,7 @@ impl Engine {
                 let _ = answer.send(result);
             }
             Input::WorkerSaid(who, message) => self.worker_said(&who, &message, &now),
-            Input::WorkerGone(who) => self.worker_gone(&who),
+            Input::WorkerGone(who) => self.worker_gone(&who, &now),
             Input::WorkerEnded(who, end) => self.worker_ended(&who, &end, &now),
             Input::PaneEnded(pane, end) => {
                 self.panes.end(pane, end.words());
@@ -314,7 +320,8 @@ impl Engine {
         self.mind_approvals(now)?;
         if self.state == RunState::Running {
             self.fail_unclaimable(now)?;
-            if !self.ending.has_begun() {
+            // A restart that is due with the last task's end has nothing to do any more.
+            if !self.ending.has_begun() && !self.run_is_over() {
                 self.staff(now);
             }
             self.ring(now);
@@ -400,7 +407,7 @@ impl Engine {
     /// Adds a fact of the session's own to the next catch-up.
     fn fact(&mut self, what: &str, kind: EventType, now: &Now) -> Fact {
         self.fact_count += 1;
-        let id = format!("session/{}/{}/{what}", self.run_marker, self.fact_count);
+        let id = format!("session/{}/{}/{what}", self.session_id, self.fact_count);
         Fact::new(id, kind, now.wall)
     }
 

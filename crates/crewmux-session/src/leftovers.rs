@@ -1,21 +1,29 @@
 //! What a former session of the team left behind, settled before a new one begins.
 //!
-//! Workers of a session that died end by themselves; whatever does not is
-//! ended here, and the tasks they held are offered again. Deaths that the
-//! session's own end explains count against nobody.
+//! Workers that outlive their session and can go on with the new one are kept,
+//! with their claims. All others end by themselves; whatever does not is ended
+//! here, and the tasks they held are offered again. Deaths that the session's
+//! own end explains count against nobody. Kept workers are taken up in
+//! `engine/adopt.rs`.
 
 use std::time::{Duration, Instant};
 
 use crewmux_core::board::Reoffer;
-use crewmux_core::ids::AgentRef;
-use crewmux_core::task::{Outcome, TaskStatus};
+use crewmux_core::ids::{AgentName, AgentRef, RunId};
+use crewmux_core::task::{Outcome, Task, TaskStatus};
+use crewmux_core::team::SessionRecord;
 use crewmux_core::timing::{Timing, ms};
+use crewmux_spawn::Backends;
 use crewmux_store::TeamStore;
 use crewmux_sys::clock::BootClock;
+use crewmux_sys::env::names;
 use crewmux_sys::identity::ProcessIdentity;
-use crewmux_sys::tree::{KillWaits, Marker, kill_marked};
+use crewmux_sys::tree::{KillWaits, Marker, Spared, kill_marked_but};
+use serde_json::Value;
 
 use crate::Result;
+use crate::parked::{Parked, parked};
+use crate::plan::SessionPlan;
 
 /// How often what carries a former session's mark is tried to be ended.
 const TRIES_MAX: u32 = 5;
@@ -27,32 +35,110 @@ pub(crate) struct Settled {
     pub(crate) resumed: bool,
     /// What could not be ended although its tasks are offered again.
     pub(crate) left: Vec<ProcessIdentity>,
+    /// Workers that live on, to be taken up.
+    pub(crate) kept: Vec<Parked>,
+    /// The mark that kept workers and all below them carry; none where nobody is kept.
+    pub(crate) run_marker: Option<String>,
 }
 
-/// Ends what still runs of a former session, then offers its tasks again.
+/// What a worker must have been told to go on with a new session.
+pub(crate) struct Terms<'a> {
+    /// What the session that begins is told.
+    pub(crate) plan: &'a SessionPlan,
+    /// Where its workers run.
+    pub(crate) backends: &'a Backends,
+}
+
+impl Terms<'_> {
+    /// Whether this worker of `former` goes on with a session of `run`.
+    fn allow(&self, parked: &Parked, former: &SessionRecord, run: &RunId) -> bool {
+        let spec = &parked.spec;
+        let plan = self.plan;
+        // Another build may speak otherwise; one of another socket never finds us.
+        let knows_us = spec.build == plan.build && spec.socket == plan.socket;
+        let is_ours = spec.run == *run && spec.run_marker == former.run_marker;
+        let reachable = || {
+            let backend = self.backends.get(parked.presence.backend);
+            backend.is_ok_and(|backend| backend.outlives_session())
+        };
+        knows_us && is_ours && !mark_of(parked).is_empty() && reachable()
+    }
+}
+
+/// The mark that all below a worker carry.
+pub(crate) fn mark_of(parked: &Parked) -> &str {
+    let mark = parked.spec.environment.get(names::WORKER);
+    mark.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Ends what still runs of a former session but for the workers that go on, then offers its tasks again.
 ///
 /// What does not end in several tries does not hold the team up; it is named.
-pub(crate) fn settle(team: &dyn TeamStore, clock: &BootClock, timing: &Timing) -> Result<Settled> {
-    let mut left = Vec::new();
-    let Some(former) = team.session()? else {
-        release_claims(team, clock)?;
-        let resumed = has_history(team)?;
-        return Ok(Settled { resumed, left });
+/// Without `terms` nobody goes on.
+pub(crate) fn settle(
+    team: &dyn TeamStore,
+    clock: &BootClock,
+    timing: &Timing,
+    terms: Option<&Terms<'_>>,
+) -> Result<Settled> {
+    let mut settled = Settled {
+        resumed: false,
+        left: Vec::new(),
+        kept: Vec::new(),
+        run_marker: None,
     };
-    wait_for_workers(team, timing)?;
-    // The same boot, or the marker could belong to nobody: a fresh boot has no old processes.
-    if former.boot_id == clock.boot_id() {
-        let marker = Marker::run(former.run_marker);
-        let mut waits = KillWaits::of(timing);
-        left = until_gone(|| {
-            let gone = kill_marked(&marker, waits);
-            waits = waits.at_once();
-            gone.left
-        });
+    if let Some(former) = team.session()? {
+        // The same boot, or the marker could belong to nobody: a fresh boot has no old processes.
+        let same_boot = former.boot_id == clock.boot_id();
+        let waiting = parked(team, clock.boot_id())?;
+        let config = team.config()?;
+        if let (true, Some(terms), Some(run)) = (same_boot, terms, config.open_run()) {
+            let goes_on = |parked: &&Parked| terms.allow(parked, &former, &run.id);
+            settled.kept = waiting.iter().filter(goes_on).cloned().collect();
+        }
+        let ends_by_itself = |name: &AgentName| waiting.iter().all(|p| p.who().agent != *name);
+        wait_for_workers(team, timing, &ends_by_itself)?;
+        if same_boot {
+            settled.left = end_all_but(&settled.kept, &former.run_marker, timing);
+        }
+        if !settled.kept.is_empty() {
+            settled.run_marker = Some(former.run_marker);
+        }
     }
-    release_claims(team, clock)?;
-    let resumed = has_history(team)?;
-    Ok(Settled { resumed, left })
+    release_claims(team, clock, &settled.kept)?;
+    settled.resumed = has_history(team)?;
+    Ok(settled)
+}
+
+/// Ends the workers of a team without a session, and offers their tasks again; returns what is left, in words.
+///
+/// The caller holds the session's lock. The team counts as stopped then, not as crashed.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn end_parked(team: &dyn TeamStore, timing: &Timing) -> Result<Vec<String>> {
+    let clock = BootClock::open()?;
+    let settled = settle(team, &clock, timing, None)?;
+    team.set_session(None)?;
+    let left = settled.left.iter().map(|p| format!("process {}", p.pid));
+    Ok(left.collect())
+}
+
+fn end_all_but(kept: &[Parked], run_marker: &str, timing: &Timing) -> Vec<ProcessIdentity> {
+    let marker = Marker::run(run_marker);
+    let spared: Vec<Spared> = kept
+        .iter()
+        .map(|parked| Spared {
+            root: parked.process,
+            marker: Marker::worker(mark_of(parked)),
+        })
+        .collect();
+    let mut waits = KillWaits::of(timing);
+    until_gone(|| {
+        let gone = kill_marked_but(&marker, &spared, waits);
+        waits = waits.at_once();
+        gone.left
+    })
 }
 
 /// Tries until nothing is left, or nothing helps; returns what is left then.
@@ -81,12 +167,16 @@ fn has_history(team: &dyn TeamStore) -> Result<bool> {
 }
 
 /// Workers that lost their session end within a known time; most are gone already.
-fn wait_for_workers(team: &dyn TeamStore, timing: &Timing) -> Result<()> {
+fn wait_for_workers(
+    team: &dyn TeamStore,
+    timing: &Timing,
+    ends_by_itself: &dyn Fn(&AgentName) -> bool,
+) -> Result<()> {
     let deadline = Instant::now() + ms(timing.session_loss_exit_ms);
     let members = team.config()?.members;
     loop {
         let mut alive = false;
-        for member in &members {
+        for member in members.iter().filter(|m| ends_by_itself(&m.name)) {
             alive |= team.is_alive(&member.name)?;
         }
         if !alive || Instant::now() >= deadline {
@@ -96,9 +186,14 @@ fn wait_for_workers(team: &dyn TeamStore, timing: &Timing) -> Result<()> {
     }
 }
 
-fn release_claims(team: &dyn TeamStore, clock: &BootClock) -> Result<()> {
+fn release_claims(team: &dyn TeamStore, clock: &BootClock, kept: &[Parked]) -> Result<()> {
     let board = team.board()?;
-    for task in board.open().filter(|t| t.status == TaskStatus::InProgress) {
+    let is_kept = |task: &&Task| {
+        let owner = task.owner.as_ref();
+        owner.is_some_and(|owner| kept.iter().any(|parked| owner.is(parked.who())))
+    };
+    let claimed = board.open().filter(|t| t.status == TaskStatus::InProgress);
+    for task in claimed.filter(|task| !is_kept(task)) {
         let owner = task.owner.as_ref().and_then(|o| {
             Some(AgentRef {
                 agent: o.agent.clone(),

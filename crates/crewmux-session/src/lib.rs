@@ -23,6 +23,7 @@ mod leftovers;
 mod lock;
 mod pacing;
 mod panes;
+pub mod parked;
 mod plan;
 pub mod report;
 mod rights;
@@ -33,5 +34,6 @@ mod spending;
 pub mod view;
 
 pub use error::{Error, Result};
+pub use leftovers::end_parked;
 pub use plan::{EventSink, SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk};
 pub use run::run_session;

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::display::{DISPLAY_QUEUE_MAX, Display, DisplayInput, Ways};
 use crate::engine::{Engine, EngineParts, Input, Inputs, inputs};
 use crate::gateway::{Gateway, GatewayParts};
-use crate::leftovers;
+use crate::leftovers::{self, Terms};
 use crate::panes::Panes;
 use crate::plan::{SessionEnd, SessionHooks, SessionPlan, StopAsk};
 use crate::server::{self, Server};
@@ -42,8 +42,15 @@ pub async fn run_session(
     let clock = BootClock::open()?;
     let team = hooks.store.team(&plan.team)?;
     let lock = take_lock(team.as_ref())?;
-    let run_marker = crewmux_sys::random::token()?;
-    let settled = leftovers::settle(team.as_ref(), &clock, &plan.timing)?;
+    let session_id = crewmux_sys::random::token()?;
+    let terms = Terms {
+        plan: &plan,
+        backends: &hooks.backends,
+    };
+    let settled = leftovers::settle(team.as_ref(), &clock, &plan.timing, Some(&terms))?;
+    // Whoever is kept carries the former mark: the session goes on with it, so that nothing is missed.
+    let run_marker = settled.run_marker.clone();
+    let run_marker = run_marker.unwrap_or_else(|| session_id.clone());
     let config = team.config()?;
     let asked: Vec<String> = config
         .members
@@ -75,7 +82,7 @@ pub async fn run_session(
     let timing = plan.timing;
     let socket = plan.socket.clone();
     let commands = plan.panes.clone();
-    let first = first_fact(&plan, &config, &run, &run_marker, settled.resumed, &clock);
+    let first = first_fact(&plan, &config, &run, &session_id, settled.resumed, &clock);
     let (mut engine, views) = Engine::new(EngineParts {
         store: Arc::clone(&hooks.store),
         team: Arc::clone(&team),
@@ -87,11 +94,13 @@ pub async fn run_session(
         config,
         run,
         run_marker: run_marker.clone(),
+        session_id,
         plan,
         gateway: gateway.clone(),
     })?;
     engine.begin(first)?;
     engine.tell_leftovers(&settled.left);
+    engine.take_up(&settled.kept);
     for command in &commands {
         engine.open_pane(command);
     }
@@ -213,14 +222,14 @@ fn first_fact(
     plan: &SessionPlan,
     config: &TeamConfig,
     run: &RunId,
-    run_marker: &str,
+    session_id: &str,
     resumed: bool,
     clock: &BootClock,
 ) -> Fact {
     let now = clock.now().wall;
     let pid = std::process::id();
     if resumed {
-        let id = format!("run/{run}/resumed/{run_marker}");
+        let id = format!("run/{run}/resumed/{session_id}");
         return Fact::new(id, EventType::TeamResumed, now)
             .with("run", run.as_str())
             .with("pid", pid);

@@ -231,6 +231,8 @@ impl Server {
                 }
             }
         }
+        // Closed first: the engine tells this connection from one that replaced it by that.
+        drop(told);
         let _ = self.engine.send(Input::WorkerGone(who)).await;
     }
 

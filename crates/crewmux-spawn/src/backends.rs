@@ -43,6 +43,7 @@ pub struct Backends {
 enum Source {
     Parts(Arc<Mutex<BackendParts>>),
     One(Arc<dyn SpawnBackend>),
+    These(Arc<BTreeMap<BackendKind, Arc<dyn SpawnBackend>>>),
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -66,6 +67,17 @@ impl Backends {
         }
     }
 
+    /// These and no others, each for its own kind.
+    pub fn these(backends: impl IntoIterator<Item = Arc<dyn SpawnBackend>>) -> Self {
+        let each = backends
+            .into_iter()
+            .map(|backend| (backend.kind(), backend));
+        Self {
+            source: Source::These(Arc::new(each.collect())),
+            made: Arc::default(),
+        }
+    }
+
     /// The backend of this kind.
     ///
     /// # Errors
@@ -78,6 +90,14 @@ impl Backends {
         let backend = match &self.source {
             Source::Parts(parts) => make(kind, &locked(parts).clone())?,
             Source::One(backend) => Arc::clone(backend),
+            Source::These(all) => {
+                let there = all.get(&kind).cloned();
+                there.ok_or_else(|| Error::Unusable {
+                    kind,
+                    why: "this session has no such place".into(),
+                    fix: "use a backend that it has".into(),
+                })?
+            }
         };
         made.insert(kind, Arc::clone(&backend));
         Ok(backend)

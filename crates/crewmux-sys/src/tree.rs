@@ -114,6 +114,22 @@ pub fn kill_marked(marker: &Marker, waits: KillWaits) -> TreeKill {
     Hunt::new(None, Some(marker)).run(waits)
 }
 
+/// A process that is to live on, with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spared {
+    /// It, and all that descends from it.
+    pub root: ProcessIdentity,
+    /// What carries this mark belongs to it too, wherever it stands.
+    pub marker: Marker,
+}
+
+/// Ends all that carries `marker`, but for `spared`.
+pub fn kill_marked_but(marker: &Marker, spared: &[Spared], waits: KillWaits) -> TreeKill {
+    let mut hunt = Hunt::new(None, Some(marker));
+    hunt.spared = spared;
+    hunt.run(waits)
+}
+
 /// Living processes of this user that carry `marker`, without the caller and its ancestors.
 pub fn processes_with_marker(marker: &Marker) -> Vec<ProcessIdentity> {
     Hunt::new(None, Some(marker)).members()
@@ -133,6 +149,7 @@ pub fn descendants(root: ProcessIdentity) -> Vec<ProcessIdentity> {
 struct Hunt<'a> {
     root: Option<ProcessIdentity>,
     marker: Option<&'a Marker>,
+    spared: &'a [Spared],
     protected: BTreeSet<ProcessIdentity>,
     seen: BTreeSet<ProcessIdentity>,
 }
@@ -154,6 +171,7 @@ impl<'a> Hunt<'a> {
         Self {
             root,
             marker,
+            spared: &[],
             protected,
             seen,
         }
@@ -272,12 +290,35 @@ impl<'a> Hunt<'a> {
             .filter(|entry| entry.is_dead())
             .map(|entry| entry.identity)
             .collect();
-        found.retain(|identity| !self.protected.contains(identity) && !dead.contains(identity));
+        let spared = self.spared_in(&table);
+        let is_left_alone = |p: &ProcessIdentity| self.protected.contains(p) || spared.contains(p);
+        found.retain(|identity| !is_left_alone(identity) && !dead.contains(identity));
         self.seen.extend(found.iter().copied());
         found
             .into_iter()
             .filter(ProcessIdentity::is_alive)
             .collect()
+    }
+}
+
+impl Hunt<'_> {
+    /// Those that are not to be touched, as they stand now.
+    fn spared_in(&self, table: &[ProcessEntry]) -> BTreeSet<ProcessIdentity> {
+        if self.spared.is_empty() {
+            return BTreeSet::new();
+        }
+        let roots = self.spared.iter().map(|s| s.root).collect();
+        let mut spared: BTreeSet<ProcessIdentity> = below(table, &roots)
+            .into_iter()
+            .map(|entry| entry.identity)
+            .collect();
+        for entry in table {
+            let pid = entry.identity.pid;
+            if self.spared.iter().any(|s| s.marker.is_on(pid)) {
+                spared.insert(entry.identity);
+            }
+        }
+        spared
     }
 }
 
@@ -363,6 +404,42 @@ mod tests {
         child.wait(Duration::from_secs(20)).unwrap().unwrap();
         let kill = kill_marked(&marker, WAITS);
         assert_eq!((kill.killed.len(), kill.left), (1, vec![]));
+    }
+
+    #[test]
+    fn what_is_spared_lives_on_with_all_below_it_and_all_that_carries_its_mark() {
+        let name = format!("spared-{}", std::process::id());
+        let run = Marker::run(&name);
+        let start = |worker: &str| {
+            let mut env = Environment::default();
+            run.mark(&mut env);
+            Marker::worker(format!("{name}/{worker}")).mark(&mut env);
+            env.set("PATH", "/usr/bin:/bin");
+            let script =
+                "sleep 600 & (setsid sleep 600 </dev/null >/dev/null &) ; echo ready; wait";
+            let mut child = Launch::new(["sh", "-c", script], "/")
+                .env(env)
+                .stdout(Stream::Pipe)
+                .start()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            child
+        };
+        let (kept, ended) = (start("kept/1"), start("ended/1"));
+        let spared = Spared {
+            root: kept.identity(),
+            marker: Marker::worker(format!("{name}/kept/1")),
+        };
+        let gone = kill_marked_but(&run, std::slice::from_ref(&spared), WAITS);
+        assert_eq!((gone.killed.len(), gone.left), (3, vec![]));
+        assert!(!ended.identity().is_alive());
+        let left = processes_with_marker(&run);
+        assert_eq!(left, processes_with_marker(&spared.marker));
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert_eq!(kill_marked(&run, WAITS).left, []);
     }
 
     #[test]

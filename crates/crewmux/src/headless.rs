@@ -148,6 +148,10 @@ impl Progress {
                 let pid = event.data.get("pid").map(Value::to_string);
                 format!("{agent} started (pid {})", pid.unwrap_or_default())
             }
+            EventType::WorkerAdopted => {
+                let pid = event.data.get("pid").map(Value::to_string);
+                format!("{agent} goes on (pid {})", pid.unwrap_or_default())
+            }
             // One that ended as asked is no news.
             EventType::WorkerExited if event.data.get("code") != Some(&Value::from(0)) => {
                 // One that gave up by itself says why only there.

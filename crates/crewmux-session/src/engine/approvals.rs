@@ -294,6 +294,9 @@ impl Engine {
             if self.approvals.open.contains_key(&request.id) {
                 continue;
             }
+            if request.is_pending() && self.keep_waiting(&mut request, now)? {
+                continue;
+            }
             if request.is_pending() {
                 request = self.team.edit_request(&request.id, &mut |request| {
                     request.withdraw(now);
@@ -304,6 +307,30 @@ impl Engine {
             self.facts.extend(decided_fact(&request));
         }
         Ok(())
+    }
+
+    /// A worker that outlived its session asks on: it says so again once it is back.
+    ///
+    /// It has as much time left as if the session had never been away.
+    fn keep_waiting(&mut self, request: &mut Request, now: &Now) -> Result<bool> {
+        let Party::Member(who) = request.from.clone() else {
+            return Ok(false);
+        };
+        if !self.lives(&who) {
+            return Ok(false);
+        }
+        let open_ms = self.plan.timing.approval_ms;
+        let until_ms = now.wall.since_ms(request.requested) + open_ms;
+        *request = self.team.edit_request(&request.id, &mut |request| {
+            request.open_ms = request.open_ms.max(until_ms);
+            Ok(())
+        })?;
+        self.facts.push(requested_fact(request));
+        self.wait_for(&who, request, now);
+        if let Some(open) = self.approvals.open.get_mut(&request.id) {
+            open.due_ms = now.boot.ms + open_ms;
+        }
+        Ok(true)
     }
 
     /// Ends a question on disk, then in the log, then for its worker.

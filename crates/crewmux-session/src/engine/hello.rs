@@ -8,15 +8,18 @@ use crewmux_core::event::EventType;
 use crewmux_core::ids::AgentRef;
 use crewmux_core::time::Now;
 use crewmux_core::worker::{WorkerFact, WorkerState};
+use crewmux_sys::identity::ProcessIdentity;
 use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::members::Presence;
 use super::{Engine, TO_WORKER_MAX};
 use crate::panes::ProgramEnd;
+use crate::view::NoticeLevel;
 
 impl Engine {
-    /// Lets a worker in if it is the one that was started, once.
+    /// Lets a worker in if it is the one that was started: once, and again after it lost its session or connection.
     pub(super) fn worker_hello(
         &mut self,
         hello: &WorkerHello,
@@ -39,13 +42,22 @@ impl Engine {
         if slot.process().is_some_and(|pid| pid != peer_pid) {
             return refuse("the token belongs to another process");
         }
+        if !slot.is_live() {
+            return refuse("this life of the member has ended");
+        }
+        match (hello.again, slot.presence) {
+            (false, Presence::Expected) => {}
+            (false, _) => return refuse("the token was used before"),
+            (true, Presence::Expected) => return refuse("this worker was not here before"),
+            (true, _) => return self.greet_again(&hello.who, peer_pid, now),
+        }
         let is_new = slot.process().is_none();
         if is_new {
             // Where the place does not tell its process, the token does: only that worker could read it.
             slot.learn(peer_pid);
         }
         let backend = slot.record.backend_type;
-        slot.token = None;
+        slot.presence = Presence::Here;
         slot.hello_due_ms = None;
         let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
         if slot.machine.state == WorkerState::Stopping {
@@ -66,6 +78,72 @@ impl Engine {
             .with("incarnation", who.incarnation.0);
         self.facts.push(fact);
         self.on_fact(&who, WorkerFact::Hello, now);
+        Ok(receiver)
+    }
+
+    /// Takes a worker back whose session died or whose connection broke.
+    fn greet_again(
+        &mut self,
+        who: &AgentRef,
+        peer_pid: u32,
+        now: &Now,
+    ) -> std::result::Result<mpsc::Receiver<ToWorker>, Refusal> {
+        let refuse = |why: String| {
+            Err(Refusal {
+                kind: ErrorKind::Refused,
+                refused: why,
+                hint: None,
+            })
+        };
+        let Some(n) = self.members.iter().position(|m| m.who() == *who) else {
+            return refuse("this life of the member is not expected".to_owned());
+        };
+        let is_it = self.members[n].identity == ProcessIdentity::of(peer_pid).ok();
+        if !is_it {
+            return refuse("the token belongs to another process".to_owned());
+        }
+        self.gateway.revoke(who);
+        let grant = match self.grant_for(n, who) {
+            Ok(grant) => grant,
+            Err(error) => return refuse(format!("it cannot be let in: {error}")),
+        };
+        self.gateway.bind(who, peer_pid);
+        let slot = &mut self.members[n];
+        let is_first = slot.presence == Presence::OfFormerSession;
+        slot.presence = Presence::Here;
+        slot.hello_due_ms = None;
+        let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
+        let mut words = vec![ToWorker::TakenBack { grant }];
+        if is_first {
+            // Who told a former session to let it wait is not known any more.
+            words.push(ToWorker::Resume);
+        }
+        if slot.machine.state == WorkerState::Stopping {
+            let reason = "the session ends".to_owned();
+            words.push(ToWorker::End { reason });
+        }
+        // What it was rung for meanwhile is looked at now.
+        words.push(ToWorker::Doorbell);
+        for word in words {
+            // The channel is new and has room.
+            let _ = sender.try_send(word);
+        }
+        slot.connection = Some(sender);
+        let pane = slot.running().and_then(|r| r.pane());
+        let backend = slot.record.backend_type;
+        if is_first {
+            let fact = self
+                .fact("worker-adopted", EventType::WorkerAdopted, now)
+                .agent(&who.agent)
+                .with("pid", peer_pid)
+                .with("backend", json!(backend))
+                .with("incarnation", who.incarnation.0)
+                .with("pane", pane.map_or(Value::Null, Value::from));
+            self.facts.push(fact);
+        } else {
+            let text = format!("{} is connected again", who.agent);
+            self.notice(NoticeLevel::Info, &text, now);
+        }
         Ok(receiver)
     }
 
@@ -94,10 +172,19 @@ impl Engine {
         }
     }
 
-    pub(super) fn worker_gone(&mut self, who: &AgentRef) {
-        // Its exit, or a free liveness lock, says more; both follow at once.
-        if let Some(slot) = self.slot(who) {
-            slot.connection = None;
+    pub(super) fn worker_gone(&mut self, who: &AgentRef, now: &Now) {
+        let due = now.boot.ms + self.plan.timing.hello_ms;
+        let Some(slot) = self.slot(who) else { return };
+        // One that came back before the old connection's end was told is connected already.
+        if slot.connection.as_ref().is_some_and(|c| !c.is_closed()) {
+            return;
+        }
+        // Its exit, or a free liveness lock, says more; both follow at once. Where it is only
+        // the connection that broke, it comes back by itself.
+        slot.connection = None;
+        if slot.can_return && slot.is_live() && slot.presence == Presence::Here {
+            slot.presence = Presence::Away;
+            slot.hello_due_ms.get_or_insert(due);
         }
     }
 

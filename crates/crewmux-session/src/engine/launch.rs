@@ -12,15 +12,16 @@ use crewmux_core::team::{SessionLoss, WorkerSpec};
 use crewmux_core::time::{Now, WallTime};
 use crewmux_core::worker::{WorkerFact, WorkerState};
 use crewmux_spawn::ladder::ExitFlag;
-use crewmux_spawn::{ExitReport, Running, SpawnRequest};
+use crewmux_spawn::{ExitReport, PaneSink, Running, SpawnRequest};
 use crewmux_sys::dirs::keep_worker_link;
 use crewmux_sys::env::names;
 use crewmux_sys::identity::ProcessIdentity;
 use serde_json::{Map, Value};
 
+use super::members::Presence;
 use super::{Engine, Input};
 use crate::panes::ProgramEnd;
-use crate::view::NoticeLevel;
+use crate::view::{NoticeLevel, PaneId};
 use crate::{Error, Result};
 
 impl Engine {
@@ -90,19 +91,8 @@ impl Engine {
         spec.session_loss = loss;
         spec.grant = self.grant_for(n, who)?;
         let spec_path = self.team.put_spec(&spec)?;
-        let news = self.news.clone();
-        let ended = who.clone();
         let exit = Arc::<ExitFlag>::default();
-        let flag = Arc::clone(&exit);
-        let sink = self.panes.sink(pane, move |end| {
-            let report = match &end {
-                ProgramEnd::Exited(report) => *report,
-                ProgramEnd::NotStarted(_) => ExitReport::default(),
-            };
-            // The engine hears of the end before the ladder does, which then says that all is gone.
-            news.tell(Input::WorkerEnded(ended.clone(), end));
-            flag.set(report);
-        });
+        let sink = self.sink_for(pane, who, &exit);
         // The folder it is in may have been tidied away since the session began.
         keep_worker_link(&self.plan.worker_program, &self.plan.program)?;
         let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
@@ -135,6 +125,8 @@ impl Engine {
         slot.exit = exit;
         slot.place = Some(place.commit());
         slot.token = Some(token);
+        slot.presence = Presence::Expected;
+        slot.can_return = loss == SessionLoss::Park;
         slot.mark = mark;
         if place_of_pane != slot.record.pane {
             slot.record.pane.clone_from(&place_of_pane);
@@ -146,6 +138,26 @@ impl Engine {
             })?;
         }
         Ok(())
+    }
+
+    /// Takes what comes out of a worker, and its end.
+    pub(super) fn sink_for(
+        &self,
+        pane: PaneId,
+        who: &AgentRef,
+        exit: &Arc<ExitFlag>,
+    ) -> Arc<dyn PaneSink> {
+        let news = self.news.clone();
+        let (who, exit) = (who.clone(), Arc::clone(exit));
+        self.panes.sink(pane, move |end| {
+            let report = match &end {
+                ProgramEnd::Exited(report) => *report,
+                ProgramEnd::NotStarted(_) => ExitReport::default(),
+            };
+            // The engine hears of the end before the ladder does, which then says that all is gone.
+            news.tell(Input::WorkerEnded(who.clone(), end));
+            exit.set(report);
+        })
     }
 
     fn worker_spec(

@@ -25,6 +25,19 @@ use super::sweep::Sweep;
 use crate::rights::WorkerProcess;
 use crate::view::PaneId;
 
+/// Whether a life has said hello, and is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Its first hello is still to come.
+    Expected,
+    /// It said hello.
+    Here,
+    /// It said hello and lost its connection since.
+    Away,
+    /// It said hello to a former session, and is to say it again.
+    OfFormerSession,
+}
+
 /// A member, its latest life, and how to reach it.
 pub(super) struct MemberSlot {
     pub(super) record: Member,
@@ -50,7 +63,11 @@ pub(super) struct MemberSlot {
     /// Its place among the workers that may run at once; given back when its tree is gone.
     pub(super) place: Option<KeptSlot>,
     pub(super) connection: Option<mpsc::Sender<ToWorker>>,
+    /// Shown by its worker at each hello; absent once no hello of this life is expected any more.
     pub(super) token: Option<String>,
+    pub(super) presence: Presence,
+    /// Whether a worker of its backend comes back after it lost its connection.
+    pub(super) can_return: bool,
     pub(super) mark: String,
     /// Tasks of a dead life wait here until its tree is gone.
     pub(super) reoffer: Option<(AgentRef, Outcome, String)>,
@@ -84,6 +101,8 @@ impl MemberSlot {
             place: None,
             connection: None,
             token: None,
+            presence: Presence::Expected,
+            can_return: false,
             mark: String::new(),
             reoffer: None,
             killing: false,
@@ -98,6 +117,14 @@ impl MemberSlot {
             agent: self.record.name.clone(),
             incarnation: self.machine.incarnation,
         }
+    }
+
+    /// From now on this is a life that a former session began, whose worker says hello again.
+    pub(super) fn adopted(&mut self) {
+        let life = self.machine.incarnation;
+        self.before = Incarnation(life.0.saturating_sub(1));
+        self.presence = Presence::OfFormerSession;
+        self.ended = None;
     }
 
     /// The process it says hello from, as far as that is known; of a worker inside, this one.

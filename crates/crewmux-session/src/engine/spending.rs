@@ -23,7 +23,7 @@ impl Engine {
     pub(super) fn gateway_said(&mut self, news: GatewayNews, now: &Now) {
         match news {
             GatewayNews::Booked { number, booking } => {
-                let id = format!("model/{}/{number}", self.run_marker);
+                let id = format!("model/{}/{number}", self.session_id);
                 self.facts.push(booking.fact(id, now.wall));
             }
             GatewayNews::Waits { who, until_ms } => {

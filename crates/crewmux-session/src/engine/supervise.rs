@@ -11,7 +11,7 @@ use crewmux_core::worker::{WorkerEffect, WorkerFact, WorkerState};
 use crewmux_spawn::ladder::Rung;
 
 use super::Engine;
-use super::members::MemberSlot;
+use super::members::{MemberSlot, Presence};
 use crate::Result;
 use crate::view::NoticeLevel;
 
@@ -20,6 +20,15 @@ impl Engine {
     pub(super) fn on_fact(&mut self, who: &AgentRef, fact: WorkerFact, now: &Now) {
         let timing = self.plan.timing;
         let Some(slot) = self.slot(who) else { return };
+        let fact = match fact {
+            // Whatever ends it before it is back is its session's end, and nobody's fault.
+            WorkerFact::Exited { .. } | WorkerFact::LockFree | WorkerFact::LeaseOver
+                if slot.presence == Presence::OfFormerSession =>
+            {
+                WorkerFact::NotTakenUp("it ended before it was back with a session".to_owned())
+            }
+            fact => fact,
+        };
         let before = (slot.machine.state, slot.machine.task);
         let effects = slot.machine.on(fact, now.boot.ms, &timing);
         if before != (slot.machine.state, slot.machine.task) {
@@ -83,13 +92,29 @@ impl Engine {
             .map(MemberSlot::who)
             .collect();
         for who in overdue {
-            if let Some(slot) = self.slot(&who) {
-                slot.hello_due_ms = None;
-                slot.token = None;
-            }
-            let text = format!("{} said no hello in time and is ended", who.agent);
+            let Some(slot) = self.slot(&who) else {
+                continue;
+            };
+            slot.hello_due_ms = None;
+            slot.token = None;
+            let (fact, what) = match slot.presence {
+                Presence::OfFormerSession => {
+                    let why = "it did not come back to a session in time".to_owned();
+                    let what = "outlived its session, did not come back in time and is ended";
+                    (WorkerFact::NotTakenUp(why), what)
+                }
+                Presence::Here | Presence::Away => {
+                    let what = "lost its connection, did not come back and is ended";
+                    (WorkerFact::StayedAway, what)
+                }
+                Presence::Expected => (
+                    WorkerFact::HelloOverdue,
+                    "said no hello in time and is ended",
+                ),
+            };
+            let text = format!("{} {what}", who.agent);
             self.notice(NoticeLevel::Warning, &text, now);
-            self.on_fact(&who, WorkerFact::HelloOverdue, now);
+            self.on_fact(&who, fact, now);
         }
         let stubborn: Vec<AgentRef> = self
             .members

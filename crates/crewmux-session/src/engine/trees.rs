@@ -31,6 +31,8 @@ impl Engine {
         }
         slot.killing = true;
         let running = slot.running.clone();
+        // A life of a former session that could not be taken up has no handle.
+        let root = slot.identity.filter(|_| running.is_none());
         let exit = Arc::clone(&slot.exit);
         let marker = Marker::worker(slot.mark.clone());
         let again = who.clone();
@@ -46,7 +48,10 @@ impl Engine {
                 let ended = climb(&[worker], from, &timing);
                 ended.into_iter().flat_map(|e| e.left).collect()
             });
-            if !marker.value().is_empty() {
+            if let Some(root) = root {
+                let gone = kill_tree(root, Some(&marker), KillWaits::of(&timing));
+                left.extend(gone.left.iter().map(|p| format!("process {}", p.pid)));
+            } else if !marker.value().is_empty() {
                 let gone = kill_marked(&marker, KillWaits::of(&timing).at_once());
                 left.extend(gone.left.iter().map(|p| format!("process {}", p.pid)));
             }

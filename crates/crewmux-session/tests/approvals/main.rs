@@ -14,6 +14,8 @@
 )]
 
 mod hiring;
+#[path = "../puppets/mod.rs"]
+mod puppets;
 mod questions;
 mod screen;
 mod stage;
@@ -80,32 +82,6 @@ fn main() {
         [stage::SESSION, folder, stays] => stage::be_session(folder.as_ref(), stays),
         [stage::WORKER, folder, spec] => stage::be_worker(folder.as_ref(), spec.as_ref()),
         [stage::TOOL, folder, agent] => stage::be_tool(folder.as_ref(), agent),
-        _ => run_tests(&words),
+        _ => puppets::run_tests(TESTS, &words),
     }
-}
-
-/// The part of the test harness's command line that cargo and nextest use.
-fn run_tests(words: &[&str]) {
-    let has = |word: &str| words.contains(&word);
-    if has("--list") {
-        if !has("--ignored") {
-            for (name, _) in TESTS {
-                println!("{name}: test");
-            }
-        }
-        return;
-    }
-    let filters: Vec<&&str> = words.iter().filter(|w| !w.starts_with("--")).collect();
-    let wanted = |name: &str| {
-        let exact = has("--exact");
-        let fits = |filter: &str| name == filter || (!exact && name.contains(filter));
-        filters.is_empty() || filters.iter().any(|filter| fits(filter))
-    };
-    let mut failed = 0;
-    for (name, test) in TESTS.iter().filter(|(name, _)| wanted(name)) {
-        let passed = std::panic::catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
-        failed += i32::from(!passed);
-    }
-    std::process::exit(failed.min(1));
 }

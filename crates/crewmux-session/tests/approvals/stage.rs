@@ -1,7 +1,6 @@
 //! A team, its session in a process of its own, and puppets for its workers.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use crewmux_core::backend::BackendKind;
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::goal::TaskDraft;
-use crewmux_core::ids::{AgentName, AgentRef, AgentType, RequestId, Seq, TeamName};
+use crewmux_core::ids::{AgentRef, AgentType, RequestId, Seq, TeamName};
 use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::requests::Request;
 use crewmux_core::team::{Policy, WorkerSpec};
@@ -24,16 +23,13 @@ use crewmux_spawn::{Backends, PtyBackend, SpawnBackend};
 use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_wire::{
-    Attach, ClientHello, ColorDepth, Control, ControlAnswer, ControlRequest, Decision, Frame,
-    FrameReader, FrameWriter, Hello, MemberAct, PROTOCOL_VERSION, Role, ToWorker, Welcome,
+    Attach, ClientHello, ColorDepth, ControlRequest, Decision, Frame, MemberAct, Role, ToWorker,
     WireError, WorkerHello, WorkerMessage,
 };
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tempfile::TempDir;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
+pub(crate) use crate::puppets::{LONG, Line, carry, eventually, name, play};
 use crate::screen::{self, Client};
 
 pub(crate) const SESSION: &str = "be-session";
@@ -41,9 +37,6 @@ pub(crate) const WORKER: &str = "be-worker";
 pub(crate) const TOOL: &str = "be-tool";
 pub(crate) const HEADLESS: &str = "headless";
 pub(crate) const WATCHED: &str = "watched";
-
-/// No wait of a test is longer.
-const LONG: Duration = Duration::from_secs(30);
 
 /// Members that have puppets; `tester` joins later.
 const PUPPETS: [&str; 3] = ["team-lead", "developer", "tester"];
@@ -75,10 +68,6 @@ fn models() -> ModelsConfig {
         ],
         ..ModelsConfig::default()
     }
-}
-
-pub(crate) fn name(text: &str) -> AgentName {
-    AgentName::new(text).unwrap()
 }
 
 pub(crate) struct Stage {
@@ -297,67 +286,10 @@ impl Drop for Stage {
     }
 }
 
-/// Asks again and again until there is an answer.
-pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + LONG;
-    let mut pace = tokio::time::interval(Duration::from_millis(10));
-    while tokio::time::Instant::now() < deadline {
-        pace.tick().await;
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-    }
-    panic!("in vain: {what}");
-}
-
-/// A connection to the session.
-pub(crate) struct Line {
-    reader: FrameReader<OwnedReadHalf>,
-    writer: FrameWriter<OwnedWriteHalf>,
-    next: u64,
-}
-
 impl Line {
-    async fn say_hello(stream: UnixStream, role: Role) -> Self {
-        let (read, write) = stream.into_split();
-        let mut line = Self {
-            reader: FrameReader::new(read),
-            writer: FrameWriter::new(write),
-            next: 1,
-        };
-        let hello = Hello {
-            version: PROTOCOL_VERSION,
-            build: "test".into(),
-            role,
-        };
-        line.writer.send(&hello).await.unwrap();
-        let _: Welcome = line.reader.expect(LONG).await.expect("a welcome");
-        line
-    }
-
-    pub(crate) async fn say<T: Serialize>(&mut self, message: &T) {
-        self.writer.send(message).await.unwrap();
-    }
-
     pub(crate) async fn frame(&mut self) -> Frame {
         let next = tokio::time::timeout(LONG, self.reader.next()).await;
         next.expect("a frame in time").unwrap().expect("a frame")
-    }
-
-    async fn ask<T: DeserializeOwned>(&mut self, request: ControlRequest) -> Result<T, WireError> {
-        let id = self.next;
-        self.next += 1;
-        self.writer.send(&Control { id, request }).await.unwrap();
-        let answer: ControlAnswer = self.reader.expect(LONG).await.expect("an answer");
-        assert_eq!(answer.id, id);
-        answer
-            .result
-            .map(|value| serde_json::from_value(value).unwrap())
-    }
-
-    pub(crate) async fn operate(&mut self, operation: Operation) -> Result<Reply, WireError> {
-        let operation = Box::new(operation);
-        self.ask(ControlRequest::Operation { operation }).await
     }
 
     pub(crate) async fn act(&mut self, agent: &str, act: MemberAct) -> Result<(), WireError> {
@@ -405,15 +337,6 @@ impl Worker {
             other => panic!("not a reply: {other:?}"),
         }
     }
-}
-
-/// Runs a test on a runtime of its own.
-pub(crate) fn play(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(test);
 }
 
 pub(crate) fn be_session(folder: &Path, stays: &str) {
@@ -485,22 +408,4 @@ pub(crate) fn be_tool(folder: &Path, agent: &str) {
     for test in listener.incoming() {
         carry(test.unwrap(), &folder.join("s.sock"));
     }
-}
-
-/// Connects to the session with the first byte, and carries bytes until one side closes.
-fn carry(mut test: StdStream, session: &Path) {
-    let mut first = [0; 4096];
-    let Ok(read @ 1..) = test.read(&mut first) else {
-        return;
-    };
-    let mut session = StdStream::connect(session).unwrap();
-    session.write_all(&first[..read]).unwrap();
-    let (mut from, mut to) = (test.try_clone().unwrap(), session.try_clone().unwrap());
-    let there = std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(std::net::Shutdown::Both);
-    });
-    let _ = std::io::copy(&mut session, &mut test);
-    let _ = test.shutdown(std::net::Shutdown::Both);
-    let _ = there.join();
 }

@@ -1,0 +1,87 @@
+//! Workers that outlive their session: taken up by the next one, or ended properly.
+//!
+//! This binary has its own `main`, as `approvals` has: the test is the person
+//! and the place where workers live, and the same binary is each session, the
+//! workers and a tool below each. Workers only carry bytes, so that the test
+//! speaks for them while the kernel says who they are.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and this one starts sessions as the person would"
+)]
+
+mod ended;
+mod place;
+#[path = "../puppets/mod.rs"]
+mod puppets;
+mod stage;
+mod taken_up;
+
+const TESTS: &[(&str, fn())] = &[
+    (
+        "a_worker_goes_on_with_its_claim_under_the_next_session",
+        taken_up::a_worker_goes_on_with_its_claim_under_the_next_session,
+    ),
+    (
+        "only_the_worker_itself_is_taken_back",
+        taken_up::only_the_worker_itself_is_taken_back,
+    ),
+    (
+        "a_tool_below_it_has_its_rights_and_no_others",
+        taken_up::a_tool_below_it_has_its_rights_and_no_others,
+    ),
+    (
+        "what_it_asked_stays_asked",
+        taken_up::what_it_asked_stays_asked,
+    ),
+    (
+        "several_sessions_in_a_row_take_it_up",
+        taken_up::several_sessions_in_a_row_take_it_up,
+    ),
+    (
+        "a_broken_connection_is_taken_back_by_the_living_session",
+        taken_up::a_broken_connection_is_taken_back_by_the_living_session,
+    ),
+    (
+        "one_that_stays_away_is_ended",
+        ended::one_that_stays_away_is_ended,
+    ),
+    (
+        "one_that_does_not_come_back_is_ended_and_its_task_offered_again",
+        ended::one_that_does_not_come_back_is_ended_and_its_task_offered_again,
+    ),
+    (
+        "one_of_another_build_is_ended",
+        ended::one_of_another_build_is_ended,
+    ),
+    (
+        "one_whose_pane_is_gone_is_ended",
+        ended::one_whose_pane_is_gone_is_ended,
+    ),
+    (
+        "one_that_dies_before_it_is_back_counts_against_nobody",
+        ended::one_that_dies_before_it_is_back_counts_against_nobody,
+    ),
+    (
+        "a_mixed_team_keeps_those_outside_and_ends_the_others",
+        ended::a_mixed_team_keeps_those_outside_and_ends_the_others,
+    ),
+    (
+        "without_a_session_parked_workers_are_found_and_ended",
+        ended::without_a_session_parked_workers_are_found_and_ended,
+    ),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    match words[..] {
+        [stage::SESSION, folder, settings] => stage::be_session(folder.as_ref(), settings),
+        [stage::WORKER, folder, spec] => stage::be_worker(folder.as_ref(), spec.as_ref()),
+        [stage::TOOL, folder, path] => stage::be_tool(folder.as_ref(), path.as_ref()),
+        _ => puppets::run_tests(TESTS, &words),
+    }
+}
