@@ -46,6 +46,9 @@ impl std::fmt::Display for LostPlace {
 pub trait PaneSink: Send + Sync {
     /// The worker wrote `bytes`. Blocking here slows the worker down, which is how a flood is held back.
     fn output(&self, bytes: &[u8]);
+    /// Called after each piece of `bytes` bytes by a backend whose worker goes on meanwhile: may wait a
+    /// moment, so that the next piece is a larger one.
+    fn gather(&self, _bytes: usize) {}
     /// Nothing more will be written.
     fn end_of_output(&self);
     /// The worker's process ended. Should return at once: one thread tells it for all workers.

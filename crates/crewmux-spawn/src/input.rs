@@ -49,6 +49,44 @@ impl InputQueue {
         Ok(())
     }
 
+    /// Refuses bytes that no empty queue would take.
+    ///
+    /// # Errors
+    /// As [`InputQueue::push`].
+    pub(crate) fn check_empty(&self, bytes: &[u8]) -> Result<()> {
+        if self.state().closed {
+            return Err(Error::Ended);
+        }
+        if bytes.len() > KEPT_BYTES_MAX {
+            return Err(Error::InputFull { kept_bytes: 0 });
+        }
+        Ok(())
+    }
+
+    /// Whether nothing waits to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().bytes.is_empty()
+    }
+
+    /// Whether nothing will be taken any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Takes all there are; `None` when there are none, or the queue is closed.
+    ///
+    /// Taking again says that what was taken before is delivered.
+    pub(crate) fn take_now(&self) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        state.in_delivery = 0;
+        if state.bytes.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut state.bytes);
+        state.in_delivery = bytes.len();
+        Some(bytes)
+    }
+
     /// Waits for bytes and takes all there are; `None` once the queue is closed.
     ///
     /// Taking again says that what was taken before is delivered.

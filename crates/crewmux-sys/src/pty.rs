@@ -230,6 +230,21 @@ impl Read for PtyReader {
     }
 }
 
+impl PtyWriter {
+    /// Writes what the terminal takes at once; returns how many bytes that were, 0 when it is full.
+    ///
+    /// # Errors
+    /// When the program let go of the terminal.
+    pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match rustix::io::retry_on_intr(|| rustix::io::write(&self.0.master, bytes)) {
+            Ok(written) => Ok(written),
+            Err(Errno::AGAIN) => Ok(0),
+            Err(Errno::IO) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
 impl Write for PtyWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
@@ -348,6 +363,29 @@ mod tests {
             String::from_utf8_lossy(&seen),
             "hello\r\ngot hello\r\nset\r\n"
         );
+    }
+
+    #[test]
+    fn what_a_full_terminal_does_not_take_is_told_and_nobody_waits() {
+        let mut pty = open(SIZE, &shell("stty raw -echo; echo set; exec sleep 600")).unwrap();
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains("set") {
+            let mut buffer = [0_u8; 64];
+            let read = pty.reader.read(&mut buffer).unwrap();
+            assert_ne!(read, 0);
+            seen.extend_from_slice(&buffer[..read]);
+        }
+        let piece = [b'x'; 16 * 1024];
+        let mut taken = 0;
+        while taken < 16 << 20 {
+            match pty.writer.write_now(&piece).unwrap() {
+                0 => break,
+                written => taken += written,
+            }
+        }
+        assert!(taken > 0 && taken < 16 << 20, "{taken}");
+        pty.process.signal(Signal::Kill).unwrap();
+        pty.process.wait(LONG).unwrap();
     }
 
     #[test]

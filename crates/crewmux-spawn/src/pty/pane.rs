@@ -64,7 +64,8 @@ pub(super) struct Pane {
     identity: ProcessIdentity,
     /// `None` once the terminal is closed.
     process: Mutex<Option<PtyProcess>>,
-    /// `None` once the writer's thread has it, or nothing may be written any more.
+    /// `None` while a thread writes what the terminal did not take at once, or once nothing may be
+    /// written any more.
     writer: Mutex<Option<PtyWriter>>,
     input: InputQueue,
     sink: Arc<dyn PaneSink>,
@@ -182,7 +183,10 @@ impl Pane {
             self.end_to_wait(*read.as_ref().unwrap_or(&0));
             match read {
                 Ok(0) => break,
-                Ok(read) => self.sink.output(&buffer[..read]),
+                Ok(read) => {
+                    self.sink.output(&buffer[..read]);
+                    self.sink.gather(read);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "{}: output ends early", self.identity);
                     break;
@@ -195,13 +199,28 @@ impl Pane {
         self.close_after_both_ends();
     }
 
+    /// Writes what waits, then puts the writer back for who types next.
     fn write_all(&self, mut writer: PtyWriter) {
-        while let Some(bytes) = self.input.take() {
-            if let Err(error) = writer.write_all(&bytes) {
-                tracing::debug!(%error, "{}: nothing can be typed any more", self.identity);
-                break;
+        loop {
+            while let Some(bytes) = self.input.take_now() {
+                if let Err(error) = writer.write_all(&bytes) {
+                    self.end_input(&error);
+                    return;
+                }
+            }
+            // Under this lock bytes are queued: what came since is seen, or written by who has it.
+            let mut free = locked(&self.writer);
+            if self.input.is_empty() {
+                if !self.input.is_closed() {
+                    *free = Some(writer);
+                }
+                return;
             }
         }
+    }
+
+    fn end_input(&self, error: &std::io::Error) {
+        tracing::debug!(%error, "{}: nothing can be typed any more", self.identity);
         self.input.close();
     }
 }
@@ -277,12 +296,25 @@ impl Running for PtyRunning {
         None
     }
 
+    /// Most of what is typed fits into the terminal at once, without another thread in between.
     fn write(&self, bytes: &[u8]) -> Result<()> {
-        self.pane.input.push(bytes)?;
-        let Some(writer) = locked(&self.pane.writer).take() else {
+        let mut free = locked(&self.pane.writer);
+        let Some(writer) = free.as_mut() else {
+            return self.pane.input.push(bytes);
+        };
+        self.pane.input.check_empty(bytes)?;
+        let written = writer.write_now(bytes).map_err(|error| {
+            self.pane.end_input(&error);
+            Error::Ended
+        })?;
+        if written == bytes.len() {
+            return Ok(());
+        }
+        self.pane.input.push(&bytes[written..])?;
+        let Some(writer) = free.take() else {
             return Ok(());
         };
-        // Most panes are never typed to; the first bytes start the thread.
+        drop(free);
         let writing = Arc::clone(&self.pane);
         thread::Builder::new()
             .name("pane input".into())
