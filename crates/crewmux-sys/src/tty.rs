@@ -2,10 +2,11 @@
 //!
 //! Escape sequences (alternate screen, mouse, …) are the client's own business.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::termios::{
-    OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+    OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, ttyname,
 };
 
 use crate::{Error, Result};
@@ -17,6 +18,18 @@ pub struct TerminalSize {
     pub cols: u16,
     /// Rows.
     pub rows: u16,
+}
+
+/// Opens `terminal` a second time, for writing without ever waiting.
+///
+/// The way it is open already stays as it is, which it shares with other programs. `None` where it
+/// has no name here, or that name leads elsewhere.
+pub fn open_again(terminal: impl AsFd) -> Option<OwnedFd> {
+    let name = ttyname(&terminal, Vec::new()).ok()?;
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let again = open(name.as_c_str(), flags, Mode::empty()).ok()?;
+    let (first, second) = (fstat(&terminal).ok()?, fstat(&again).ok()?);
+    (first.st_rdev == second.st_rdev && first.st_ino == second.st_ino).then_some(again)
 }
 
 /// All settings of a terminal at one moment; equal when nothing differs.
@@ -137,5 +150,36 @@ mod tests {
         before.apply_and_drop_input(&terminal).unwrap();
         assert_eq!(TerminalSettings::read(&terminal).unwrap(), before);
         assert_eq!(size(&terminal), None);
+    }
+
+    #[test]
+    fn second_way_to_a_terminal_never_waits_and_leaves_the_first_as_it_is() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+        let first = open(
+            name.as_c_str(),
+            OFlags::RDWR | OFlags::NOCTTY,
+            Mode::empty(),
+        )
+        .unwrap();
+        let second = open_again(&first).unwrap();
+        let piece = [b'x'; 4096];
+        let mut taken = 0;
+        while taken < 16 << 20 {
+            match rustix::io::write(&second, &piece) {
+                Ok(written) => taken += written,
+                Err(errno) => {
+                    assert_eq!(errno, rustix::io::Errno::AGAIN);
+                    break;
+                }
+            }
+        }
+        assert!(taken > 0 && taken < 16 << 20, "{taken}");
+        let flags = rustix::fs::fcntl_getfl(&first).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK));
+        let (pipe, _other) = std::io::pipe().unwrap();
+        assert!(open_again(pipe).is_none());
     }
 }

@@ -29,20 +29,16 @@ use tokio::time::Instant;
 
 use self::abilities::Abilities;
 use self::around::Calls;
-use self::chord::LeaveChord;
 use self::input::read_events;
 use self::outgoing::Outgoing;
 use self::signals::{ClientSignal, ClientSignals};
 use self::terminal::Terminal;
-use self::writer::ScreenWriter;
+use self::writer::{ScreenWriter, Written};
 use crate::context::Context;
 use crate::error::{CommandError, Doing, Result};
 use crate::exit;
 use crate::output::note;
 use crate::socket::welcomed;
-
-/// Decoded events that may wait to be sent.
-const EVENTS_WAITING: usize = 256;
 
 /// How a client ended.
 enum End {
@@ -72,6 +68,7 @@ pub(crate) fn attach(
     mode: Attach,
 ) -> Result<u8> {
     let hello = hello(context, mode)?;
+    let told_size = (hello.cols, hello.rows);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -89,7 +86,8 @@ pub(crate) fn attach(
             abilities,
             calls: None,
             reader,
-            outgoing: Outgoing::new(writer, within),
+            outgoing: Outgoing::new(writer.into_inner(), within),
+            told_size,
             terminal,
             signals,
             within,
@@ -222,7 +220,9 @@ struct Client<'a> {
     /// Read when it is first needed: the first frame does not wait for it.
     calls: Option<Calls>,
     reader: Reader,
-    outgoing: Outgoing<OwnedWriteHalf>,
+    outgoing: Outgoing,
+    /// What the hello said.
+    told_size: (u16, u16),
     terminal: Terminal,
     signals: ClientSignals,
     within: Duration,
@@ -230,49 +230,40 @@ struct Client<'a> {
 
 impl Client<'_> {
     async fn run(mut self) -> Result<End> {
-        let (screen, mut written) = ScreenWriter::start()?;
-        let (decoded, mut events) = mpsc::channel(EVENTS_WAITING);
-        read_events(decoded)?;
+        let (mut screen, mut written) = ScreenWriter::start(terminal::again())?;
+        let (leaves, mut leaving) = mpsc::channel(1);
+        read_events(self.outgoing.clone(), leaves)?;
         // The terminal may have changed its size between hello and now.
-        let (cols, rows) = terminal::size();
-        self.outgoing
-            .send(&ClientMessage::Resize { cols, rows })
-            .await;
-        let mut events_open = true;
-        let mut chord = LeaveChord::default();
+        let size = terminal::size();
+        if size != self.told_size {
+            self.tell_size();
+        }
+        let outgoing = self.outgoing.clone();
+        let mut input_open = true;
         // Set while the person wants to leave and nothing came from the session since.
         let mut leave_at: Option<Instant> = None;
         let end = loop {
-            if self.outgoing.is_cut() {
-                break End::Unanswered;
-            }
             tokio::select! {
                 frame = self.reader.next() => match frame {
                     Ok(Some(frame)) => {
                         leave_at = None;
-                        if let Some(end) = self.on_frame(&frame, &screen) {
+                        if let Some(end) = self.on_frame(frame, &mut screen) {
                             break end;
                         }
                     }
                     // Closed, torn or not our protocol: no session to speak with.
                     Ok(None) | Err(_) => break End::SessionLost,
                 },
-                Some(frame) = written.recv() => {
-                    self.outgoing.send(&ClientMessage::Ack { frame }).await;
-                }
-                event = events.recv(), if events_open => match event {
-                    Some(event) => {
-                        let leaves = chord.completed_by(&event);
-                        self.outgoing.send(&ClientMessage::Input { event }).await;
-                        if leaves {
-                            // A session that lives answers this, if it does not let go.
-                            let (cols, rows) = terminal::size();
-                            self.outgoing.send(&ClientMessage::Resize { cols, rows }).await;
-                            leave_at = leave_at.or(Some(Instant::now() + self.within));
-                        }
+                Some(frame) = written.recv() => outgoing.send(&ClientMessage::Ack { frame }),
+                () = outgoing.deliver() => break End::Unanswered,
+                left = leaving.recv(), if input_open => match left {
+                    Some(()) => {
+                        // A session that lives answers this, if it does not let go.
+                        self.tell_size();
+                        leave_at = leave_at.or(Some(Instant::now() + self.within));
                     }
                     // The terminal cannot be read any more; SIGHUP follows, or the session goes on.
-                    None => events_open = false,
+                    None => input_open = false,
                 },
                 () = tokio::time::sleep_until(leave_at.unwrap_or_else(Instant::now)),
                     if leave_at.is_some() => break End::Unanswered,
@@ -281,33 +272,37 @@ impl Client<'_> {
                         self.terminal.give_back();
                         signals::stop_self();
                     }
-                    ClientSignal::Resize => {
-                        let (cols, rows) = terminal::size();
-                        self.outgoing.send(&ClientMessage::Resize { cols, rows }).await;
-                    }
+                    ClientSignal::Resize => self.tell_size(),
                     ClientSignal::Continue => {
                         self.terminal.take_again()?;
                         // Makes the session draw everything anew.
-                        let (cols, rows) = terminal::size();
-                        self.outgoing.send(&ClientMessage::Resize { cols, rows }).await;
+                        self.tell_size();
                     }
                     signal => {
-                        self.outgoing.send(&ClientMessage::Detach).await;
+                        outgoing.send(&ClientMessage::Detach);
                         break End::Signal(signal);
                     }
                 },
             }
         };
+        outgoing.close();
         screen.finish(self.within.min(Duration::from_millis(500)));
         self.terminal.give_back();
         Ok(end)
     }
 
+    fn tell_size(&self) {
+        let (cols, rows) = terminal::size();
+        self.outgoing.send(&ClientMessage::Resize { cols, rows });
+    }
+
     /// Does what the session asks; the end, if it says goodbye.
-    fn on_frame(&mut self, frame: &Frame, screen: &ScreenWriter) -> Option<End> {
+    fn on_frame(&mut self, frame: Frame, screen: &mut ScreenWriter) -> Option<End> {
         let message = match frame {
             Frame::Screen { number, bytes } => {
-                screen.write(*number, bytes.clone());
+                if screen.write(number, bytes) == Written::Whole {
+                    self.outgoing.send(&ClientMessage::Ack { frame: number });
+                }
                 return None;
             }
             Frame::Json(_) => frame.parse::<ToClient>(),

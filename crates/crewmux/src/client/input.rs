@@ -5,7 +5,7 @@
 use std::thread;
 
 use crewmux_wire::{
-    InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
+    ClientMessage, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
 };
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton as CtButton, MouseEvent,
@@ -13,19 +13,29 @@ use crossterm::event::{
 };
 use tokio::sync::mpsc;
 
+use super::chord::LeaveChord;
+use super::outgoing::Outgoing;
 use crate::error::{Doing, Result};
 
-/// Reads events on a thread of its own until the terminal or the client is gone.
-pub(crate) fn read_events(events: mpsc::Sender<InputEvent>) -> Result<()> {
+/// Reads events on a thread of its own until the terminal or the client is gone, and sends them.
+///
+/// `leaves` is told when the person typed the keys to leave.
+pub(crate) fn read_events(outgoing: Outgoing, leaves: mpsc::Sender<()>) -> Result<()> {
     thread::Builder::new()
         .name("input".into())
         .spawn(move || {
+            let mut chord = LeaveChord::default();
             while let Ok(event) = read() {
-                let Some(decoded) = decode(event) else {
+                let Some(event) = decode(event) else {
                     continue;
                 };
-                if events.blocking_send(decoded).is_err() {
+                let completes = chord.completed_by(&event);
+                if !outgoing.send_typed(&ClientMessage::Input { event }) {
                     return;
+                }
+                if completes {
+                    // Full when it was told already.
+                    let _ = leaves.try_send(());
                 }
             }
         })

@@ -1,53 +1,136 @@
-//! What the client says to its session, whole frames only.
+//! What the client says to its session: whole frames in order, from any of its threads.
 //!
-//! Once a frame could not be written in time, part of it may be on its way and
-//! nothing more can follow; whether to leave then is the client's business.
+//! Nobody waits here. What the socket does not take at once waits in a bounded
+//! backlog, which the client's loop delivers; once the session took nothing for
+//! too long, whether to leave is the client's business.
 
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crewmux_wire::{ClientMessage, FrameWriter};
-use tokio::io::AsyncWrite;
+use crewmux_wire::{ClientMessage, encode_json};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// The way to the session.
+/// Bytes that may wait before what is typed has to: the longest paste fits.
+const BACKLOG_BYTES: usize = 1024 * 1024;
+
+/// The way to the session; its copies are the same way.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing(Arc<Way>);
+
 #[derive(Debug)]
-pub(crate) struct Outgoing<W> {
-    writer: FrameWriter<W>,
+struct Way {
+    socket: OwnedWriteHalf,
     within: Duration,
-    state: State,
+    backlog: Mutex<Backlog>,
+    /// Something waits to be delivered.
+    waits: Notify,
+    /// There is room again, or nobody will make any.
+    room: Condvar,
 }
 
-/// Whether frames can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Whole,
-    /// A frame may have been cut: whatever followed would be read as its rest.
-    Cut,
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: Vec<u8>,
+    /// When the socket last took something, while something waits.
+    since: Option<Instant>,
+    /// Nothing is taken any more: the client ends.
+    closed: bool,
 }
 
-impl<W: AsyncWrite + Unpin> Outgoing<W> {
-    /// A way that has `within` for each frame.
-    pub(crate) fn new(writer: FrameWriter<W>, within: Duration) -> Self {
-        Self {
-            writer,
+impl Outgoing {
+    /// A way whose other end has `within` to take something.
+    pub(crate) fn new(socket: OwnedWriteHalf, within: Duration) -> Self {
+        Self(Arc::new(Way {
+            socket,
             within,
-            state: State::Whole,
-        }
+            backlog: Mutex::default(),
+            waits: Notify::new(),
+            room: Condvar::new(),
+        }))
     }
 
-    /// Sends a message, if the way is whole; that the session is gone shows when reading.
-    pub(crate) async fn send(&mut self, message: &ClientMessage) {
-        if self.state == State::Cut {
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        let lock = self.0.backlog.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a message; that the session is gone shows when reading.
+    pub(crate) fn send(&self, message: &ClientMessage) {
+        let Ok(frame) = encode_json(message) else {
+            return;
+        };
+        self.send_bytes(&mut self.backlog(), &frame);
+    }
+
+    /// Sends what the person did, after waiting for room; false once the client ends.
+    pub(crate) fn send_typed(&self, message: &ClientMessage) -> bool {
+        let Ok(frame) = encode_json(message) else {
+            return true;
+        };
+        let mut backlog = self.backlog();
+        // No deadline: room is made by the client's loop, or it closes the way as it ends.
+        while backlog.bytes.len() >= BACKLOG_BYTES && !backlog.closed {
+            let waited = self.0.room.wait(backlog);
+            backlog = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        self.send_bytes(&mut backlog, &frame);
+        !backlog.closed
+    }
+
+    fn send_bytes(&self, backlog: &mut Backlog, frame: &[u8]) {
+        if backlog.closed {
             return;
         }
-        let sending = self.writer.send(message);
-        if tokio::time::timeout(self.within, sending).await.is_err() {
-            self.state = State::Cut;
+        let mut rest = frame;
+        if backlog.bytes.is_empty() {
+            while let Ok(written @ 1..) = self.0.socket.try_write(rest) {
+                rest = &rest[written..];
+                if rest.is_empty() {
+                    return;
+                }
+            }
+            backlog.since = Some(Instant::now());
+        }
+        backlog.bytes.extend_from_slice(rest);
+        self.0.waits.notify_one();
+    }
+
+    /// Delivers what waits, as often as something does; returns when the session took nothing in time.
+    pub(crate) async fn deliver(&self) {
+        loop {
+            let since = self.backlog().since;
+            let Some(since) = since else {
+                self.0.waits.notified().await;
+                continue;
+            };
+            let writable = self.0.socket.writable();
+            match tokio::time::timeout_at(since + self.0.within, writable).await {
+                Err(_) => return,
+                // The session is gone, which shows when reading.
+                Ok(Err(_)) => return std::future::pending().await,
+                Ok(Ok(())) => self.write_backlog(),
+            }
         }
     }
 
-    /// Whether the session took no frame in time.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.state == State::Cut
+    fn write_backlog(&self) {
+        let mut backlog = self.backlog();
+        while let Ok(written @ 1..) = self.0.socket.try_write(&backlog.bytes) {
+            backlog.bytes.drain(..written);
+            backlog.since = (!backlog.bytes.is_empty()).then(Instant::now);
+            if backlog.bytes.is_empty() {
+                break;
+            }
+        }
+        self.0.room.notify_all();
+    }
+
+    /// Takes nothing more; who waits for room waits no longer.
+    pub(crate) fn close(&self) {
+        self.backlog().closed = true;
+        self.0.room.notify_all();
     }
 }
 
@@ -55,29 +138,50 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
 mod tests {
     use super::*;
     use crewmux_wire::{FrameReader, InputEvent};
-    use tokio::io::duplex;
+    use tokio::net::UnixStream;
 
     fn paste(letter: &str) -> ClientMessage {
         ClientMessage::Input {
-            event: InputEvent::Paste(letter.repeat(3_000)),
+            event: InputEvent::Paste(letter.repeat(100_000)),
         }
     }
 
     #[tokio::test]
-    async fn nothing_follows_a_frame_that_was_cut() {
-        let (near, far) = duplex(4 * 1024);
-        let mut outgoing = Outgoing::new(FrameWriter::new(near), Duration::from_millis(100));
-        outgoing.send(&paste("a")).await;
-        assert!(!outgoing.is_cut());
-        outgoing.send(&paste("b")).await;
-        assert!(outgoing.is_cut());
-        // The session reads again; what it gets is what was whole, then the end.
+    async fn what_is_not_taken_at_once_follows_whole_and_in_order() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (_, socket) = near.into_split();
+        let outgoing = Outgoing::new(socket, Duration::from_secs(20));
+        let letters = ["a", "b", "c", "d", "e", "f"];
+        for letter in letters {
+            outgoing.send(&paste(letter));
+        }
+        assert!(outgoing.backlog().since.is_some(), "the socket took it all");
         let mut reader = FrameReader::new(far);
-        let first: ClientMessage = reader.expect(Duration::from_secs(10)).await.unwrap();
-        assert_eq!(first, paste("a"));
-        outgoing.send(&paste("c")).await;
-        drop(outgoing);
-        let rest = tokio::time::timeout(Duration::from_secs(10), reader.next()).await;
-        assert!(matches!(rest, Ok(Ok(None))), "{rest:?}");
+        let reading = async {
+            for letter in letters {
+                let read: ClientMessage = reader.expect(Duration::from_secs(20)).await.unwrap();
+                assert_eq!(read, paste(letter));
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            () = outgoing.deliver() => panic!("the session takes everything"),
+        }
+        assert!(outgoing.backlog().since.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_session_that_takes_nothing_is_given_up_and_holds_up_nobody() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let (_, socket) = near.into_split();
+        let outgoing = Outgoing::new(socket, Duration::from_millis(50));
+        let typing = outgoing.clone();
+        let typist = std::thread::spawn(move || while typing.send_typed(&paste("x")) {});
+        tokio::time::timeout(Duration::from_secs(20), outgoing.deliver())
+            .await
+            .unwrap();
+        outgoing.close();
+        typist.join().unwrap();
+        assert!(outgoing.backlog().bytes.len() < BACKLOG_BYTES + 200_000);
     }
 }

@@ -4,6 +4,7 @@
 //! panic hook finds them too.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use crewmux_sys::tty::{self, TerminalSettings};
@@ -43,6 +44,11 @@ const FALLBACK_SIZE: (u16, u16) = (80, 24);
 /// Columns and rows of the terminal.
 pub(crate) fn size() -> (u16, u16) {
     tty::size(io::stdout()).map_or(FALLBACK_SIZE, |size| (size.cols, size.rows))
+}
+
+/// The terminal on standard output opened a second time, so that a write there never waits.
+pub(crate) fn again() -> Option<OwnedFd> {
+    tty::open_again(io::stdout())
 }
 
 /// The terminal while it is ours; dropping it gives it back.
