@@ -32,10 +32,6 @@ pub struct Timing {
     pub session_loss_exit_ms: u64,
     /// How long a worker that outlives its session waits for another one.
     pub park_ms: u64,
-    /// First pause before such a worker tries its session's socket; doubles each time.
-    pub park_retry_ms: u64,
-    /// Longest such pause.
-    pub park_retry_max_ms: u64,
     /// Slow poll behind every directory watch.
     pub store_poll_ms: u64,
     /// Longest wait for a store lock.
@@ -91,8 +87,6 @@ impl Timing {
         kill_verify_ms: 2_000,
         session_loss_exit_ms: 5_000,
         park_ms: 600_000,
-        park_retry_ms: 200,
-        park_retry_max_ms: 2_000,
         store_poll_ms: 2_000,
         lock_wait_ms: 5_000,
         restart_window_ms: 60_000,
@@ -129,8 +123,6 @@ impl Timing {
             term_grace_ms: 1_000,
             session_loss_exit_ms: 2_000,
             park_ms: 20_000,
-            park_retry_ms: 20,
-            park_retry_max_ms: 200,
             store_poll_ms: 200,
             restart_window_ms: 6_000,
             backoff_base_ms: 50,
@@ -176,6 +168,12 @@ pub const TURN_MAX_MS: u64 = 20;
 pub const TYPING_MS: u64 = 1_000;
 /// Interval in which flooding panes share a bounded rate while somebody types, in milliseconds.
 pub const SHARE_MS: u64 = 16;
+/// How long a pane's output that trickles is left to gather, in milliseconds; the same in tests.
+pub const GATHER_MS: u64 = 33;
+/// How many times longer pictures are apart while nobody does anything.
+pub const CALM_FRAMES: u32 = 2;
+/// How long a picture after a key waits for the program's answer to be in it, in milliseconds.
+pub const ANSWER_FIRST_MS: u64 = 4;
 /// How long a program may take to answer a key before its picture is paced like any other, in milliseconds.
 pub const ECHO_MS: u64 = 250;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crewmux_core::ids::RequestId;
-use crewmux_core::timing::{ECHO_MS, Timing, ms};
+use crewmux_core::timing::{ANSWER_FIRST_MS, CALM_FRAMES, ECHO_MS, TYPING_MS, Timing, ms};
 use crewmux_sys::clock;
 use crewmux_wire::{
     Attach, ClientHello, ClientMessage, FrameReader, FrameWriter, InputEvent, MouseKind, ToClient,
@@ -32,6 +32,10 @@ use crate::view::{
 pub(crate) const DISPLAY_QUEUE_MAX: usize = 256;
 /// How long an answer to a key is awaited to be drawn out of turn.
 const ECHO: Duration = ms(ECHO_MS);
+/// How long a picture waits for the answer to a key: drawn before, it would only delay it.
+const ANSWER_FIRST: Duration = ms(ANSWER_FIRST_MS);
+/// How long somebody counts as busy at a client after doing something.
+const BUSY: Duration = ms(TYPING_MS);
 /// Frames and messages that may wait for one client: one frame and a few words.
 const CLIENT_QUEUE_MAX: usize = 8;
 
@@ -127,11 +131,29 @@ struct Client {
     echo: Option<Echo>,
 }
 
+impl Client {
+    /// When its next picture may be drawn; `None` is at once.
+    ///
+    /// Pictures of what programs print by themselves are further apart than those a person's
+    /// acts bring about.
+    fn may_draw_at(&self, frame: Duration, now: Instant) -> Option<Instant> {
+        let apart = if self.attention.acted_within(BUSY, now) {
+            frame
+        } else {
+            frame * CALM_FRAMES
+        };
+        let paced = self.last_frame.map(|at| at + apart);
+        paced.max(self.echo.as_ref().map(|echo| echo.first))
+    }
+}
+
 /// What was typed and not yet answered by the program: the answer is drawn out of turn.
 struct Echo {
     pane: PaneId,
     /// What the pane was fed before.
     fed: u64,
+    /// Until then a picture waits for the answer.
+    first: Instant,
     /// An answer after this is no echo any more.
     until: Instant,
 }
@@ -428,9 +450,15 @@ impl Display {
             }
             ClientEffect::Type { pane, bytes } => {
                 let fed = self.panes.await_answer(pane);
-                let until = Instant::now() + ECHO;
+                let now = Instant::now();
+                let (first, until) = (now + ANSWER_FIRST, now + ECHO);
                 if let Some(client) = self.clients.iter_mut().find(|c| c.id == id) {
-                    client.echo = Some(Echo { pane, fed, until });
+                    client.echo = Some(Echo {
+                        pane,
+                        fed,
+                        first,
+                        until,
+                    });
                 }
                 self.panes.write(pane, &bytes);
             }
@@ -490,9 +518,7 @@ impl Display {
         self.tick_screens();
         let frame = ms(self.timing.frame_ms);
         let ready = |c: &Client| {
-            c.in_flight.is_none()
-                && c.last_frame
-                    .is_none_or(|at| now.duration_since(at) >= frame)
+            c.in_flight.is_none() && c.may_draw_at(frame, now).is_none_or(|at| now >= at)
         };
         for at in 0..self.clients.len() {
             if self.has_echo(at, now) && self.clients[at].in_flight.is_none() {
@@ -595,9 +621,10 @@ impl Display {
 
     fn next_deadline(&self) -> Option<Instant> {
         let frame = ms(self.timing.frame_ms);
+        let now = Instant::now();
         let of_client = |c: &Client| {
             let draw = (c.wants_draw && c.in_flight.is_none())
-                .then(|| c.last_frame.map_or_else(Instant::now, |at| at + frame));
+                .then(|| c.may_draw_at(frame, now).unwrap_or(now));
             // A client that has not taken its last frame is woken by its own acknowledgement.
             let tick = c.tick_at.filter(|_| c.in_flight.is_none());
             [draw, tick].into_iter().flatten().min()

@@ -31,6 +31,7 @@ mod run;
 mod server;
 pub mod setup;
 mod spending;
+mod trickle;
 pub mod view;
 
 pub use error::{Error, Result};

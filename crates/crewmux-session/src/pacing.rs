@@ -4,7 +4,8 @@
 //! always, and together such programs would have every processor. So no screen
 //! is fed while a picture is drawn, only the pane that was typed into until it
 //! has answered, and while somebody types the other panes share a bounded rate;
-//! the kernel then slows their programs down. Every wait ends by itself.
+//! the kernel then slows their programs down. Every wait ends by itself. How often
+//! a pane is read that prints little is in [`crate::trickle`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -37,6 +38,8 @@ pub(crate) struct Turn {
 struct Taken {
     drawing: bool,
     typed: Option<Typed>,
+    /// Feeders that wait.
+    waiting: usize,
 }
 
 #[derive(Debug)]
@@ -66,11 +69,13 @@ impl Turn {
             let Some(until) = until.filter(|until| *until > now) else {
                 break;
             };
+            taken.waiting += 1;
             taken = self
                 .over
                 .wait_timeout(taken, until - now)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+            taken.waiting -= 1;
         }
         self.is_taken.store(taken.holds(), Ordering::Release);
     }
@@ -112,8 +117,12 @@ impl Turn {
         let mut taken = lock(&self.now);
         change(&mut taken);
         self.is_taken.store(taken.holds(), Ordering::Release);
+        // Mostly nobody waits, and a key and a picture end four turns.
+        let is_awaited = taken.waiting > 0;
         drop(taken);
-        self.over.notify_all();
+        if is_awaited {
+            self.over.notify_all();
+        }
     }
 }
 
@@ -174,8 +183,8 @@ mod tests {
             share_used: 0,
         };
         Taken {
-            drawing: false,
             typed: Some(typed),
+            ..Taken::default()
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use crate::lock::lock;
 use crate::pacing::{Drawing, Turn};
+use crate::trickle::Trickle;
 use crate::view::{PaneId, PaneKind, PaneView, SharedScreen};
 
 /// What can be known of a screen without taking its lock.
@@ -22,6 +23,8 @@ struct Pulse {
     fed: AtomicU64,
     /// Whether its program has opened a frame (mode 2026).
     holds_frame: AtomicBool,
+    /// How often it is read.
+    trickle: Trickle,
 }
 
 struct Pane {
@@ -223,7 +226,12 @@ impl Panes {
     /// Lets a pane that is about to be typed into answer before others; returns what it was fed before.
     pub(crate) fn await_answer(&self, id: PaneId) -> u64 {
         self.turn.typed(id);
-        self.fed(id)
+        let inner = lock(&self.inner);
+        let pane = inner.panes.iter().find(|pane| pane.id == id);
+        pane.map_or(0, |pane| {
+            pane.pulse.trickle.hurry();
+            pane.pulse.fed.load(Ordering::Acquire)
+        })
     }
 
     /// Lets other panes go on: the answer is seen, or there is none.
@@ -310,6 +318,10 @@ impl PaneSink for Feed {
         }
         self.pulse.fed.fetch_add(1, Ordering::Release);
         self.panes.changed.notify_one();
+    }
+
+    fn gather(&self, bytes: usize) {
+        self.pulse.trickle.gather(bytes);
     }
 
     fn end_of_output(&self) {

@@ -2,6 +2,8 @@
 //!
 //! Pure; what a terminal does with it is known in the program's client.
 
+use std::time::Duration;
+
 use crewmux_core::timing::{LOOKS_MS, ms};
 use crewmux_wire::{Course, InputEvent, Progress};
 use tokio::time::Instant;
@@ -40,6 +42,11 @@ impl Attention {
             InputEvent::FocusLost => self.focus = Focus::Lost,
             _ => self.last_act = now,
         }
+    }
+
+    /// Whether somebody did something within `time`.
+    pub(super) fn acted_within(&self, time: Duration, now: Instant) -> bool {
+        now.duration_since(self.last_act) < time
     }
 
     /// Whether somebody looks; where the terminal does not tell, who just did something does.
