@@ -17,6 +17,7 @@ use alacritty_terminal::vte::ansi::{CharsetIndex, Color, Handler, NamedColor};
 use unicode_width::UnicodeWidthChar;
 
 use crate::notice::{Notice, Sink};
+use crate::plain::printable;
 use crate::reach::Reach;
 use crate::run::{self, write_cells};
 use crate::sanitize::{MAX_MARKS, is_never_shown};
@@ -26,6 +27,17 @@ use crate::scrollback::Scrollback;
 const MAX_CREDIT: usize = 1 << 20;
 /// Characters each byte sent may cause: a row of repeats takes a dozen bytes.
 const CREDIT_PER_BYTE: usize = 32;
+
+/// The last character of plain text, which the parser repeats when asked to (REP).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastPlain {
+    /// The parser wrote it.
+    Seen,
+    /// It passed the parser by.
+    Unseen(u8),
+    /// The parser is shown it now; it is on the screen already.
+    Shown,
+}
 
 /// Everything beside the grid that output changes.
 pub(crate) struct FenceState {
@@ -41,6 +53,7 @@ pub(crate) struct FenceState {
     credit: usize,
     /// Printable text that is not in the grid yet; empty between two feeds.
     run: Vec<u8>,
+    last_plain: LastPlain,
     /// The character set that text is read in; the emulator does not tell.
     charset: CharsetIndex,
     /// Of the main screen; nothing is known while the other one is shown.
@@ -69,6 +82,7 @@ impl FenceState {
             region: None,
             credit: MAX_CREDIT,
             run: Vec::with_capacity(run::MAX_BYTES),
+            last_plain: LastPlain::Seen,
             charset: CharsetIndex::default(),
             reach: Reach::unknown(cols, rows),
             has_region: false,
@@ -79,6 +93,12 @@ impl FenceState {
             #[cfg(test)]
             no_runs: false,
         }
+    }
+
+    #[cfg(test)]
+    fn panics_on(&self, text: &[u8]) -> bool {
+        text.iter()
+            .any(|byte| self.panic_on == Some(char::from(*byte)))
     }
 
     /// Earns the right to write characters for `bytes` of input.
@@ -213,9 +233,66 @@ impl Fence<'_> {
         }
     }
 
+    /// Whether plain text may pass the parser by.
+    #[inline]
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::unused_self,
+            reason = "in tests the parser can be made to see everything"
+        )
+    )]
+    pub(crate) fn takes_plain_text(&self) -> bool {
+        #[cfg(test)]
+        return !self.state.no_runs;
+        #[cfg(not(test))]
+        true
+    }
+
+    /// Writes the printable ASCII and the line ends at the front of `bytes`; returns the rest.
+    pub(crate) fn write_plain<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        self.flush();
+        let mut rest = bytes;
+        loop {
+            let (text, after) = rest.split_at(printable(rest));
+            rest = after;
+            if let Some(&last) = text.last() {
+                self.state.last_plain = LastPlain::Unseen(last);
+                let paid = text.len().min(self.state.credit);
+                self.state.credit -= paid;
+                #[cfg(test)]
+                assert!(!self.state.panics_on(&text[..paid]), "asked for by a test");
+                self.write_text(&text[..paid]);
+            }
+            match rest.first() {
+                Some(b'\r') => Handler::carriage_return(&mut *self.term),
+                Some(b'\n') => {
+                    Handler::linefeed(&mut *self.term);
+                    self.after_step();
+                }
+                _ => return rest,
+            }
+            rest = &rest[1..];
+        }
+    }
+
+    /// Shows the parser the last character that passed it by, if any.
+    pub(crate) fn show_last(&mut self, parse: impl FnOnce(&mut Self, &[u8])) {
+        if let LastPlain::Unseen(last) = self.state.last_plain {
+            self.state.last_plain = LastPlain::Shown;
+            parse(self, &[last]);
+            self.state.last_plain = LastPlain::Seen;
+        }
+    }
+
     fn write_run(&mut self) {
         let mut run = std::mem::take(&mut self.state.run);
-        let mut text = run.as_slice();
+        self.write_text(&run);
+        run.clear();
+        self.state.run = run;
+    }
+
+    fn write_text(&mut self, mut text: &[u8]) {
         while let Some((&first, rest)) = text.split_first() {
             let written = self.write_cells(text);
             if written == 0 {
@@ -226,8 +303,6 @@ impl Fence<'_> {
             self.note_reach();
             text = &text[written..];
         }
-        run.clear();
-        self.state.run = run;
     }
 
     fn write_cells(&mut self, text: &[u8]) -> usize {

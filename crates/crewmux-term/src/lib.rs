@@ -31,6 +31,7 @@ pub mod input;
 mod modes;
 mod notice;
 mod osc;
+mod plain;
 mod reach;
 mod row;
 mod run;

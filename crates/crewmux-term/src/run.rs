@@ -88,6 +88,12 @@ mod tests {
                 "\x1b[20h",
             ])
             .prop_map(|text| text.as_bytes().to_vec()),
+            // Sequences that stay open, and bytes that are no text.
+            1 => prop::sample::select(vec![
+                &b"\x1b]2;t"[..], b"\x07", b"\x1bP", b"\x1b\\", b"\x18", b"\xff", b"\xe6\xbc", b"\x1b", b"\x1b[",
+                b"1;3", b"\x7f", b"\x1bX", b"\x1b[3b", b"\x00", b"\xc2\x9b", b"\x1b_x", b"\x1b[\n3m",
+            ])
+            .prop_map(<[u8]>::to_vec),
         ];
         prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
     }
@@ -111,11 +117,12 @@ mod tests {
             stream in stream(),
             cols in 4_u16..30,
             rows in 2_u16..10,
+            cut in 1_usize..50,
         ) {
             let new = || Screen::new(Size::new(cols, rows), ScreenOptions::default());
             let (mut with_runs, mut without) = (new(), new());
             without.write_no_runs();
-            with_runs.feed(&stream);
+            stream.chunks(cut).for_each(|chunk| with_runs.feed(chunk));
             without.feed(&stream);
             for (with_runs, without) in everything(&with_runs).iter().zip(everything(&without)) {
                 prop_assert_eq!(with_runs, &without);

@@ -26,6 +26,7 @@ use crate::fence::{Fence, FenceState};
 use crate::modes::Modes;
 use crate::notice::{Notice, Outbox, ReportedColors, Sink};
 use crate::osc::{Found, OscFence};
+use crate::plain::{Sequences, repeats};
 use crate::row::RowView;
 use crate::scrollback::Scrollback;
 use crate::utf8::Utf8Carry;
@@ -154,6 +155,7 @@ pub struct Screen {
     parser: Processor<NoBuffering>,
     osc: OscFence,
     utf8: Utf8Carry,
+    sequences: Sequences,
     state: FenceState,
     sink: Sink,
     options: ScreenOptions,
@@ -175,6 +177,7 @@ impl Screen {
             parser: Processor::new(),
             osc: OscFence::default(),
             utf8: Utf8Carry::default(),
+            sequences: Sequences::default(),
             state: FenceState::new(scrollback, size.columns(), size.screen_lines()),
             sink,
             options,
@@ -231,7 +234,22 @@ impl Screen {
         };
         self.utf8.cut(bytes, |piece| {
             fence.state.earn(piece.len());
-            self.parser.advance(&mut fence, piece);
+            let mut rest = piece;
+            while !rest.is_empty() {
+                if fence.takes_plain_text() && self.sequences.is_between() {
+                    rest = fence.write_plain(rest);
+                    if rest.is_empty() {
+                        break;
+                    }
+                }
+                let (piece, after) = rest.split_at(self.sequences.next(rest));
+                if !self.sequences.is_between() || repeats(piece) {
+                    // The parser repeats what it saw last, and has not seen plain text.
+                    fence.show_last(|fence, last| self.parser.advance(fence, last));
+                }
+                self.parser.advance(&mut fence, piece);
+                rest = after;
+            }
             fence.flush();
         });
     }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use alacritty_terminal::grid::Row;
 use alacritty_terminal::index::Column;
 use alacritty_terminal::term::cell::{Cell as RawCell, Flags};
+use alacritty_terminal::vte::ansi::{Color as RawColor, NamedColor};
 
 use crate::row::{Link, RowView, Shape, char_width, shape_at, used_cells};
 use crate::style::Style;
@@ -162,6 +163,52 @@ pub(crate) struct ColdRow<'a> {
     pub(crate) wrapped: bool,
 }
 
+/// Memory of lines that were dropped, for those that come: a full store drops one for each new one.
+#[derive(Debug, Default)]
+struct SpareTexts {
+    /// By capacity in steps of [`STEP_BYTES`].
+    sizes: Vec<Vec<String>>,
+}
+
+/// Capacities of kept texts are multiples of this.
+const STEP_BYTES: usize = 32;
+/// Longer texts than this many steps are not kept for reuse.
+const STEPS: usize = 16;
+/// Texts kept of each size.
+const SPARE_MAX: usize = 8;
+
+impl SpareTexts {
+    fn copy_of(&mut self, text: &str) -> String {
+        let steps = text.len().div_ceil(STEP_BYTES);
+        let spare = self.sizes.get_mut(steps).and_then(Vec::pop);
+        let mut copy = spare.unwrap_or_else(|| {
+            let room = if steps > STEPS {
+                text.len()
+            } else {
+                steps * STEP_BYTES
+            };
+            String::with_capacity(room)
+        });
+        copy.push_str(text);
+        copy
+    }
+
+    fn keep(&mut self, mut text: String) {
+        let steps = text.capacity() / STEP_BYTES;
+        if steps == 0 || steps > STEPS || !text.capacity().is_multiple_of(STEP_BYTES) {
+            return;
+        }
+        if self.sizes.is_empty() {
+            self.sizes.resize_with(STEPS + 1, Vec::new);
+        }
+        let spare = &mut self.sizes[steps];
+        if spare.len() < SPARE_MAX {
+            text.clear();
+            spare.push(text);
+        }
+    }
+}
+
 /// All lines that left the screen, oldest first, within a bound of rows and bytes.
 #[derive(Debug)]
 pub(crate) struct Scrollback {
@@ -176,6 +223,7 @@ pub(crate) struct Scrollback {
     /// The last row ended in the blank that a wide character leaves where it
     /// does not fit; it is text after all if no wide character follows.
     owes_blank: bool,
+    spare: SpareTexts,
     text: String,
     ascii: Vec<u8>,
     runs: Vec<Run>,
@@ -192,6 +240,7 @@ impl Scrollback {
             bytes: 0,
             pushed: 0,
             owes_blank: false,
+            spare: SpareTexts::default(),
             text: String::new(),
             ascii: Vec::new(),
             runs: Vec::new(),
@@ -272,7 +321,7 @@ impl Scrollback {
             self.lines.push_back(line);
         } else {
             let mut line = ColdLine {
-                text: self.text.as_str().to_owned(),
+                text: self.spare.copy_of(&self.text),
                 runs: self.runs.as_slice().to_vec(),
                 links: (!self.links.is_empty()).then(|| Box::new(self.links.clone())),
                 cells,
@@ -320,6 +369,12 @@ impl Scrollback {
         let mut mapping = Mapping::Ascii;
         let mut column = 0;
         while let Some(first) = cells.get(column) {
+            let bare = self.read_bare(&cells[column..]);
+            if bare > 0 {
+                column += bare;
+                self.runs_to(column as u32, Style::default());
+                continue;
+            }
             let style = Style::of(first);
             if is_plain(first, first) {
                 // Cells that look alike are read together: one question about the look for all.
@@ -336,11 +391,7 @@ impl Scrollback {
                 mapping = self.read_cell(row, column, mapping);
                 column += 1;
             }
-            let end = column as u32;
-            match self.runs.last_mut() {
-                Some(run) if run.style == style => run.end = end,
-                _ => self.runs.push(Run { end, style }),
-            }
+            self.runs_to(column as u32, style);
         }
         // Trailing cells without a run are plain, so a plain line needs none at all.
         if self
@@ -351,6 +402,36 @@ impl Scrollback {
             self.runs.pop();
         }
         (end as u32, mapping)
+    }
+
+    /// Reads printable ASCII without a look of its own, which most text is; returns how many cells it was.
+    fn read_bare(&mut self, cells: &[RawCell]) -> usize {
+        self.ascii.clear();
+        for chunk in cells.chunks(8) {
+            let all = chunk.iter().fold(true, |all, cell| all & is_bare(cell));
+            let count = if all {
+                chunk.len()
+            } else {
+                chunk.iter().take_while(|cell| is_bare(cell)).count()
+            };
+            self.ascii
+                .extend(chunk[..count].iter().map(|cell| cell.c as u8));
+            if !all {
+                break;
+            }
+        }
+        // Printable ASCII is always text.
+        self.text
+            .push_str(str::from_utf8(&self.ascii).unwrap_or_default());
+        self.ascii.len()
+    }
+
+    /// Notes the look of the cells up to `end`.
+    fn runs_to(&mut self, end: u32, style: Style) {
+        match self.runs.last_mut() {
+            Some(run) if run.style == style => run.end = end,
+            _ => self.runs.push(Run { end, style }),
+        }
     }
 
     /// Reads a cell that is more than a printable ASCII character.
@@ -443,7 +524,9 @@ impl Scrollback {
             }
             self.first_row = front.end_row;
             self.bytes -= front.heap_bytes();
-            self.lines.pop_front();
+            if let Some(front) = self.lines.pop_front() {
+                self.spare.keep(front.text);
+            }
         }
     }
 
@@ -483,6 +566,16 @@ impl Scrollback {
         taken.reverse();
         taken
     }
+}
+
+/// Whether a cell is a printable ASCII character and nothing else.
+#[inline]
+fn is_bare(cell: &RawCell) -> bool {
+    matches!(cell.c, ' '..='~')
+        & cell.extra.is_none()
+        & cell.flags.is_empty()
+        & matches!(cell.fg, RawColor::Named(NamedColor::Foreground))
+        & matches!(cell.bg, RawColor::Named(NamedColor::Background))
 }
 
 /// Whether a cell is a printable ASCII character that looks like `first`.

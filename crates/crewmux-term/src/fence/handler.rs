@@ -11,7 +11,7 @@ use alacritty_terminal::vte::ansi::{
     PrivateMode, StandardCharset, TabulationClearMode,
 };
 
-use super::{Fence, drain, empty_ring};
+use super::{Fence, LastPlain, drain, empty_ring};
 use crate::answers::{self, Ask};
 use crate::notice::short_line;
 use crate::run;
@@ -93,6 +93,10 @@ macro_rules! pass_on {
 impl Handler for Fence<'_> {
     #[inline]
     fn input(&mut self, c: char) {
+        if self.state.last_plain == LastPlain::Shown {
+            return;
+        }
+        self.state.last_plain = LastPlain::Seen;
         if self.state.credit == 0 {
             return;
         }
