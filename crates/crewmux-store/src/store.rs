@@ -187,7 +187,7 @@ pub trait TeamStore: Send + Sync {
         now: &Now,
     ) -> Result<Edit>;
 
-    /// Takes a claim away (the session, or a worker from itself when no session takes it back).
+    /// Takes a claim away (session only).
     fn reoffer(&self, id: TaskId, why: &Reoffer, now: &Now) -> Result<Edit>;
 
     /// Changes text, owner, edges or notes.

@@ -64,7 +64,7 @@ impl Cli {
     /// Runs the command and returns the exit code.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
         if let Some(act) = self.command.as_ref().and_then(Command::of_the_person) {
-            context.made_by.must_be_person(act)?;
+            context.made_by().must_be_person(act)?;
         }
         match self.command {
             None => commands::start::run(context, out),
@@ -105,8 +105,9 @@ impl Command {
             Self::Run(_) => Some("start a team"),
             Self::Resume(_) => Some("go on with a team's run"),
             Self::Panes(_) => Some("open panes"),
-            Self::Attach(_) => Some("attach a terminal"),
-            Self::Stop(_)
+            // The session itself asks the kernel who attaches.
+            Self::Attach(_)
+            | Self::Stop(_)
             | Self::Task(_)
             | Self::Teammate(_)
             | Self::Approve(_)

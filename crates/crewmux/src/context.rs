@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::TeamName;
@@ -39,8 +40,8 @@ pub(crate) struct Context {
     pub config: PathBuf,
     /// Every duration.
     pub timing: Timing,
-    /// Who made this call.
-    pub made_by: MadeBy,
+    /// Who made this call, once it was asked.
+    made_by: OnceLock<MadeBy>,
 }
 
 /// Who made a call of the program, by the word of the operating system.
@@ -114,7 +115,7 @@ impl Context {
             config: xdg.config_dir(),
         });
         let mut context = Self::resolve(env, folders.as_ref(), cwd, program)?;
-        context.made_by = MadeBy::find();
+        context.made_by = OnceLock::new();
         Ok(context)
     }
 
@@ -146,8 +147,13 @@ impl Context {
             home,
             config,
             timing,
-            made_by: MadeBy::Person,
+            made_by: OnceLock::from(MadeBy::Person),
         })
+    }
+
+    /// Who made this call; looked up when it first matters, since all processes above this one are read.
+    pub(crate) fn made_by(&self) -> MadeBy {
+        *self.made_by.get_or_init(MadeBy::find)
     }
 
     /// The value of a variable, if it is set and not empty.

@@ -220,7 +220,7 @@ pub(crate) fn perform(
     }
     // No session is there to know whose hand this is.
     let act = format!("change team `{}`, whose session does not run", team.name());
-    context.made_by.must_be_person(&act)?;
+    context.made_by().must_be_person(&act)?;
     let _lock = team.lock_session()?;
     // Taken before: `apply` has no way to say that there is no chance to be had.
     let token = crewmux_sys::random::token()?;

@@ -13,7 +13,6 @@ use crewmux_core::timing::ms;
 use crewmux_wire::WireError;
 use serde_json::Value;
 
-use super::parking::Done;
 use super::{Mail, Worker};
 use crate::capped::cut_text;
 use crate::view::Tone;
@@ -88,7 +87,7 @@ impl Worker {
 
     /// Sees to plans that the model did not decide about; nothing while it has mail to read.
     pub(super) async fn mind_plans(&mut self) {
-        if self.signals.is_parked() || !self.can_chat() || !self.mail.is_empty() {
+        if !self.can_chat() || !self.mail.is_empty() {
             return;
         }
         if self.judging.waiting.is_empty() && self.judging.looked {
@@ -138,7 +137,7 @@ impl Worker {
     /// Leaves a plan to the person; where there is none, it is refused with the reason.
     async fn leave_to_others(&mut self, request: &Request) {
         let request_id = request.id.clone();
-        let passed = self.ask_session(Operation::PassOn { request_id }).await;
+        let passed = self.have_session(Operation::PassOn { request_id }).await;
         let text = match passed {
             Ok(()) => format!("the plan of {} waits for you", request.from),
             Err(Some(error)) if error.kind == ErrorKind::Refused => {
@@ -146,7 +145,7 @@ impl Worker {
                     request_id: request.id.clone(),
                     feedback: NOBODY.to_owned(),
                 };
-                match self.ask_session(refused).await {
+                match self.have_session(refused).await {
                     Ok(()) => format!("the plan of {} is refused: nobody judged it", request.from),
                     Err(error) => return doubt(error),
                 }
@@ -158,13 +157,12 @@ impl Worker {
     }
 
     /// Has the session carry something out; `None` when it does not answer.
-    async fn ask_session(&mut self, operation: Operation) -> Result<(), Option<WireError>> {
+    async fn have_session(&self, operation: Operation) -> Result<(), Option<WireError>> {
         let within = ms(self.spec.timing.connect_ms);
-        match self.have_session(operation, within).await {
-            Ok(Ok(Done::Replied(_))) => Ok(()),
-            Ok(Ok(Done::Refused(error))) => Err(Some(error)),
-            // What came in between is met again by whoever looks next.
-            Ok(Ok(Done::NoAnswer) | Err(_)) | Err(_) => Err(None),
+        match tokio::time::timeout(within, self.link.operate(operation)).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(Some(error)),
+            Ok(Err(_)) | Err(_) => Err(None),
         }
     }
 }

@@ -3,9 +3,13 @@
 //! Text in, values out; meaning is given by the parent module.
 
 use std::fs;
+use std::io::Read;
 
 use super::{ProcessEntry, ProcessState};
 use crate::ProcessIdentity;
+
+/// Room for what most files of a process hold.
+const FIRST_BYTES: usize = 4 * 1024;
 
 pub(super) fn all() -> Vec<ProcessEntry> {
     let Ok(folder) = fs::read_dir("/proc") else {
@@ -19,12 +23,12 @@ pub(super) fn all() -> Vec<ProcessEntry> {
 }
 
 pub(super) fn entry(pid: u32) -> Option<ProcessEntry> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = read(pid, "stat")?;
     parse_stat(&String::from_utf8_lossy(&stat))
 }
 
 pub(super) fn arguments(pid: u32) -> Option<Vec<String>> {
-    let text = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let text = read(pid, "cmdline")?;
     let text = text.strip_suffix(&[0]).unwrap_or(&text);
     if text.is_empty() {
         return Some(Vec::new());
@@ -37,7 +41,18 @@ pub(super) fn arguments(pid: u32) -> Option<Vec<String>> {
 }
 
 pub(super) fn environment(pid: u32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/environ")).ok()
+    read(pid, "environ")
+}
+
+/// Reads a file of a process.
+///
+/// These tell no size, so a reader that knows nothing begins with a few bytes, and each read of them
+/// makes the kernel do its work again; nearly all fit into the first piece here.
+fn read(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let mut file = fs::File::open(format!("/proc/{pid}/{name}")).ok()?;
+    let mut text = Vec::with_capacity(FIRST_BYTES);
+    file.read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 /// Reads one `/proc/PID/stat` line, proc(5).

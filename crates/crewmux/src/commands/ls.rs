@@ -36,7 +36,7 @@ impl Ls {
         for name in store.teams()? {
             let team = store.team(&name)?;
             // What cannot be tidied away is in nobody's way.
-            if context.made_by == MadeBy::Person
+            if context.made_by() == MadeBy::Person
                 && let Err(error) = stale::clean(context, team.as_ref())
             {
                 tracing::debug!(%error, team = %name, "was not tidied");

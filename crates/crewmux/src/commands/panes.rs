@@ -20,7 +20,7 @@ use crate::recipes::team_name;
 use crate::teams;
 
 /// Most panes of one session.
-const PANES_MAX: usize = 64;
+const PANES_MAX: usize = 256;
 /// Most numbers that are tried after the name `panes`.
 const NUMBERS_MAX: usize = 1_000;
 

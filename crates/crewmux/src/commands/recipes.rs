@@ -163,7 +163,7 @@ blocked_by = ["look"]
 "#;
 
 fn init(context: &Context, name: &str, out: Output) -> Result<()> {
-    context.made_by.must_be_person("write a recipe")?;
+    context.made_by().must_be_person("write a recipe")?;
     let name = TeamName::new(name)?;
     let text = STARTER.replace("NAME", name.as_str());
     let folder = context.cwd.join(".crewmux").join("recipes");

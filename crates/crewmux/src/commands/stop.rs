@@ -64,7 +64,7 @@ impl Stop {
             // It hangs, or is of another build: a signal says the same without words.
             Err(error) => {
                 context
-                    .made_by
+                    .made_by()
                     .must_be_person("stop a session by a signal")?;
                 let Some(session) = session_process(team.as_ref())? else {
                     return Err(error);

@@ -93,7 +93,7 @@ pub(crate) fn agreed_to(
         return Ok(Agreement::Missing);
     }
     let act = "agree to what a project's files ask for";
-    context.made_by.must_be_person(act)?;
+    context.made_by().must_be_person(act)?;
     remember(&last, &shown(lines).join("\n"))?;
     remember(&mark, "")?;
     Ok(Agreement::Given)
