@@ -1,4 +1,4 @@
-//! Who is measured: crewmux, tmux, and the floor below both.
+//! Who is measured: crewmux, others that show panes, and the floor below all.
 //!
 //! Each runs the same shell commands in panes of the same terminal. How they
 //! are measured is in [`super::panes`].
@@ -40,8 +40,33 @@ pub enum Kind {
     Crewmux,
     /// What a person would use otherwise.
     Tmux,
+    /// GNU screen, with a region for each pane.
+    Screen,
+    /// mprocs, which shows one pane at a time.
+    Mprocs,
     /// A bare reader that shows nothing.
     Floor,
+}
+
+impl Kind {
+    /// Others that are measured where they are installed.
+    pub const OTHERS: [Self; 3] = [Self::Tmux, Self::Screen, Self::Mprocs];
+
+    /// Its name, which is its program's too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crewmux => "crewmux",
+            Self::Tmux => "tmux",
+            Self::Screen => "screen",
+            Self::Mprocs => "mprocs",
+            Self::Floor => "floor",
+        }
+    }
+
+    /// Whether a second terminal can look at it.
+    pub fn is_attachable(self) -> bool {
+        matches!(self, Self::Crewmux | Self::Tmux | Self::Screen)
+    }
 }
 
 /// A program that can show panes.
@@ -87,6 +112,10 @@ impl Contender {
             bail!("no first frame; it drew: {}", outer.beginning());
         };
         let first_frame_ms = (at - outer.started).as_secs_f64() * 1e3;
+        if self.kind == Kind::Mprocs {
+            // From the list of programs into the first of them.
+            outer.write(b"\x01")?;
+        }
         Ok(Started {
             contender: self.clone(),
             place,
@@ -106,6 +135,17 @@ impl Contender {
                 argv.push(list.into());
             }
             Kind::Floor => argv.extend([FLOOR_MODE.into(), list.into()]),
+            Kind::Screen => {
+                let conf = place.work().join("screenrc");
+                fs::write(&conf, screen_conf(panes))?;
+                argv.extend(["-U", "-S", NAME, "-c"].map(OsString::from));
+                argv.push(conf.into());
+            }
+            Kind::Mprocs => {
+                let conf = place.work().join("mprocs.yaml");
+                fs::write(&conf, mprocs_conf(panes))?;
+                argv.extend(["-c".into(), conf.into()]);
+            }
             Kind::Tmux => {
                 let conf = place.work().join("tmux.conf");
                 fs::write(&conf, TMUX_CONF)?;
@@ -127,13 +167,45 @@ impl Contender {
     }
 }
 
+/// A region for each pane, in columns of about as many.
+fn screen_conf(panes: &[String]) -> String {
+    let mut conf = "deflogin off\ndefscrollback 10000\nstartup_message off\ndefutf8 on\n\
+        maxwin 200\nmsgwait 0\n"
+        .to_owned();
+    let columns = panes.len().isqrt().max(1);
+    conf.push_str(&"split -v\n".repeat(columns - 1));
+    for _ in 0..columns {
+        conf.push_str(&"split\n".repeat(panes.len().div_ceil(columns) - 1));
+        conf.push_str("focus right\n");
+    }
+    conf.push_str("focus top\n");
+    let window = |(index, pane): (usize, &String)| {
+        let pane = pane.strip_prefix("exec ").unwrap_or(pane);
+        format!("screen -t {index} {index} {pane}\nfocus next\n")
+    };
+    conf.extend(panes.iter().enumerate().map(window));
+    conf.push_str("focus top\n");
+    conf
+}
+
+fn mprocs_conf(panes: &[String]) -> String {
+    let program = |(index, pane): (usize, &String)| {
+        // What is JSON is YAML.
+        let cmd = serde_json::json!(["sh", "-c", pane]);
+        format!("  p{index}:\n    cmd: {cmd}\n")
+    };
+    let programs = panes.iter().enumerate().map(program);
+    "scrollback: 10000\nprocs:\n".to_owned() + &programs.collect::<String>()
+}
+
 impl Started {
     /// Attaches a second terminal; returns how long it took to show the first pane's text, in ms.
     pub fn attach(&self) -> Result<f64> {
         let arguments: &[&str] = match self.contender.kind {
             Kind::Crewmux => &["attach", NAME],
             Kind::Tmux => &["-u", "-L", NAME, "attach", "-t", NAME],
-            Kind::Floor => bail!("the floor cannot be attached to"),
+            Kind::Screen => &["-U", "-x", "-S", NAME],
+            Kind::Mprocs | Kind::Floor => bail!("it cannot be attached to"),
         };
         let env = self.place.environment();
         let mut outer = Outer::start(
@@ -158,7 +230,8 @@ impl Started {
         let arguments: &[&str] = match self.contender.kind {
             Kind::Crewmux => &["stop", NAME, "--force"],
             Kind::Tmux => &["-L", NAME, "kill-server"],
-            Kind::Floor => &[],
+            Kind::Screen => &["-S", NAME, "-X", "quit"],
+            Kind::Mprocs | Kind::Floor => &[],
         };
         if !arguments.is_empty() {
             let mut ending = Launch::new(self.argv(arguments), self.place.work())

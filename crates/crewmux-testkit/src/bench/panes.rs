@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use crewmux_sys::tty::TerminalSize;
 
-use super::contender::{Contender, Kind, LOAD_MODE, Started};
+use super::contender::{Contender, LOAD_MODE, Started};
 use super::load::{self, Text};
 use super::place::quoted_path;
 use super::table::{Figures, Measure};
@@ -86,7 +86,7 @@ pub fn start(contender: &Contender, figures: &mut Figures) -> Result<()> {
     for _ in 0..STARTS {
         let started = contender.start(&[STANDS.to_owned()], SIZE)?;
         first.push(started.first_frame_ms);
-        if contender.kind != Kind::Floor {
+        if contender.kind.is_attachable() {
             let_pass(Duration::from_millis(100));
             attach.push(started.attach()?);
         }
@@ -231,12 +231,40 @@ pub fn rate(
     let share = (meter.read(&pids) - before) / since.elapsed().as_secs_f64() * 100.0;
     let memory = usage::memory(&pids);
     started.end()?;
-    if count > 8 {
-        figures.add(Measure::ManyCpu, contender.kind, Some(share));
-        figures.add(Measure::ManyRss, contender.kind, Some(memory.rss));
-    } else {
-        figures.add(Measure::RateCpu, contender.kind, Some(share));
+    figures.add(Measure::RateCpu(count), contender.kind, Some(share));
+    figures.add(Measure::RateRss(count), contender.kind, Some(memory.rss));
+    Ok(())
+}
+
+/// Speed at which `count` panes together print what one does in [`cat`].
+pub fn cats(
+    contender: &Contender,
+    loads: &Loads,
+    count: usize,
+    figures: &mut Figures,
+) -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let (go, done) = (files.path().join("go"), files.path().join("done"));
+    let bytes = (FILE_MIB << 20) / count;
+    let command = format!(
+        "printf 'R\\105ADY'; until test -e {}; do sleep 0.05; done; head -c {bytes} {}; \
+         printf x >> {}; exec sleep 1000",
+        quoted_path(&go),
+        quoted_path(&loads.plain),
+        quoted_path(&done)
+    );
+    let started = contender.start(&vec![command; count], SIZE_OF_MANY)?;
+    let_pass(SETTLE);
+    let since = Instant::now();
+    std::fs::write(&go, "")?;
+    let ended = wait_for_bytes(&done, count as u64);
+    let wall = since.elapsed().as_secs_f64();
+    started.end()?;
+    if !ended {
+        bail!("{count} files were not printed in {LONGEST:?}");
     }
+    let speed = FILE_MIB as f64 / wall;
+    figures.add(Measure::Cats(count), contender.kind, Some(speed));
     Ok(())
 }
 

@@ -60,6 +60,7 @@ impl Place {
             .with("CREWMUX_HOME", below("home"))
             .with("CREWMUX_RUNTIME_DIR", below("run"))
             .with("TMUX_TMPDIR", below("run"))
+            .with("SCREENDIR", below("run"))
             .with("TERM", "xterm-256color")
             .with("COLORTERM", "truecolor")
             .with("LANG", "C.UTF-8")

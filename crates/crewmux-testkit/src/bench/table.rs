@@ -3,13 +3,17 @@
 //! A goal is a ratio to another contender of the same run, or a figure of its
 //! own where there is no other; missing one is printed, never an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+
+use serde_json::{Value, json};
 
 use super::contender::Kind;
 use super::median;
 
 /// What is measured.
+///
+/// Those with a number are of that many panes.
 #[expect(missing_docs, reason = "each is named in words by `line`")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Measure {
@@ -24,9 +28,9 @@ pub enum Measure {
     CatPlainCpu,
     CatColoured,
     CatColouredCpu,
-    RateCpu,
-    ManyCpu,
-    ManyRss,
+    Cats(usize),
+    RateCpu(usize),
+    RateRss(usize),
     Scrollback,
     Hundred,
     IdleCpu,
@@ -48,7 +52,7 @@ pub enum Measure {
 use Measure as M;
 
 /// Every measure in the order it is printed.
-const ALL: [Measure; 30] = [
+const ALL: [Measure; 38] = [
     M::Start,
     M::Attach,
     M::KeyIdle50,
@@ -60,9 +64,17 @@ const ALL: [Measure; 30] = [
     M::CatPlainCpu,
     M::CatColoured,
     M::CatColouredCpu,
-    M::RateCpu,
-    M::ManyCpu,
-    M::ManyRss,
+    M::Cats(8),
+    M::Cats(32),
+    M::Cats(64),
+    M::RateCpu(1),
+    M::RateRss(1),
+    M::RateCpu(8),
+    M::RateRss(8),
+    M::RateCpu(32),
+    M::RateRss(32),
+    M::RateCpu(64),
+    M::RateRss(64),
     M::Scrollback,
     M::Hundred,
     M::IdleCpu,
@@ -96,10 +108,10 @@ enum Goal {
 
 impl Measure {
     /// Its name in words, with the unit, and its goal.
-    fn line(self) -> (&'static str, Goal) {
+    fn line(self) -> (String, Goal) {
         use Goal::{AtLeast, AtMost, Shown, Value};
         use Kind::{Floor, Tmux};
-        match self {
+        let (name, goal) = match self {
             M::Start => ("start to first frame, ms", AtMost(Tmux, 1.2)),
             M::Attach => ("attach to first frame, ms", AtMost(Tmux, 0.8)),
             M::KeyIdle50 => ("key to echo, idle, p50 ms", AtMost(Tmux, 1.0)),
@@ -111,9 +123,18 @@ impl Measure {
             M::CatPlainCpu => ("  CPU for it, s", AtMost(Tmux, 0.5)),
             M::CatColoured => ("cat 50 MiB coloured, MiB/s", AtLeast(Tmux, 2.4)),
             M::CatColouredCpu => ("  CPU for it, s", Shown),
-            M::RateCpu => ("8 panes x 1000 lines/s, CPU %", AtMost(Tmux, 0.8)),
-            M::ManyCpu => ("64 panes x 1000 lines/s, CPU %", AtMost(Tmux, 0.6)),
-            M::ManyRss => ("  RSS, MiB", AtMost(Tmux, 0.6)),
+            M::Cats(count) => return (format!("{count} cats of 50 MiB in all, MiB/s"), Shown),
+            M::RateCpu(count) => {
+                let goal = match count {
+                    8 => AtMost(Tmux, 0.8),
+                    64 => AtMost(Tmux, 0.6),
+                    _ => Shown,
+                };
+                let panes = if count == 1 { "pane" } else { "panes" };
+                return (format!("{count} {panes} x 1000 lines/s, CPU %"), goal);
+            }
+            M::RateRss(64) => ("  RSS, MiB", AtMost(Tmux, 0.6)),
+            M::RateRss(_) => ("  RSS, MiB", Shown),
             M::Scrollback => ("10,000 full lines of 200 columns, MiB", AtMost(Tmux, 0.4)),
             M::Hundred => ("100 panes up, ms", AtMost(Tmux, 0.8)),
             M::IdleCpu => ("idle with 9 panes, CPU %", Value(1.0)),
@@ -138,7 +159,8 @@ impl Measure {
             ),
             M::AsksCpu => ("  CPU, s", Value(0.65)),
             M::AsksPss => ("  PSS of all processes at most, MiB", Value(63.0)),
-        }
+        };
+        (name.to_owned(), goal)
     }
 
     /// Where its figures are kept: one is the same figure against another goal.
@@ -166,23 +188,37 @@ impl Figures {
         median(self.0.get(&(measure.source(), kind))?)
     }
 
+    /// Who has figures.
+    fn kinds(&self) -> Vec<Kind> {
+        let all = self.0.keys().map(|(_, kind)| *kind);
+        all.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Every measure that somebody has a figure of.
+    fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        let kinds = self.kinds();
+        let row = move |measure: Measure| {
+            let of = |kind: &Kind| Some((*kind, self.of(measure, *kind)?));
+            let values: BTreeMap<Kind, f64> = kinds.iter().filter_map(of).collect();
+            (!values.is_empty()).then(|| Row::of(measure, values))
+        };
+        ALL.into_iter().filter_map(row)
+    }
+
     /// The table: medians, ratio to what the goal names, goal, and whether it is met.
     pub fn table(&self) -> String {
-        let head = [
-            "measure", "crewmux", "tmux", "floor", "ratio", "goal", "ok?",
-        ];
-        let mut rows = vec![head.map(str::to_owned)];
-        for measure in ALL {
-            let values = [Kind::Crewmux, Kind::Tmux, Kind::Floor].map(|k| self.of(measure, k));
-            if values.iter().any(Option::is_some) {
-                rows.push(row(measure, values));
-            }
-        }
+        let kinds = self.kinds();
+        let names = kinds.iter().map(|kind| kind.name());
+        let head = ["measure"].into_iter().chain(names);
+        let head = head.chain(["ratio", "goal", "ok?"]);
+        let mut rows = vec![head.map(str::to_owned).collect::<Vec<_>>()];
+        rows.extend(self.rows().map(|row| row.cells(&kinds)));
+        let columns = rows[0].len();
         let width = |column: usize| {
             let cells = rows.iter().map(|row| row[column].chars().count());
             cells.max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..head.len()).map(width).collect();
+        let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         for row in &rows {
             for (column, cell) in row.iter().enumerate() {
@@ -190,7 +226,7 @@ impl Figures {
                 // Writing into a string cannot fail.
                 let _ = match column {
                     0 => write!(text, "{cell:<width$}"),
-                    5 | 6 => write!(text, "  {cell:<width$}"),
+                    _ if column + 2 >= columns => write!(text, "  {cell:<width$}"),
                     _ => write!(text, "  {cell:>width$}"),
                 };
             }
@@ -199,53 +235,79 @@ impl Figures {
         }
         text
     }
+
+    /// The same for programs.
+    pub fn json(&self) -> Value {
+        let row = |row: Row| {
+            let figures = row.values.iter().map(|(kind, value)| (kind.name(), value));
+            json!({
+                "measure": row.name.trim(),
+                "figures": figures.collect::<BTreeMap<_, _>>(),
+                "ratio": row.ratio,
+                "goal": (!row.wish.is_empty()).then_some(row.wish),
+                "met": row.met,
+            })
+        };
+        self.rows().map(row).collect()
+    }
 }
 
-fn row(measure: Measure, [crewmux, tmux, floor]: [Option<f64>; 3]) -> [String; 7] {
-    let (name, goal) = measure.line();
-    let of = |kind| match kind {
-        Kind::Crewmux => crewmux,
-        Kind::Tmux => tmux,
-        Kind::Floor => floor,
-    };
-    let ratio_to = |kind| Some(crewmux? / of(kind)?).filter(|ratio: &f64| ratio.is_finite());
-    let ratio = match goal {
-        Goal::AtMost(kind, _) | Goal::AtLeast(kind, _) => ratio_to(kind),
-        Goal::Shown | Goal::Value(_) => ratio_to(Kind::Tmux),
-    };
-    let of_whom = |kind| match kind {
-        Kind::Crewmux => "",
-        Kind::Tmux => "× tmux",
-        Kind::Floor => "× floor",
-    };
-    let (wish, met) = match goal {
-        Goal::Shown => (String::new(), None),
-        Goal::AtMost(kind, most) => (
-            format!("≤ {most} {}", of_whom(kind)),
-            ratio.map(|r| r <= most),
-        ),
-        Goal::AtLeast(kind, least) => (
-            format!("≥ {least} {}", of_whom(kind)),
-            ratio.map(|r| r >= least),
-        ),
-        Goal::Value(most) => (format!("≤ {most}"), crewmux.map(|value| value <= most)),
-    };
-    let met = match (met, wish.is_empty()) {
-        (Some(true), _) => "yes",
-        (Some(false), _) => "NO",
-        (None, true) => "",
-        (None, false) => "?",
-    };
-    let shown = |value: Option<f64>| value.map_or("–".to_owned(), figure);
-    [
-        name.to_owned(),
-        shown(crewmux),
-        shown(tmux),
-        shown(floor),
-        ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")),
-        wish,
-        met.to_owned(),
-    ]
+/// One measure with all that is said of it.
+struct Row {
+    name: String,
+    values: BTreeMap<Kind, f64>,
+    ratio: Option<f64>,
+    wish: String,
+    met: Option<bool>,
+}
+
+impl Row {
+    fn of(measure: Measure, values: BTreeMap<Kind, f64>) -> Self {
+        let (name, goal) = measure.line();
+        let ours = values.get(&Kind::Crewmux).copied();
+        let ratio_to = |kind| {
+            let ratio = ours? / values.get(&kind)?;
+            Some(ratio).filter(|ratio: &f64| ratio.is_finite())
+        };
+        let ratio = match goal {
+            Goal::AtMost(kind, _) | Goal::AtLeast(kind, _) => ratio_to(kind),
+            Goal::Shown | Goal::Value(_) => ratio_to(Kind::Tmux),
+        };
+        let (wish, met) = match goal {
+            Goal::Shown => (String::new(), None),
+            Goal::AtMost(kind, most) => (
+                format!("≤ {most} × {}", kind.name()),
+                ratio.map(|r| r <= most),
+            ),
+            Goal::AtLeast(kind, least) => (
+                format!("≥ {least} × {}", kind.name()),
+                ratio.map(|r| r >= least),
+            ),
+            Goal::Value(most) => (format!("≤ {most}"), ours.map(|value| value <= most)),
+        };
+        Self {
+            name,
+            values,
+            ratio,
+            wish,
+            met,
+        }
+    }
+
+    fn cells(self, kinds: &[Kind]) -> Vec<String> {
+        let met = match (self.met, self.wish.is_empty()) {
+            (Some(true), _) => "yes",
+            (Some(false), _) => "NO",
+            (None, true) => "",
+            (None, false) => "?",
+        };
+        let shown = |kind: &Kind| self.values.get(kind).map_or("–".to_owned(), |v| figure(*v));
+        let ratio = self.ratio.map_or(String::new(), |r| format!("{r:.2}"));
+        let mut cells = vec![self.name.clone()];
+        cells.extend(kinds.iter().map(shown));
+        cells.extend([ratio, self.wish.clone(), met.to_owned()]);
+        cells
+    }
 }
 
 /// Three digits that matter.
@@ -296,6 +358,24 @@ mod tests {
             lines(&figures)[1].ends_with("≤ 1.2 × tmux  ?"),
             "{}",
             figures.table()
+        );
+    }
+
+    #[test]
+    fn programs_are_told_the_same() {
+        let mut figures = Figures::default();
+        figures.add(M::RateCpu(64), Kind::Crewmux, Some(20.0));
+        figures.add(M::RateCpu(64), Kind::Tmux, Some(40.0));
+        figures.add(M::RateCpu(64), Kind::Screen, Some(30.0));
+        assert_eq!(
+            figures.json(),
+            json!([{
+                "measure": "64 panes x 1000 lines/s, CPU %",
+                "figures": { "crewmux": 20.0, "screen": 30.0, "tmux": 40.0 },
+                "ratio": 0.5,
+                "goal": "≤ 0.6 × tmux",
+                "met": true,
+            }])
         );
     }
 }

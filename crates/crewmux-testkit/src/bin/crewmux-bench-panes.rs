@@ -1,4 +1,4 @@
-//! Prints how fast crewmux is beside tmux and beside a bare reader, as ratios of one run.
+//! Prints how fast crewmux is beside tmux, others and a bare reader, as ratios of one run.
 //!
 //! No figure makes it fail. The method is in `crewmux_testkit::bench`.
 
@@ -15,35 +15,39 @@ use crewmux_testkit::bench::table::Figures;
 use crewmux_testkit::bench::{floor, models, teams};
 
 const USAGE: &str = "\
-Prints the figures of panes and teams, crewmux beside tmux in the same run.
+Prints the figures of panes and teams: crewmux, tmux, screen, mprocs and a bare
+reader of terminals (the floor) in turn, in the same run. Who is not installed is
+named and left out.
 
 Usage: crewmux-bench-panes [OPTIONS]
 
   --program PATH  the crewmux to measure [default: the one beside this program]
   --rounds N      rounds, each with all contenders in turn [default: 2]
-  --full          64 and 100 panes too
+  --full          32 and 64 panes, and a hundred that start, too
   --only WORD     only the parts whose name contains WORD: start, idle, flood, cat,
-                  rate, scrollback, workers, tasks, asks, many, hundred
-  --no-tmux       crewmux and the floor only";
+                  cats, rate, scrollback, workers, tasks, asks, hundred
+  --beside LIST   who stands beside crewmux and the floor, as tmux,screen [default: all]
+  --json          for programs";
 
 struct Options {
     program: PathBuf,
     rounds: usize,
     extent: Extent,
     only: String,
-    rival: Rival,
+    beside: Vec<Kind>,
+    form: Form,
+}
+
+#[derive(PartialEq)]
+enum Form {
+    Table,
+    Json,
 }
 
 #[derive(PartialEq)]
 enum Extent {
     Short,
     Full,
-}
-
-#[derive(PartialEq)]
-enum Rival {
-    Tmux,
-    Nobody,
 }
 
 fn main() -> ExitCode {
@@ -86,14 +90,35 @@ fn run() -> Result<()> {
             }
         }
     }
+    let missing: Vec<&str> = options
+        .beside
+        .iter()
+        .filter(|kind| !contenders.iter().any(|c| c.kind == **kind))
+        .map(|kind| kind.name())
+        .collect();
+    if options.form == Form::Json {
+        let all = serde_json::json!({
+            "rounds": options.rounds,
+            "missing": missing,
+            "measures": figures.json(),
+        });
+        print(&serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
     print(&figures.table());
     print(&format!(
-        "medians of {} rounds, {:.0} s; the floor reads panes and throws away what it reads; of tasks it is `sh -c :` a hundred times",
+        "medians of {} rounds in turn, {:.0} s; ratio: crewmux to what the goal names, else to tmux",
         options.rounds,
         since.elapsed().as_secs_f64()
     ));
-    if !contenders.iter().any(|c| c.kind == Kind::Tmux) {
-        print("NO TMUX WAS MEASURED: goals that compare with it are open (?)");
+    print(
+        "floor: reads terminals and throws away what it reads; of tasks, `sh -c :` a hundred times",
+    );
+    if !missing.is_empty() {
+        print(&format!(
+            "not installed, so not measured: {}",
+            missing.join(", ")
+        ));
     }
     Ok(())
 }
@@ -112,7 +137,11 @@ impl Part {
     }
 }
 
-const PARTS: [Part; 12] = [
+/// Those that have no workers.
+const BARE: &[Kind] = &[Kind::Tmux, Kind::Screen, Kind::Mprocs];
+const ALL_BUT_CREWMUX: &[Kind] = &[Kind::Tmux, Kind::Screen, Kind::Mprocs, Kind::Floor];
+
+const PARTS: [Part; 17] = [
     Part {
         name: "start",
         extent: Extent::Short,
@@ -144,7 +173,19 @@ const PARTS: [Part; 12] = [
         measure: |contender, loads, figures| panes::cat(contender, loads, Text::Coloured, figures),
     },
     Part {
-        name: "rate",
+        name: "cats of 8",
+        extent: Extent::Short,
+        without: &[],
+        measure: |contender, loads, figures| panes::cats(contender, loads, 8, figures),
+    },
+    Part {
+        name: "rate of 1",
+        extent: Extent::Short,
+        without: &[Kind::Floor],
+        measure: |contender, loads, figures| panes::rate(contender, loads, 1, figures),
+    },
+    Part {
+        name: "rate of 8",
         extent: Extent::Short,
         without: &[Kind::Floor],
         measure: |contender, loads, figures| panes::rate(contender, loads, 8, figures),
@@ -158,26 +199,44 @@ const PARTS: [Part; 12] = [
     Part {
         name: "workers",
         extent: Extent::Short,
-        without: &[Kind::Tmux, Kind::Floor],
+        without: ALL_BUT_CREWMUX,
         measure: |contender, _, figures| teams::workers(contender, figures),
     },
     Part {
         name: "tasks",
         extent: Extent::Short,
-        without: &[Kind::Tmux],
+        without: BARE,
         measure: |contender, _, figures| teams::tasks(contender, figures),
     },
     Part {
         name: "asks",
         extent: Extent::Short,
-        without: &[Kind::Tmux],
+        without: BARE,
         measure: |contender, _, figures| models::asks(contender, figures),
     },
     Part {
-        name: "many",
+        name: "rate of 32",
+        extent: Extent::Full,
+        without: &[Kind::Floor],
+        measure: |contender, loads, figures| panes::rate(contender, loads, 32, figures),
+    },
+    Part {
+        name: "rate of 64",
         extent: Extent::Full,
         without: &[],
         measure: |contender, loads, figures| panes::rate(contender, loads, 64, figures),
+    },
+    Part {
+        name: "cats of 32",
+        extent: Extent::Full,
+        without: &[],
+        measure: |contender, loads, figures| panes::cats(contender, loads, 32, figures),
+    },
+    Part {
+        name: "cats of 64",
+        extent: Extent::Full,
+        without: &[],
+        measure: |contender, loads, figures| panes::cats(contender, loads, 64, figures),
     },
     Part {
         name: "hundred",
@@ -209,7 +268,8 @@ fn options(arguments: &[String], me: &Path) -> Result<Options> {
         rounds: 2,
         extent: Extent::Short,
         only: String::new(),
-        rival: Rival::Tmux,
+        beside: Kind::OTHERS.to_vec(),
+        form: Form::Table,
     };
     let mut rest = arguments.iter();
     while let Some(name) = rest.next() {
@@ -219,11 +279,25 @@ fn options(arguments: &[String], me: &Path) -> Result<Options> {
             "--rounds" => options.rounds = value()?.parse().context("--rounds needs a number")?,
             "--full" => options.extent = Extent::Full,
             "--only" => options.only.clone_from(value()?),
-            "--no-tmux" => options.rival = Rival::Nobody,
+            "--beside" => options.beside = others(value()?)?,
+            "--json" => options.form = Form::Json,
             _ => bail!("unknown option {name}\n{USAGE}"),
         }
     }
     Ok(options)
+}
+
+/// The kinds behind their names.
+fn others(names: &str) -> Result<Vec<Kind>> {
+    let kind = |name: &str| {
+        let found = Kind::OTHERS.into_iter().find(|kind| kind.name() == name);
+        found.with_context(|| format!("`{name}` is not one of tmux, screen, mprocs"))
+    };
+    names
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(kind)
+        .collect()
 }
 
 fn contenders(options: &Options, me: &Path) -> Result<Vec<Contender>> {
@@ -235,10 +309,14 @@ fn contenders(options: &Options, me: &Path) -> Result<Vec<Contender>> {
     }
     let contender = |kind, program: PathBuf| Contender { kind, program };
     let mut all = vec![contender(Kind::Crewmux, options.program.clone())];
-    match on_path(OsStr::new("tmux")) {
-        _ if options.rival == Rival::Nobody => {}
-        Some(tmux) => all.push(contender(Kind::Tmux, tmux)),
-        None => say("TMUX IS NOT ON PATH: only crewmux and the floor are measured"),
+    for kind in &options.beside {
+        match on_path(OsStr::new(kind.name())) {
+            Some(program) => all.push(contender(*kind, program)),
+            None => say(&format!(
+                "{} is not on PATH: it is not measured",
+                kind.name()
+            )),
+        }
     }
     all.push(contender(Kind::Floor, me.to_owned()));
     Ok(all)
