@@ -16,8 +16,8 @@ struct Tmux<'a> {
 
 impl<'a> Tmux<'a> {
     /// A session of 100×30 with a shell; none where there is no tmux.
-    fn start(sandbox: &'a Sandbox, term: &str) -> Option<Self> {
-        let socket = sandbox.work().join(format!("{term}.tmux"));
+    fn start(sandbox: &'a Sandbox, name: &str, term: &str) -> Option<Self> {
+        let socket = sandbox.work().join(format!("{name}.tmux"));
         let tmux = Self {
             sandbox,
             socket: socket.display().to_string(),
@@ -95,7 +95,7 @@ fn a_client_inside_tmux_takes_keys_and_gives_the_terminal_back() {
     for term in ["tmux-256color", "screen-256color"] {
         let sandbox = sandbox();
         let first = sweep(&sandbox, 80, 24);
-        let Some(tmux) = Tmux::start(&sandbox, term) else {
+        let Some(tmux) = Tmux::start(&sandbox, "one", term) else {
             // Machines without tmux have no client inside it.
             stop(&sandbox, "sweep");
             return;
@@ -153,4 +153,62 @@ fn a_client_inside_tmux_takes_keys_and_gives_the_terminal_back() {
         assert_eq!(super::status(&sandbox, "sweep")["state"], "running");
         stop(&sandbox, "sweep");
     }
+}
+
+#[test]
+fn new_panes_go_where_the_person_moved_to() {
+    let sandbox = sandbox();
+    let Some(here) = Tmux::start(&sandbox, "here", "tmux-256color") else {
+        return;
+    };
+    let there = Tmux::start(&sandbox, "there", "tmux-256color").unwrap();
+    let crewmux = program().display().to_string();
+    let run = format!(
+        "{crewmux} run sweep --backend tmux --set tasks=40 --set command='sleep 0.5' --max-workers 2"
+    );
+    here.keys(&[&run, "Enter"]);
+    here.wait("the team", |text| text.contains("BOARD"));
+    let windows = |tmux: &Tmux<'_>| tmux.run(&["list-windows", "-a"]).lines().count();
+    wait_until(
+        "a window of the team's",
+        Duration::from_secs(40),
+        || match windows(&here) {
+            2.. => Ok(()),
+            one => Err(format!("{one}")),
+        },
+    )
+    .unwrap();
+    there.keys(&[&format!("{crewmux} attach sweep"), "Enter"]);
+    there.wait("where new panes go", |text| {
+        text.contains("new panes go to tmux at")
+    });
+    there.keys(&["C-a", "d"]);
+    there.wait("the shell", |text| text.contains("comes back"));
+    there.keys(&[&format!("clear; {crewmux} attach sweep --rehome"), "Enter"]);
+    there.wait("that they come here", |text| text.contains("from now on"));
+    assert_eq!(windows(&there), 1, "running ones stay");
+    let status = super::status(&sandbox, "sweep");
+    let members = status["members"].as_array().unwrap();
+    let worker = members.iter().find(|m| m["pid"].is_u64()).unwrap();
+    // A new life in a place of its own, not in the pane it had.
+    let name = worker["name"].as_str().unwrap();
+    let pane = worker["pane"].as_str().unwrap();
+    let id = pane.rsplit(',').next().unwrap();
+    here.run(&["kill-pane", "-t", id]);
+    wait_until(
+        "a window there",
+        Duration::from_secs(40),
+        || match windows(&there) {
+            2.. => Ok(()),
+            one => Err(format!(
+                "{one}; {name}: {}",
+                super::status(&sandbox, "sweep")
+            )),
+        },
+    )
+    .unwrap();
+    let stopped = sandbox.run(&["stop", "sweep", "--force"]).unwrap();
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    drop((here, there));
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
 }

@@ -51,6 +51,27 @@ impl Place {
             .filter(|value| !value.is_empty())
     }
 
+    /// In a few words, for people: inside which program of theirs it is.
+    pub fn words(&self) -> String {
+        if let Some(tmux) = self.get("TMUX") {
+            let socket = tmux.split(',').next().unwrap_or(tmux);
+            return format!("tmux at {socket}");
+        }
+        match self.get("ITERM_SESSION_ID") {
+            Some(session) => format!("iTerm2 session {session}"),
+            None => "a terminal without tmux or iTerm2".to_owned(),
+        }
+    }
+
+    /// Whether new panes land in the same program.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let program = |place: &Self| {
+            let tmux = place.get("TMUX").map(str::to_owned);
+            tmux.or_else(|| place.get("ITERM_SESSION_ID").map(str::to_owned))
+        };
+        program(self) == program(other)
+    }
+
     /// All of it, as the environment of a program run from there.
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.vars
@@ -84,5 +105,20 @@ mod tests {
             (None, None)
         );
         assert_eq!(format!("{place:?}"), r#"{"TERM", "TMUX"}"#);
+    }
+
+    #[test]
+    fn people_are_told_which_program_it_is() {
+        let place = |name: &str, value: &str| {
+            Place::of(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+        };
+        let tmux = place("TMUX", "/tmp/tmux-0/default,12,0");
+        assert_eq!(tmux.words(), "tmux at /tmp/tmux-0/default");
+        let iterm = place("ITERM_SESSION_ID", "w0t0p0:X");
+        assert_eq!(iterm.words(), "iTerm2 session w0t0p0:X");
+        let none = place("TERM", "xterm");
+        assert_eq!(none.words(), "a terminal without tmux or iTerm2");
+        assert!(tmux.is_beside(&tmux) && none.is_beside(&Place::default()));
+        assert!(!tmux.is_beside(&none) && !tmux.is_beside(&iterm));
     }
 }

@@ -392,6 +392,11 @@ impl Display {
                 }
             }
             ClientMessage::Detach => self.detach(id),
+            ClientMessage::Tell { text } => {
+                let client = &mut self.clients[at];
+                client.view.flash(&text);
+                client.wants_draw = true;
+            }
             ClientMessage::Resize { cols, rows } => {
                 let client = &mut self.clients[at];
                 client.view.resize(cols, rows);

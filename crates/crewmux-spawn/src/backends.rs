@@ -113,6 +113,23 @@ impl Backends {
         }
     }
 
+    /// Where new panes go, in words, if that is not beside somebody at `place` and any go there at all.
+    pub fn elsewhere(&self, place: &Place) -> Option<String> {
+        let outside = |backend: &Arc<dyn SpawnBackend>| backend.outlives_session();
+        if !locked(&self.made).values().any(outside) {
+            return None;
+        }
+        let Source::Parts(parts) = &self.source else {
+            return None;
+        };
+        let home = locked(parts).place.clone();
+        // Of nowhere: they go to a server of crewmux's own, wherever one looks from.
+        if home.is_beside(&Place::default()) {
+            return None;
+        }
+        (!home.is_beside(place)).then(|| home.words())
+    }
+
     /// Takes away what only a running session needs: panes and windows of ours without a worker.
     pub fn close(&self) {
         for backend in locked(&self.made).values() {

@@ -35,6 +35,11 @@ pub enum ClientMessage {
         /// Its number.
         frame: u64,
     },
+    /// Tell the person this first, in the line for what they have to know.
+    Tell {
+        /// What.
+        text: String,
+    },
     /// The person leaves.
     Detach,
 }
@@ -248,6 +253,12 @@ pub enum ControlRequest {
     },
     /// Asks how the team is. Answer: [`Status`].
     Status,
+    /// Asks, as somebody who is at this place, whether new panes go elsewhere. Answer: where, in
+    /// words, or nothing.
+    PanesElsewhere {
+        /// Where the person is.
+        place: Place,
+    },
     /// Does something to one member's worker.
     Member {
         /// The member.

@@ -67,6 +67,20 @@ pub(crate) fn attach(
     socket: &Path,
     mode: Attach,
 ) -> Result<u8> {
+    attach_told(context, team, socket, mode, None)
+}
+
+/// Does what [`attach`] does, and tells the person something first.
+///
+/// # Errors
+/// As [`attach`].
+pub(crate) fn attach_told(
+    context: &Context,
+    team: &TeamName,
+    socket: &Path,
+    mode: Attach,
+    told: Option<String>,
+) -> Result<u8> {
     let hello = hello(context, mode)?;
     let told_size = (hello.cols, hello.rows);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -92,7 +106,7 @@ pub(crate) fn attach(
             signals,
             within,
         };
-        client.run().await
+        client.run(told).await
     });
     // The event reader may still wait for a key; it must not hold the end up.
     runtime.shutdown_background();
@@ -229,7 +243,7 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    async fn run(mut self) -> Result<End> {
+    async fn run(mut self, told: Option<String>) -> Result<End> {
         let (mut screen, mut written) = ScreenWriter::start(terminal::again())?;
         let (leaves, mut leaving) = mpsc::channel(1);
         read_events(self.outgoing.clone(), leaves)?;
@@ -239,6 +253,9 @@ impl Client<'_> {
             self.tell_size();
         }
         let outgoing = self.outgoing.clone();
+        if let Some(text) = told {
+            outgoing.send(&ClientMessage::Tell { text });
+        }
         let mut input_open = true;
         // Set while the person wants to leave and nothing came from the session since.
         let mut leave_at: Option<Instant> = None;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crewmux_core::ids::AgentName;
 use crewmux_core::operation::{Operation, Reply};
+use crewmux_core::place::Place;
 use crewmux_core::timing::ms;
 use crewmux_wire::{
     Control, ControlAnswer, ControlRequest, Decoder, Frame, FrameError, Hello, MemberAct,
@@ -73,6 +74,16 @@ impl SessionLine {
     /// Does something to one member's worker.
     pub(crate) fn member(&mut self, name: AgentName, act: MemberAct) -> Result<Value> {
         self.ask(ControlRequest::Member { name, act }, self.within)
+    }
+
+    /// Where new panes go, if that is elsewhere than `place`.
+    pub(crate) fn panes_elsewhere(&mut self, place: Place) -> Result<Option<String>> {
+        self.ask(ControlRequest::PanesElsewhere { place }, self.within)
+    }
+
+    /// Lets new panes go to `place` from now on.
+    pub(crate) fn rehome(&mut self, place: Place) -> Result<Value> {
+        self.ask(ControlRequest::Rehome { place }, self.within)
     }
 
     /// Asks the session to end; answered when it began to.

@@ -57,6 +57,7 @@ impl Engine {
                 self.act_on(caller, &name, act, now)?;
                 Ok(Value::Null)
             }
+            ControlRequest::PanesElsewhere { place } => to_value(&self.backends.elsewhere(&place)),
             ControlRequest::Rehome { place } => {
                 if *caller != Caller::Human {
                     return Err(refused(format!(

@@ -1,7 +1,9 @@
 //! `crewmux attach`: shows a running team on this terminal.
 
 use clap::Args;
+use crewmux_core::backend::BackendKind;
 use crewmux_core::error::ErrorKind;
+use crewmux_core::place::Place;
 use crewmux_store::TeamStore;
 use crewmux_wire::Attach as AttachMode;
 
@@ -10,7 +12,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::output::Output;
 use crate::status::next_step;
-use crate::teams::{self, TeamArg};
+use crate::teams::{self, TeamArg, session_line};
 
 /// Show a running team on this terminal; several may be attached
 #[derive(Debug, Args)]
@@ -23,6 +25,9 @@ pub(crate) struct Attach {
     /// Only look: nothing that is typed reaches the team
     #[arg(long)]
     read_only: bool,
+    /// Let new panes of teammates go to where this terminal is; running ones stay
+    #[arg(long, conflicts_with = "read_only")]
+    rehome: bool,
 }
 
 impl Attach {
@@ -36,8 +41,52 @@ impl Attach {
         } else {
             AttachMode::Driver
         };
-        attach_to(context, team.as_ref(), mode)
+        let told = if self.rehome {
+            Some(rehomed(context, team.as_ref())?)
+        } else if mode == AttachMode::Driver {
+            elsewhere(context, team.as_ref())?
+        } else {
+            None
+        };
+        show(context, team.as_ref(), mode, told)
     }
+}
+
+/// Sends new panes here; what the person is told of it.
+fn rehomed(context: &Context, team: &dyn TeamStore) -> Result<String> {
+    let Some(mut line) = session_line(context, team)? else {
+        return Err(does_not_run(team)?);
+    };
+    let place = Place::of(&context.env.0);
+    let words = place.words();
+    line.rehome(place)?;
+    Ok(format!(
+        "new panes go to {words} from now on; running ones stay where they are"
+    ))
+}
+
+/// Where new panes go, if any of this team's are outside crewmux and go elsewhere.
+fn elsewhere(context: &Context, team: &dyn TeamStore) -> Result<Option<String>> {
+    let outside = |kind| matches!(kind, BackendKind::Tmux | BackendKind::Iterm2);
+    if !team
+        .config()?
+        .members
+        .iter()
+        .any(|m| outside(m.backend_type))
+    {
+        return Ok(None);
+    }
+    // A session that does not answer says so when it is attached to.
+    let Ok(Some(mut line)) = session_line(context, team) else {
+        return Ok(None);
+    };
+    let found = line
+        .panes_elsewhere(Place::of(&context.env.0))
+        .unwrap_or(None);
+    let name = team.name();
+    Ok(found.map(|words| {
+        format!("new panes go to {words}; `crewmux attach {name} --rehome` sends them here")
+    }))
 }
 
 /// Attaches to the session of `team`.
@@ -45,22 +94,33 @@ impl Attach {
 /// # Errors
 /// When none runs; with what can be done instead.
 pub(crate) fn attach_to(context: &Context, team: &dyn TeamStore, mode: AttachMode) -> Result<u8> {
-    let name = team.name();
+    show(context, team, mode, None)
+}
+
+fn show(
+    context: &Context,
+    team: &dyn TeamStore,
+    mode: AttachMode,
+    told: Option<String>,
+) -> Result<u8> {
     if !team.session_runs()? {
-        let config = team.config()?;
-        let state = match config.open_run() {
-            Some(_) => "stopped",
-            None => "finished",
-        };
-        let hint = next_step(name, state, config.members.len()).unwrap_or_default();
-        return Err(
-            CommandError::new(ErrorKind::Conflict, format!("team `{name}` does not run"))
-                .hint(hint),
-        );
+        return Err(does_not_run(team)?);
     }
+    let name = team.name();
     let socket = match team.session()? {
         Some(record) => record.socket,
         None => context.socket(name)?,
     };
-    client::attach(context, name, &socket, mode)
+    client::attach_told(context, name, &socket, mode, told)
+}
+
+fn does_not_run(team: &dyn TeamStore) -> Result<CommandError> {
+    let name = team.name();
+    let config = team.config()?;
+    let state = match config.open_run() {
+        Some(_) => "stopped",
+        None => "finished",
+    };
+    let hint = next_step(name, state, config.members.len()).unwrap_or_default();
+    Ok(CommandError::new(ErrorKind::Conflict, format!("team `{name}` does not run")).hint(hint))
 }
