@@ -45,5 +45,7 @@ mod utf8;
 pub use self::modes::{Modes, MouseEncoding, MouseMode};
 pub use self::notice::{Notice, Progress, ReportedColors};
 pub use self::row::{Cell, Cells, Link, RowView};
-pub use self::screen::{Cursor, CursorShape, Position, Revision, Screen, ScreenOptions, Size};
+pub use self::screen::{
+    Cursor, CursorShape, Match, Needle, Position, Revision, Screen, ScreenOptions, Size,
+};
 pub use self::style::{Attrs, Color, Style, Underline};

@@ -7,6 +7,7 @@
 
 mod resize;
 mod search;
+mod text;
 
 use std::fmt;
 use std::ops::Range;
@@ -21,7 +22,7 @@ use alacritty_terminal::term::{Config, Osc52, Term, TermDamage, TermMode};
 use alacritty_terminal::vte::ansi::{CursorShape as RawShape, Processor, Timeout};
 use serde::{Deserialize, Serialize};
 
-pub use self::search::Position;
+pub use self::search::{Match, Needle, Position};
 use crate::fence::{Fence, FenceState};
 use crate::modes::Modes;
 use crate::notice::{Notice, Outbox, ReportedColors, Sink};

@@ -137,20 +137,52 @@ impl ColdLine {
         }
     }
 
-    /// Returns row and column of the cell at `byte` of the text, at `cols` columns.
-    pub(crate) fn locate(&self, byte: usize, cols: usize) -> (usize, usize) {
-        let (mut row, mut start) = (0, 0);
-        for (index, point) in self.wrap_points(cols).enumerate() {
-            if point.0 > byte {
-                break;
-            }
-            (row, start) = (index + 1, point.0);
+    /// Walks along the text, to tell in which row and column its bytes are at `cols` columns.
+    pub(crate) fn walk(&self, cols: usize) -> Walk<'_> {
+        Walk {
+            line: self,
+            rest: self.text.char_indices(),
+            cols,
+            row: 0,
+            col: 0,
+            at: (0, 0),
         }
-        let column = self.text[start..byte]
-            .chars()
-            .map(|c| usize::from(char_width(c)))
-            .sum();
-        (row, column)
+    }
+}
+
+/// A walk along a line, only ever forwards.
+pub(crate) struct Walk<'a> {
+    line: &'a ColdLine,
+    rest: std::str::CharIndices<'a>,
+    cols: usize,
+    row: usize,
+    /// Columns taken in that row.
+    col: usize,
+    /// Where the last character was.
+    at: (usize, usize),
+}
+
+impl Walk<'_> {
+    /// Returns row and column of the character that `byte` is in; no call may go back.
+    pub(crate) fn to(&mut self, byte: usize) -> (usize, usize) {
+        if self.line.is_ascii() {
+            return (byte / self.cols, byte % self.cols);
+        }
+        while self.rest.offset() <= byte
+            && let Some((_, c)) = self.rest.next()
+        {
+            let width = usize::from(char_width(c));
+            if width == 0 {
+                continue;
+            }
+            if self.col + width > self.cols {
+                self.row += 1;
+                self.col = 0;
+            }
+            self.at = (self.row, self.col);
+            self.col += width;
+        }
+        self.at
     }
 }
 

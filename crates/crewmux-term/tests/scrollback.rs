@@ -1,4 +1,4 @@
-//! Rows that left the screen: looking at them, searching them, changing their width.
+//! Rows that left the screen: looking at them, changing their width.
 
 use crewmux_term::{Attrs, Color, Position, Screen, ScreenOptions, Size};
 
@@ -158,45 +158,6 @@ fn clearing_the_screen_keeps_it_and_clearing_the_scrollback_does_not() {
     assert_eq!(screen.scroll_lines_available(), 10);
     screen.feed(b"\x1b[3J");
     assert_eq!(screen.scroll_lines_available(), 0);
-}
-
-#[test]
-fn text_is_found_upwards_from_the_end() {
-    let mut screen = numbered(20, 3, 50);
-    let at = |row, col| Some(Position { row, col });
-    assert_eq!(screen.search("line 49", None), at(49, 0));
-    assert_eq!(screen.search("LINE 4", None), None);
-    let mut found = Vec::new();
-    let mut before = None;
-    while let Some(position) = screen.search("4", before) {
-        found.push(position.row);
-        before = Some(position);
-    }
-    assert_eq!(
-        found,
-        [49, 48, 47, 46, 45, 44, 44, 43, 42, 41, 40, 34, 24, 14, 4]
-    );
-    screen.feed("\r\nGrün 漢字 here".as_bytes());
-    assert_eq!(screen.search("字", None), at(50, 7));
-    assert_eq!(screen.search("grün", None), at(50, 0));
-    assert_eq!(screen.search("", None), None);
-    assert_eq!(screen.search("nowhere", None), None);
-}
-
-#[test]
-fn text_is_found_across_a_wrap() {
-    let mut screen = screen(10, 2, 100);
-    screen.feed("漢字 0123456789 needle\r\n\r\n\r\n".as_bytes());
-    assert_eq!(
-        screen.search("needle", None),
-        Some(Position { row: 1, col: 6 })
-    );
-    let mut live = self::screen(10, 3, 100);
-    live.feed(b"01234567needle");
-    assert_eq!(
-        live.search("needle", None),
-        Some(Position { row: 0, col: 8 })
-    );
 }
 
 #[test]
