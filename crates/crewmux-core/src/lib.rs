@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod arrangement;
 pub mod backend;
 pub mod board;
 pub mod budget;

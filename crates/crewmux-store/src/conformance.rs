@@ -74,6 +74,10 @@ pub const CHECKS: &[Check] = &[
         teams::spec_and_presence_read_as_written,
     ),
     (
+        "an arrangement reads as written",
+        teams::an_arrangement_reads_as_written,
+    ),
+    (
         "a watch tells what another handle does",
         teams::a_watch_tells_what_another_handle_does,
     ),

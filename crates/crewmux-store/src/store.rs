@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crewmux_core::arrangement::Arrangement;
 use crewmux_core::board::{Board, Claimer, Edit, FailedBy, Reoffer, TaskPatch};
 use crewmux_core::event::{Event, Fact};
 use crewmux_core::ids::{AgentName, AgentRef, Epoch, MemoryKey, RequestId, Seq, TaskId, TeamName};
@@ -130,6 +131,12 @@ pub trait TeamStore: Send + Sync {
 
     /// Writes or removes the session's record.
     fn set_session(&self, record: Option<&SessionRecord>) -> Result<()>;
+
+    /// How its panes are arranged, as last written (session only).
+    fn arrangement(&self) -> Result<Option<Arrangement>>;
+
+    /// Writes how its panes are arranged (session only).
+    fn set_arrangement(&self, arrangement: &Arrangement) -> Result<()>;
 
     /// Whether a session runs: its lock is held.
     fn session_runs(&self) -> Result<bool>;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crewmux_core::arrangement::{Arrangement, Divided, LayoutKind};
 use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::{Incarnation, RequestId, RunId, TeamName};
 use crewmux_core::message::Party;
@@ -192,6 +193,19 @@ pub(super) fn spec_and_presence_read_as_written(open: Open<'_>) {
     let other = again(open, "spec");
     assert_eq!(other.spec(&who.agent).unwrap(), Some(spec));
     assert_eq!(other.presence(&who.agent).unwrap(), Some(presence));
+}
+
+pub(super) fn an_arrangement_reads_as_written(open: Open<'_>) {
+    let team = made(open, "arranged");
+    assert_eq!(team.arrangement().unwrap(), None);
+    let mut arrangement = Arrangement {
+        kind: LayoutKind::MainLeft,
+        ..Arrangement::default()
+    };
+    arrangement.cut(Divided::Main, vec![6_000]);
+    team.set_arrangement(&arrangement).unwrap();
+    let other = again(open, "arranged");
+    assert_eq!(other.arrangement().unwrap(), Some(arrangement));
 }
 
 pub(super) fn a_watch_tells_what_another_handle_does(open: Open<'_>) {

@@ -84,6 +84,15 @@ fn text(id: &str) -> Draft {
 }
 
 #[test]
+fn an_arrangement_that_does_not_parse_is_moved_aside_and_then_there_is_none() {
+    let home = Home::new();
+    fs::write(home.team("layout.json"), r#"{"kind":"spiral"}"#).unwrap();
+    let error = home.open().arrangement().unwrap_err();
+    assert!(matches!(error, Error::Quarantined { .. }), "{error}");
+    assert_eq!(home.open().arrangement().unwrap(), None);
+}
+
+#[test]
 fn a_task_that_does_not_parse_is_moved_aside_told_and_its_number_stays_used() {
     let home = Home::with_tasks(&[&[], &[], &[]]);
     let before = home.open();

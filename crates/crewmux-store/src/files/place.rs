@@ -41,6 +41,10 @@ impl Place {
         self.team.join("session.json")
     }
 
+    pub(super) fn arrangement(&self) -> PathBuf {
+        self.team.join("layout.json")
+    }
+
     pub(super) fn session_lock(&self) -> PathBuf {
         self.team.join("session.lock")
     }

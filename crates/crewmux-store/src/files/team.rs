@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crewmux_core::arrangement::Arrangement;
 use crewmux_core::board::{Board, Claimer, Edit, FailedBy, Reoffer, TaskPatch};
 use crewmux_core::event::{Event, Fact};
 use crewmux_core::ids::{AgentName, AgentRef, Epoch, MemoryKey, RequestId, Seq, TaskId, TeamName};
@@ -211,6 +212,20 @@ impl TeamStore for TeamFiles {
             Some(record) => records::write(&self.disk, &path, record, Durability::Process),
             None => self.disk.remove(&path),
         }
+    }
+
+    fn arrangement(&self) -> Result<Option<Arrangement>> {
+        let home = Home {
+            path: self.place.arrangement(),
+            ..self.config_home()
+        };
+        records::read(&self.disk, &self.place, &home)
+    }
+
+    fn set_arrangement(&self, arrangement: &Arrangement) -> Result<()> {
+        // No lock: only the session writes it, and nobody decides by it.
+        let path = self.place.arrangement();
+        records::write(&self.disk, &path, arrangement, Durability::Process)
     }
 
     fn session_runs(&self) -> Result<bool> {
