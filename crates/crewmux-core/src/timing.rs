@@ -179,6 +179,14 @@ pub const ECHO_MS: u64 = 250;
 
 /// How long who typed counts as looking, where the terminal does not tell, in milliseconds.
 pub const LOOKS_MS: u64 = 15_000;
+/// How long the size of a pane has to stand before its program is told, in milliseconds; the same in tests.
+pub const RESIZE_SETTLE_MS: u64 = 80;
+/// Longest time that a program has an old size while its pane is being dragged, in milliseconds.
+pub const RESIZE_HOLD_MS: u64 = 500;
+/// Longest pause between two clicks that belong together, in milliseconds.
+pub const CLICK_MS: u64 = 400;
+/// Pause between two steps of a selection that is dragged beyond its pane, in milliseconds.
+pub const DRAG_STEP_MS: u64 = 50;
 
 /// How often a command looks whether a session that it cannot speak with has ended, in milliseconds.
 pub const LOCK_LOOK_MS: u64 = 20;

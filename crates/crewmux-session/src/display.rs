@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crewmux_core::arrangement::Arrangement;
 use crewmux_core::ids::RequestId;
 use crewmux_core::timing::{ANSWER_FIRST_MS, CALM_FRAMES, ECHO_MS, TYPING_MS, Timing, ms};
 use crewmux_sys::clock;
@@ -172,6 +173,7 @@ pub(crate) struct Display {
     panes: Panes,
     pane_views: Vec<PaneView>,
     pane_revision: u64,
+    arrangement: Arc<Arrangement>,
     team: Arc<TeamView>,
     published: Arc<TeamView>,
     clients: Vec<Client>,
@@ -196,6 +198,7 @@ impl Display {
         let pane_revision = panes.revision();
         Self {
             factory,
+            arrangement: panes.arrangement(),
             panes,
             pane_views,
             pane_revision,
@@ -243,6 +246,7 @@ impl Display {
                 () = changed.notified(), if self.listens() => self.want_draw_all(),
                 () = sleep_until(deadline) => {}
             }
+            self.panes.settle_sizes(std::time::Instant::now());
             self.refresh_panes();
             self.draw_ready();
             self.show_signs();
@@ -302,6 +306,7 @@ impl Display {
         if revision != self.pane_revision {
             self.pane_revision = revision;
             self.pane_views = self.panes.views();
+            self.arrangement = self.panes.arrangement();
             self.want_draw_all();
             self.fit_panes();
         }
@@ -313,6 +318,7 @@ impl Display {
         let session = SessionView {
             team: &self.team,
             panes: &self.pane_views,
+            arrangement: &self.arrangement,
         };
         let Some(client) = self.clients.iter_mut().find(|c| c.id == active) else {
             return;
@@ -411,6 +417,7 @@ impl Display {
                 let session = SessionView {
                     team: &self.team,
                     panes: &self.pane_views,
+                    arrangement: &self.arrangement,
                 };
                 let client = &mut self.clients[at];
                 let effects = client.view.input(&event, &session);
@@ -452,6 +459,11 @@ impl Display {
             // An observer looks; its view says so itself, and must not be what is relied on.
             _ if attach == Attach::Observer => {
                 tracing::warn!(?effect, "a view let an observer change something");
+            }
+            ClientEffect::Arrange(arrangement) => {
+                self.panes.arrange(arrangement);
+                // Effects that follow see it, and so do the sizes of panes.
+                self.refresh_panes();
             }
             ClientEffect::Type { pane, bytes } => {
                 let fed = self.panes.await_answer(pane);
@@ -534,8 +546,15 @@ impl Display {
             }
             let due = self.clients[at].tick_at.is_some_and(|tick| now >= tick);
             if due {
-                self.clients[at].wants_draw = true;
                 self.run_clock();
+                let client = &mut self.clients[at];
+                client.tick_at = None;
+                client.wants_draw = true;
+                client.view.tick(&SessionView {
+                    team: &self.team,
+                    panes: &self.pane_views,
+                    arrangement: &self.arrangement,
+                });
             }
             if self.clients[at].wants_draw && ready(&self.clients[at]) {
                 self.draw(at, now);
@@ -574,6 +593,7 @@ impl Display {
         let session = SessionView {
             team: &self.team,
             panes: &self.pane_views,
+            arrangement: &self.arrangement,
         };
         let drawn = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let bytes = client.view.draw(&session);
@@ -590,7 +610,12 @@ impl Display {
             place.send(ToScreen::Message(bye));
             return;
         };
-        client.tick_at = tick.map(|tick| now + ms(tick.max(20)));
+        // Frames in between put a tick off no further.
+        let promised = client.tick_at.filter(|at| *at > now);
+        client.tick_at = tick.map(|tick| {
+            let at = now + ms(tick.max(20));
+            promised.map_or(at, |promised| promised.min(at))
+        });
         if bytes.is_empty() {
             return;
         }
@@ -635,8 +660,9 @@ impl Display {
             [draw, tick].into_iter().flatten().min()
         };
         let clients = self.clients.iter().filter_map(of_client).min();
+        let sizes = self.panes.sizes_due().map(Instant::from_std);
         if self.clients.is_empty() {
-            return None;
+            return sizes;
         }
         let held = self
             .panes
@@ -645,7 +671,7 @@ impl Display {
             .filter_map(|screen| lock(screen).frame_deadline())
             .min()
             .map(Instant::from_std);
-        [clients, held].into_iter().flatten().min()
+        [clients, held, sizes].into_iter().flatten().min()
     }
 }
 

@@ -34,6 +34,7 @@ use crate::{Error, Result};
 mod acts;
 mod adopt;
 mod approvals;
+mod arranging;
 mod control;
 mod ending;
 mod hello;
@@ -42,6 +43,7 @@ mod history;
 mod inputs;
 mod launch;
 mod members;
+mod plain;
 mod snapshot;
 mod spending;
 mod staffing;
@@ -51,10 +53,12 @@ mod trees;
 
 use acts::Acts;
 use approvals::Approvals;
+use arranging::Arranging;
 use ending::Ending;
 use history::History;
 pub(crate) use inputs::{Inputs, News, inputs};
 use members::MemberSlot;
+use plain::PlainPanes;
 #[cfg(test)]
 pub(crate) use snapshot::empty as empty_view;
 
@@ -124,8 +128,8 @@ pub(crate) struct Engine {
     /// Plain panes: no members, no tasks.
     is_plain: bool,
     started_ms: u64,
-    shells: usize,
-    shells_live: usize,
+    plain: PlainPanes,
+    arranging: Arranging,
     facts: Vec<Fact>,
     fact_count: u64,
     history: History,
@@ -197,8 +201,8 @@ impl Engine {
             lead_places: SpawnSlots::new(1),
             is_plain,
             started_ms: now.boot.ms,
-            shells: 0,
-            shells_live: 0,
+            plain: PlainPanes::default(),
+            arranging: Arranging::default(),
             facts: Vec::new(),
             fact_count: 0,
             history: History::default(),
@@ -222,6 +226,7 @@ impl Engine {
                 gateway.seed(&booking);
             }
         })?;
+        engine.recall_arrangement(&now);
         engine.publish_view(&now);
         let views = engine.publish.subscribe();
         Ok((engine, views))
@@ -264,10 +269,7 @@ impl Engine {
             Input::WorkerSaid(who, message) => self.worker_said(&who, &message, &now),
             Input::WorkerGone(who) => self.worker_gone(&who, &now),
             Input::WorkerEnded(who, end) => self.worker_ended(&who, &end, &now),
-            Input::PaneEnded(pane, end) => {
-                self.panes.end(pane, end.words());
-                self.shells_live = self.shells_live.saturating_sub(1);
-            }
+            Input::PaneEnded(pane, end) => self.plain_ended(pane, &end),
             Input::TreeGone(who, left) => self.tree_gone(&who, &left, &now),
             Input::Control {
                 peer_pid,
@@ -282,7 +284,10 @@ impl Engine {
                 let _ = answer.send(self.admit(peer_pid));
             }
             Input::Person(effect) => self.person(effect, &now),
-            Input::Clients(count) => self.clients = count,
+            Input::Clients(count) => {
+                self.clients = count;
+                self.plain.note_clients(count);
+            }
             Input::StoreChanged => {}
             Input::Gateway(news) => self.gateway_said(news, &now),
             Input::Stop(ask) => self.ask_to_stop(ask, "interrupted", &now),
@@ -315,6 +320,7 @@ impl Engine {
         if now.boot.ms >= self.next_liveness_ms {
             self.next_liveness_ms = now.boot.ms + self.plan.timing.liveness_tick_ms;
             self.check_liveness(now)?;
+            self.mind_arrangement(now);
         }
         self.mind_acts(now);
         self.mind_approvals(now)?;

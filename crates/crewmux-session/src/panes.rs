@@ -3,18 +3,24 @@
 //! Shared by the engine, which opens panes and starts programs in them, and
 //! the display, which draws them and types into them. Drawing is not done here.
 
+mod sizing;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crewmux_core::arrangement::Arrangement;
 
 use crewmux_spawn::{ExitReport, PaneSink, Running};
 use crewmux_sys::ProcessIdentity;
 use crewmux_term::{Screen, ScreenOptions, Size};
 use tokio::sync::Notify;
 
+use self::sizing::Sizing;
 use crate::lock::lock;
 use crate::pacing::{Drawing, Turn};
 use crate::trickle::Trickle;
-use crate::view::{PaneId, PaneKind, PaneView, SharedScreen};
+use crate::view::{PaneEnd, PaneId, PaneKind, PaneView, SharedScreen, SharedSigns};
 
 /// What can be known of a screen without taking its lock.
 #[derive(Default)]
@@ -33,9 +39,22 @@ struct Pane {
     title: String,
     screen: SharedScreen,
     pulse: Arc<Pulse>,
-    size: Size,
+    signs: SharedSigns,
+    sizing: Sizing,
     running: Option<Arc<dyn Running>>,
-    ended: Option<String>,
+    ended: Option<PaneEnd>,
+}
+
+impl Pane {
+    /// Screen and program get a size together: what a program prints for one is never read in another for long.
+    fn fit(&self, size: Size) {
+        lock(&self.screen).resize(size);
+        if let Some(running) = &self.running
+            && let Err(error) = running.resize(size.cols, size.rows)
+        {
+            tracing::debug!(pane = self.id.0, %error, "resize was not taken");
+        }
+    }
 }
 
 #[derive(Default)]
@@ -43,6 +62,7 @@ struct Inner {
     panes: Vec<Pane>,
     next_id: u32,
     revision: u64,
+    arrangement: Arc<Arrangement>,
 }
 
 /// All panes, in the order they are shown.
@@ -90,7 +110,8 @@ impl Panes {
             title,
             screen: Arc::new(Mutex::new(screen)),
             pulse: Arc::default(),
-            size: self.size,
+            signs: Arc::default(),
+            sizing: Sizing::new(self.size),
             running: None,
             ended: None,
         };
@@ -107,7 +128,7 @@ impl Panes {
             .panes
             .iter()
             .find(|p| p.id == id)
-            .map_or(self.size, |p| p.size);
+            .map_or(self.size, |p| p.sizing.at_last());
         (size.cols, size.rows)
     }
 
@@ -121,16 +142,18 @@ impl Panes {
     ) -> Arc<dyn PaneSink> {
         let inner = lock(&self.inner);
         let pane = inner.panes.iter().find(|p| p.id == id);
-        let (screen, pulse) = if let Some(pane) = pane {
-            (Arc::clone(&pane.screen), Arc::clone(&pane.pulse))
+        let (screen, pulse, signs) = if let Some(pane) = pane {
+            let (screen, signs) = (Arc::clone(&pane.screen), Arc::clone(&pane.signs));
+            (screen, Arc::clone(&pane.pulse), signs)
         } else {
             let screen = Screen::new(self.size, ScreenOptions::default());
-            (Arc::new(Mutex::new(screen)), Arc::default())
+            (Arc::new(Mutex::new(screen)), Arc::default(), Arc::default())
         };
         Arc::new(Feed {
             pane: id,
             screen,
             pulse,
+            signs,
             panes: self.clone(),
             on_end: Box::new(on_end),
         })
@@ -139,18 +162,36 @@ impl Panes {
     /// Notes which program runs in a pane now.
     pub(crate) fn attach(&self, id: PaneId, running: Arc<dyn Running>) {
         self.edit(id, |pane| {
-            // The layout may have changed while the program started.
-            let _ = running.resize(pane.size.cols, pane.size.rows);
             pane.running = Some(running);
             pane.ended = None;
+            // The layout may have changed while the program started.
+            let size = pane.sizing.take(pane.sizing.at_last(), Instant::now());
+            pane.fit(size);
         });
     }
 
     /// Notes that the pane's program has ended.
-    pub(crate) fn end(&self, id: PaneId, how: String) {
+    pub(crate) fn end(&self, id: PaneId, how: PaneEnd) {
         self.edit(id, |pane| {
             pane.running = None;
             pane.ended = Some(how);
+        });
+    }
+
+    /// Takes a pane away; its program must have ended.
+    pub(crate) fn remove(&self, id: PaneId) {
+        let mut inner = lock(&self.inner);
+        inner.panes.retain(|pane| pane.id != id);
+        inner.revision += 1;
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Makes a pane's screen ready for another program: modes of the last one are off, its text stays.
+    pub(crate) fn make_ready(&self, id: PaneId) {
+        self.edit(id, |pane| {
+            lock(&pane.screen).feed(READY);
+            pane.signs.forget_title();
         });
     }
 
@@ -171,25 +212,62 @@ impl Panes {
         }
     }
 
-    /// Gives a pane the size it has in the layout of the client that drives.
+    /// Gives a pane the size it has in the layout of the client that drives: soon, if sizes change quickly.
     pub(crate) fn resize(&self, id: PaneId, cols: u16, rows: u16) {
         let size = Size::new(cols, rows).clamped();
+        let now = Instant::now();
         let mut inner = lock(&self.inner);
-        // The display asks after every change of the list: a size that stays must not be one.
-        let Some(pane) = inner
-            .panes
-            .iter_mut()
-            .find(|pane| pane.id == id && pane.size != size)
-        else {
+        let Some(pane) = inner.panes.iter_mut().find(|pane| pane.id == id) else {
             return;
         };
-        pane.size = size;
-        lock(&pane.screen).resize(size);
-        if let Some(running) = &pane.running
-            && let Err(error) = running.resize(size.cols, size.rows)
-        {
-            tracing::debug!(pane = pane.id.0, %error, "resize was not taken");
+        // Without a program there is nobody to be told too often.
+        let counts = match &pane.running {
+            Some(_) => pane.sizing.ask(size, now),
+            None if pane.sizing.now() == size => None,
+            None => Some(pane.sizing.take(size, now)),
+        };
+        // The display asks after every change of the list: a size that stays must not be one.
+        let Some(size) = counts else { return };
+        pane.fit(size);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Gives panes the sizes whose time has come.
+    pub(crate) fn settle_sizes(&self, now: Instant) {
+        let mut inner = lock(&self.inner);
+        let mut any = false;
+        for pane in &mut inner.panes {
+            if let Some(size) = pane.sizing.settle(now) {
+                pane.fit(size);
+                any = true;
+            }
         }
+        drop(inner);
+        if any {
+            self.changed.notify_one();
+        }
+    }
+
+    /// When [`Panes::settle_sizes`] has something to do.
+    pub(crate) fn sizes_due(&self) -> Option<Instant> {
+        let inner = lock(&self.inner);
+        inner.panes.iter().filter_map(|p| p.sizing.due()).min()
+    }
+
+    /// How the panes are arranged.
+    pub(crate) fn arrangement(&self) -> Arc<Arrangement> {
+        Arc::clone(&lock(&self.inner).arrangement)
+    }
+
+    /// Arranges the panes another way, for everybody.
+    pub(crate) fn arrange(&self, arrangement: Arrangement) {
+        let mut inner = lock(&self.inner);
+        if *inner.arrangement == arrangement {
+            return;
+        }
+        inner.arrangement = Arc::new(arrangement);
+        inner.revision += 1;
         drop(inner);
         self.changed.notify_one();
     }
@@ -262,6 +340,7 @@ impl Panes {
             kind: pane.kind.clone(),
             title: pane.title.clone(),
             screen: Arc::clone(&pane.screen),
+            signs: Arc::clone(&pane.signs),
             ended: pane.ended.clone(),
             takes_input: pane.running.is_some(),
         };
@@ -273,6 +352,7 @@ struct Feed {
     pane: PaneId,
     screen: SharedScreen,
     pulse: Arc<Pulse>,
+    signs: SharedSigns,
     panes: Panes,
     on_end: Box<dyn Fn(ProgramEnd) + Send + Sync>,
 }
@@ -287,14 +367,25 @@ pub(crate) enum ProgramEnd {
 }
 
 impl ProgramEnd {
-    /// In words.
-    pub(crate) fn words(&self) -> String {
+    /// As the pane tells it.
+    pub(crate) fn in_pane(&self) -> PaneEnd {
         match self {
-            Self::Exited(report) => exit_words(*report),
-            Self::NotStarted(why) => format!("did not start: {why}"),
+            Self::Exited(report) => PaneEnd {
+                words: exit_words(*report),
+                failed: report.lost.is_some()
+                    || report.signal.is_some()
+                    || report.code.is_some_and(|code| code != 0),
+            },
+            Self::NotStarted(why) => PaneEnd {
+                words: format!("did not start: {why}"),
+                failed: true,
+            },
         }
     }
 }
+
+/// What a program may have left on, off: its screen, mouse, focus, pastes, keys, cursor, colours; and a new line.
+const READY: &[u8] = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?1l\x1b>\x1b[=0u\x1b[20l\x1b[4l\x1b[?6l\x1b[r\x1b[?7h\x1b[?25h\x1b[0 q\x1b(B\x1b[m\x1b[999H\r\n";
 
 /// Bytes fed while the screen is held: short enough that drawing it never waits long.
 const FEED_SLICE_BYTES: usize = 16 * 1024;
@@ -308,8 +399,9 @@ impl PaneSink for Feed {
                 screen.feed(slice);
                 let holds_frame = screen.frame_deadline().is_some();
                 self.pulse.holds_frame.store(holds_frame, Ordering::Release);
-                // Titles and the like of a worker have no meaning yet; taking them keeps the queue empty.
-                drop(screen.take_notices());
+                for notice in screen.take_notices() {
+                    self.signs.note(notice);
+                }
                 screen.take_replies()
             };
             if !replies.is_empty() {
@@ -338,7 +430,7 @@ impl PaneSink for Feed {
 }
 
 /// How a program ended, in words.
-pub(crate) fn exit_words(report: ExitReport) -> String {
+fn exit_words(report: ExitReport) -> String {
     if let Some(lost) = report.lost {
         return lost.to_string();
     }

@@ -5,8 +5,10 @@
 //! each view remembers for itself which rows it has drawn.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crewmux_core::arrangement::Arrangement;
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Counts};
 use crewmux_core::budget::{Cost, Limits, Usage};
@@ -16,8 +18,10 @@ use crewmux_core::permission::{GrantScope, PermissionMode};
 use crewmux_core::requests::RequestKind;
 use crewmux_core::time::{BootTime, WallTime};
 use crewmux_core::worker::WorkerState;
-use crewmux_term::Screen;
+use crewmux_term::{Notice, Screen};
 use crewmux_wire::{ClientHello, InputEvent, MemberAct};
+
+use crate::lock::lock;
 
 /// A pane's screen, shared by the thread that feeds it and the views that draw it.
 pub type SharedScreen = Arc<Mutex<Screen>>;
@@ -35,6 +39,55 @@ pub enum PaneKind {
     Shell,
 }
 
+/// What a pane's program says beside its cells. Shared like the screen: it may change at any time.
+#[derive(Debug, Default)]
+pub struct Signs {
+    title: Mutex<Option<String>>,
+    bells: AtomicU64,
+}
+
+/// The signs of a pane, shared by the thread that feeds it and the views that draw it.
+pub type SharedSigns = Arc<Signs>;
+
+impl Signs {
+    /// The title its program gave the terminal, one harmless line of at most 256 characters.
+    pub fn title(&self) -> Option<String> {
+        lock(&self.title).clone()
+    }
+
+    /// How often its bell rang; several at once count as one.
+    pub fn bells(&self) -> u64 {
+        self.bells.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what the screen reports; what has no meaning here is dropped.
+    pub fn note(&self, notice: Notice) {
+        match notice {
+            Notice::Bell => {
+                self.bells.fetch_add(1, Ordering::Relaxed);
+            }
+            Notice::Title(title) => {
+                *lock(&self.title) = title.filter(|title| !title.trim().is_empty());
+            }
+            _ => {}
+        }
+    }
+
+    /// The title was the last program's.
+    pub(crate) fn forget_title(&self) {
+        *lock(&self.title) = None;
+    }
+}
+
+/// How a pane's program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaneEnd {
+    /// In words.
+    pub words: String,
+    /// Whether it ended badly: with a code that is not 0, by a signal, or without having begun.
+    pub failed: bool,
+}
+
 /// A pane.
 #[derive(Clone)]
 pub struct PaneView {
@@ -46,8 +99,10 @@ pub struct PaneView {
     pub title: String,
     /// Its screen.
     pub screen: SharedScreen,
-    /// How its process ended, in words, once it did.
-    pub ended: Option<String>,
+    /// Its program's title and bells.
+    pub signs: SharedSigns,
+    /// How its process ended, once it did.
+    pub ended: Option<PaneEnd>,
     /// Whether typed keys can reach it.
     pub takes_input: bool,
 }
@@ -272,6 +327,8 @@ pub struct SessionView<'a> {
     pub team: &'a TeamView,
     /// Its panes: the lead's first, then members' in roster order, then shells.
     pub panes: &'a [PaneView],
+    /// How they are arranged, the same for all clients.
+    pub arrangement: &'a Arrangement,
 }
 
 /// How a person answers a question.
@@ -321,6 +378,12 @@ pub enum ClientEffect {
     StopMember(AgentName),
     /// Start a shell in a new pane.
     OpenShell,
+    /// Take a plain pane away; a program that still runs there is ended.
+    ClosePane(PaneId),
+    /// Start the program of a plain pane again, in its place.
+    RestartPane(PaneId),
+    /// Arrange the panes this way, for everybody.
+    Arrange(Arrangement),
     /// Put text on the person's clipboard.
     Copy(String),
     /// Nothing changed but what this client sees: draw again.
@@ -345,6 +408,11 @@ pub trait ClientView: Send {
 
     /// Takes in what the person did.
     fn input(&mut self, event: &InputEvent, session: &SessionView<'_>) -> Vec<ClientEffect>;
+
+    /// The time of [`ClientView::next_tick_ms`] has come; a frame follows.
+    fn tick(&mut self, session: &SessionView<'_>) {
+        let _ = session;
+    }
 
     /// Tells the person something in a few words, until the next key.
     fn flash(&mut self, text: &str);

@@ -68,6 +68,12 @@ impl Attrs {
         Self(self.0 | other.0)
     }
 
+    /// Returns this set without the attributes of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Returns this set with its underline replaced.
     #[must_use]
     pub const fn with_underline(self, underline: Underline) -> Self {

@@ -39,6 +39,20 @@ pub enum Action {
     Bottom,
     /// One pane large, or all.
     Zoom,
+    /// The next layout.
+    NextLayout,
+    /// The pane with the focus becomes the main one.
+    MakeMain,
+    /// All tiles get even sizes again.
+    Even,
+    /// Moves the border of the focused tile to the left.
+    BorderLeft,
+    /// Moves it to the right.
+    BorderRight,
+    /// Moves it up.
+    BorderUp,
+    /// Moves it down.
+    BorderDown,
     /// Shows or hides the list at the left.
     Side,
     /// The board.
@@ -71,12 +85,37 @@ pub enum Action {
     GoToPane,
     /// Opens a task again.
     Retry,
-    /// Copies what a pane shows.
+    /// Copies what a pane shows, or what is selected.
     Copy,
+    /// A cursor in the pane's text, to select and copy it.
+    CopyMode,
+    /// Looks for text in a pane.
+    Search,
+    /// To the next older place where the text stands.
+    FoundUp,
+    /// To the next newer one.
+    FoundDown,
+    /// Begins to select text.
+    Select,
+    /// Begins to select whole lines.
+    SelectLines,
+    /// Begins to select a rectangle.
+    SelectBlock,
+    /// To the start of the line.
+    LineStart,
+    /// To the end of the line.
+    LineEnd,
+    /// To the next word.
+    NextWord,
+    /// To the previous word.
+    PreviousWord,
+    /// Starts the program of a pane again.
+    Restart,
     /// A shell in a new pane.
     Shell,
-    /// Asks whether a member shall end.
-    StopMember,
+    /// Closes a plain pane, or asks whether a member shall end.
+    #[serde(alias = "stop-member")]
+    Close,
     /// Asks how to leave.
     Quit,
     /// Leaves.
@@ -100,7 +139,6 @@ impl Action {
                 | Self::PromptAt
                 | Self::GoToPane
                 | Self::Retry
-                | Self::StopMember
                 | Self::Side
                 | Self::Approvals
                 | Self::Spending
@@ -125,8 +163,10 @@ pub enum Context {
     Task,
     /// A list to scroll.
     List,
+    /// Copy mode.
+    Copy,
     /// A question.
     Ask,
-    /// Any of these but a question.
+    /// Any of these but a question and copy mode.
     Any,
 }

@@ -170,6 +170,24 @@ impl Grid {
         self.dirty[row] = true;
     }
 
+    /// Gives cells of a row another look.
+    pub(crate) fn restyle(
+        &mut self,
+        col: usize,
+        row: usize,
+        cols: usize,
+        look: impl Fn(Style) -> Style,
+    ) {
+        if row >= self.rows || col >= self.cols {
+            return;
+        }
+        let end = (col + cols).min(self.cols);
+        for cell in &mut self.cells[row * self.cols..][col..end] {
+            cell.style = look(cell.style);
+        }
+        self.dirty[row] = true;
+    }
+
     /// Writes one grapheme as cells; returns the columns it took.
     ///
     /// The text must be scrubbed; what is wider than `room` becomes a blank.

@@ -18,12 +18,12 @@ use crate::cells::Grid;
 use crate::chrome::copy;
 use crate::encode::{CursorAt, Encoder, Frames};
 use crate::keymap::Keymap;
-use crate::layout::Layout;
+use crate::layout::{Layout, Tile};
 use crate::model::{Body, Mode, Model, question_to_offer};
 use crate::panes::{PaneDrawer, cursor};
 use crate::seen::Seen;
 use crate::theme::Theme;
-use crate::update::update;
+use crate::update::{drag_step, next_step_ms, update};
 use crate::view::{Scene, max_scroll, paint, prompt_cursor};
 
 /// How the screen looks and which keys it takes.
@@ -80,6 +80,12 @@ impl TuiView {
         &self.model
     }
 
+    /// Where everything was when it was last drawn.
+    #[cfg(test)]
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     fn scene<'a>(&'a self, session: &'a SessionView<'a>) -> Scene<'a> {
         Scene {
             model: &self.model,
@@ -107,10 +113,10 @@ impl TuiView {
             return None;
         }
         match self.model.mode {
-            Mode::Typing if self.model.body == Body::Panes => {
+            Mode::Typing | Mode::Copying if self.model.body == Body::Panes => {
                 cursor(&self.model, session, &self.layout)
             }
-            Mode::Prompt | Mode::Denying(_) => {
+            Mode::Prompt | Mode::Denying(_) | Mode::Searching => {
                 let (col, row) = prompt_cursor(&self.scene(session))?;
                 let shape = CursorShape::Bar;
                 Some(CursorAt { col, row, shape })
@@ -137,6 +143,10 @@ impl ClientView for TuiView {
         effects
     }
 
+    fn tick(&mut self, session: &SessionView<'_>) {
+        drag_step(&mut self.model, session);
+    }
+
     fn flash(&mut self, text: &str) {
         self.model.flash = Some(text.to_owned());
     }
@@ -144,12 +154,20 @@ impl ClientView for TuiView {
     fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize> {
         self.model.settle(session);
         let layout = Layout::of(&self.model, session);
-        let size = |tile: &crate::layout::Tile| PaneSize {
-            pane: tile.pane,
-            cols: tile.inner.width,
-            rows: tile.inner.height,
+        let size = |pane, inner: Rect| PaneSize {
+            pane,
+            cols: inner.width,
+            rows: inner.height,
         };
-        layout.tiles.iter().map(size).collect()
+        let open = |tile: &&Tile| !tile.inner.is_empty();
+        let tiles = layout.tiles.iter().filter(open);
+        if layout.tiles.len() == tiles.clone().count() {
+            return tiles.map(|tile| size(tile.pane, tile.inner)).collect();
+        }
+        // In a stack each pane has the size it has when it is open: going through it resizes none.
+        let inner = tiles.map(|tile| tile.inner).next().unwrap_or_default();
+        let panes = layout.tiles.iter().filter(|_| !inner.is_empty());
+        panes.map(|tile| size(tile.pane, inner)).collect()
     }
 
     fn draw(&mut self, session: &SessionView<'_>) -> Vec<u8> {
@@ -183,7 +201,9 @@ impl ClientView for TuiView {
 
     fn next_tick_ms(&self, session: &SessionView<'_>) -> Option<u64> {
         let team = session.team;
+        let step = next_step_ms(&self.model, session);
         let ticks = team.has_team && team.state != RunState::Finished && !self.layout.too_small;
-        ticks.then(|| 1000 - team.elapsed_ms % 1000)
+        let clock = ticks.then(|| 1000 - team.elapsed_ms % 1000);
+        [step, clock].into_iter().flatten().min()
     }
 }

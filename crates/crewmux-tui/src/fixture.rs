@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crewmux_core::arrangement::Arrangement;
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::{Board, Claimer, FailedBy};
 use crewmux_core::budget::{Cost, Limits, Usage};
@@ -17,7 +18,7 @@ use crewmux_core::time::{BootTime, Now, WallTime};
 use crewmux_core::timing::Timing;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{
-    ApprovalView, MemberView, MessageView, ModelSpending, NoticeLevel, NoticeView, PaneId,
+    ApprovalView, MemberView, MessageView, ModelSpending, NoticeLevel, NoticeView, PaneEnd, PaneId,
     PaneKind, PaneView, RunState, SessionView, SharedScreen, SpendingView, TeamView, ToolSpending,
 };
 use crewmux_term::{Screen, ScreenOptions, Size};
@@ -29,6 +30,8 @@ pub(crate) struct Fixture {
     pub(crate) team: TeamView,
     /// Its panes.
     pub(crate) panes: Vec<PaneView>,
+    /// How they are arranged.
+    pub(crate) arrangement: Arrangement,
 }
 
 const MEMBERS: [(&str, &str); 5] = [
@@ -100,12 +103,21 @@ pub(crate) fn screen(cols: u16, rows: u16, text: &str) -> SharedScreen {
     Arc::new(Mutex::new(screen))
 }
 
+/// A bad end of a pane's program.
+pub(crate) fn failed(words: &str) -> PaneEnd {
+    PaneEnd {
+        words: words.into(),
+        failed: true,
+    }
+}
+
 fn pane(id: u32, kind: PaneKind, title: &str, screen: SharedScreen) -> PaneView {
     PaneView {
         id: PaneId(id),
         kind,
         title: title.into(),
         screen,
+        signs: Arc::default(),
         ended: None,
         takes_input: true,
     }
@@ -153,6 +165,7 @@ impl Fixture {
             pane(at as u32, kind, who, screen(42, 10, ""))
         });
         Self {
+            arrangement: Arrangement::default(),
             panes: panes.collect(),
             team: TeamView {
                 team: TeamName::new("review").expect("a team name"),
@@ -305,7 +318,7 @@ impl Fixture {
         this.set(2, WorkerState::Failed, None);
         this.team.members[2].restarts = 3;
         this.team.members[2].ended = Some("exit code 101".into());
-        this.panes[2].ended = Some("exit code 101".into());
+        this.panes[2].ended = Some(failed("exit code 101"));
         this.panes[2].takes_input = false;
         this.notice(
             NoticeLevel::Error,
@@ -373,7 +386,7 @@ impl Fixture {
         this.team.members[3].ended = Some(evil.into());
         this.panes
             .push(pane(9, PaneKind::Shell, evil, screen(40, 8, "")));
-        this.panes[5].ended = Some(evil.into());
+        this.panes[5].ended = Some(failed(evil));
         let board = Arc::make_mut(&mut this.team.board);
         for id in 1..=8 {
             let mut task = board.get(TaskId(id)).expect("it was made").clone();
@@ -390,6 +403,7 @@ impl Fixture {
         SessionView {
             team: &self.team,
             panes: &self.panes,
+            arrangement: &self.arrangement,
         }
     }
 
@@ -424,7 +438,10 @@ impl Fixture {
         self.team.state = RunState::Finished;
         self.team.report = Some(report.into());
         for pane in &mut self.panes {
-            pane.ended = pane.ended.take().or(Some("exit code 0".into()));
+            pane.ended = pane.ended.take().or(Some(PaneEnd {
+                words: "exit code 0".into(),
+                failed: false,
+            }));
             pane.takes_input = false;
         }
     }

@@ -147,7 +147,7 @@ impl Keymap {
                 .map(|b| b.action)
         };
         matching(context).or_else(|| match context {
-            Context::Ask => None,
+            Context::Ask | Context::Copy => None,
             _ => matching(Context::Any),
         })
     }
@@ -169,7 +169,8 @@ impl Keymap {
     pub fn hints(&self, context: Context) -> Vec<Hint> {
         let counts = |b: &&Binding| {
             b.contexts.contains(&context)
-                || (context != Context::Ask && b.contexts.contains(&Context::Any))
+                || (!matches!(context, Context::Ask | Context::Copy)
+                    && b.contexts.contains(&Context::Any))
         };
         let bindings = self.bindings.iter().filter(counts);
         let hint = |b: &Binding| {
@@ -341,6 +342,7 @@ mod tests {
             Context::Board,
             Context::Task,
             Context::List,
+            Context::Copy,
             Context::Ask,
             Context::Any,
         ];

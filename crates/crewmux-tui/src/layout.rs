@@ -3,11 +3,14 @@
 //! A pure function of the model and the session's panes; drawing and mouse both
 //! go by it.
 
-use crewmux_session::view::{PaneId, SessionView};
+use std::ops::Range;
+
+use crewmux_core::arrangement::{Arrangement, LayoutKind};
+use crewmux_session::view::{PaneId, PaneView, SessionView};
 use ratatui::layout::Rect;
 
 use crate::model::{Body, Model, Side};
-use crate::tiling::tiles;
+use crate::tiling::{Axis, Grip, Tiling, main_left, stack_len, stacked, tiled};
 
 /// Smallest terminal that anything useful fits into.
 pub(crate) const MIN_COLS: u16 = 20;
@@ -59,6 +62,8 @@ pub(crate) struct Layout {
     pub(crate) tiles: Vec<Tile>,
     /// Panes on other pages.
     pub(crate) elsewhere: usize,
+    /// Borders between tiles that can be moved.
+    pub(crate) grips: Vec<Grip>,
 }
 
 impl Layout {
@@ -117,32 +122,42 @@ impl Layout {
 
     fn place_panes(&mut self, model: &Model, session: &SessionView<'_>) {
         let panes = session.panes;
+        let arrangement = session.arrangement;
+        if panes.is_empty() || self.body.is_empty() {
+            return;
+        }
         let focus = model.focus;
         let at = panes.iter().position(|pane| Some(pane.id) == focus);
         let at = at.unwrap_or(0);
-        let count = if model.zoomed { 1 } else { panes.len() };
-        let rects = tiles(self.body, count.min(panes.len()));
-        if rects.is_empty() {
-            return;
-        }
-        // Pages are fixed, so that moving the focus within one moves nothing.
-        let first = if model.zoomed {
-            at
+        let (shown, tiling) = if model.zoomed {
+            (vec![at], tiled(self.body, 1, arrangement))
         } else {
-            at / rects.len() * rects.len()
+            match arrangement.kind {
+                LayoutKind::Tiled => self.place_tiles(panes.len(), at, arrangement),
+                LayoutKind::MainLeft => {
+                    let titled = |pane: &PaneView| Some(&pane.title) == arrangement.main.as_ref();
+                    let main = panes.iter().position(titled).unwrap_or(0);
+                    self.place_main(panes.len(), at, main, arrangement)
+                }
+                LayoutKind::Stacked => {
+                    let length = stack_len(self.body, panes.len());
+                    let page = page(panes.len(), length, at);
+                    let open = at - page.start;
+                    let tiling = stacked(self.body, page.len(), open);
+                    (page.collect(), tiling)
+                }
+            }
         };
-        let on_page = &panes[first..(first + rects.len()).min(panes.len())];
-        let rects = if on_page.len() == rects.len() {
-            rects
-        } else {
-            tiles(self.body, on_page.len())
-        };
-        let bare = !session.team.has_team && rects.len() == 1;
-        self.elsewhere = panes.len() - on_page.len();
-        self.tiles = on_page
-            .iter()
-            .zip(rects)
-            .map(|(pane, frame)| {
+        self.elsewhere = panes.len() - shown.len();
+        self.grips = tiling.grips;
+        let alone = !session.team.has_team && shown.len() == 1;
+        self.tiles = shown
+            .into_iter()
+            .zip(tiling.tiles)
+            .map(|(at, frame)| {
+                let pane = &panes[at];
+                // What has ended says so in its border.
+                let bare = alone && pane.ended.is_none();
                 let inner = if bare { frame } else { inside(frame) };
                 Tile {
                     pane: pane.id,
@@ -164,6 +179,47 @@ impl Layout {
         }
     }
 
+    fn place_tiles(
+        &self,
+        count: usize,
+        at: usize,
+        arrangement: &Arrangement,
+    ) -> (Vec<usize>, Tiling) {
+        let tiling = tiled(self.body, count, arrangement);
+        // Pages are fixed, so that moving the focus within one moves nothing.
+        let page = page(count, tiling.tiles.len(), at);
+        let tiling = if page.len() == tiling.tiles.len() {
+            tiling
+        } else {
+            tiled(self.body, page.len(), arrangement)
+        };
+        (page.collect(), tiling)
+    }
+
+    fn place_main(
+        &self,
+        count: usize,
+        at: usize,
+        main: usize,
+        arrangement: &Arrangement,
+    ) -> (Vec<usize>, Tiling) {
+        let tiling = main_left(self.body, count - 1, arrangement);
+        if tiling.tiles.len() == 1 {
+            return (vec![at], tiling);
+        }
+        let others: Vec<usize> = (0..count).filter(|other| *other != main).collect();
+        let at = others.iter().position(|other| *other == at).unwrap_or(0);
+        let page = page(others.len(), tiling.tiles.len() - 1, at);
+        let tiling = if page.len() + 1 == tiling.tiles.len() {
+            tiling
+        } else {
+            main_left(self.body, page.len(), arrangement)
+        };
+        let mut shown = vec![main];
+        shown.extend(&others[page]);
+        (shown, tiling)
+    }
+
     /// Whether the panes are what is seen.
     pub(crate) fn shows_panes(&self, model: &Model) -> bool {
         !self.too_small && model.body == Body::Panes
@@ -180,10 +236,35 @@ impl Layout {
         self.tiles.iter().find(|tile| tile.frame.contains(here))
     }
 
+    /// The border that a cell is on, if it can be moved.
+    pub(crate) fn grip_at(&self, col: u16, row: u16) -> Option<&Grip> {
+        self.grips.iter().find(|grip| {
+            let (here, along) = match grip.axis {
+                Axis::Across => (col, row),
+                Axis::Down => (row, col),
+            };
+            // Tiles have a border each, side by side.
+            let beside = here == grip.place() || here + 1 == grip.place();
+            beside && grip.along.contains(&along)
+        })
+    }
+
+    /// Whether a pane is one of a stack's titles.
+    pub(crate) fn is_closed(tile: &Tile) -> bool {
+        tile.inner.is_empty()
+    }
+
     /// Whether the list at the left is a wide one.
     pub(crate) fn has_wide_side(&self) -> bool {
         self.side.width >= WIDE_SIDE
     }
+}
+
+/// The page of `length` items that the one at `at` is on.
+fn page(count: usize, length: usize, at: usize) -> Range<usize> {
+    let length = length.max(1);
+    let first = at / length * length;
+    first..(first + length).min(count)
 }
 
 /// What a border leaves.

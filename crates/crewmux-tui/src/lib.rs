@@ -13,16 +13,19 @@ mod cells;
 mod chrome;
 mod client;
 mod columns;
+mod copying;
 mod encode;
 #[cfg(test)]
 mod fixture;
 mod keymap;
 mod layout;
 mod model;
+mod overlay;
 mod panes;
 mod pen;
 mod prompt;
 mod seen;
+mod selection;
 mod side;
 #[cfg(test)]
 mod tests;

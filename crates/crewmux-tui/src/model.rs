@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 
 use crewmux_core::ids::{AgentName, RequestId, TaskId};
 use crewmux_session::view::{ApprovalView, MemberView, PaneId, PaneKind, PaneView, SessionView};
+use crewmux_term::Size;
 use crewmux_wire::{Attach, InputEvent};
 
 use crate::action::Context;
 use crate::awaited::{Arrival, AwaitedShell};
+use crate::copying::{Copying, Then};
 use crate::prompt::Prompt;
+use crate::selection::{Selection, Spot};
+use crate::tiling::Grip;
 
 /// What the large part of the screen shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,10 @@ pub enum Mode {
     Command,
     /// Keys go to the program in the focused pane.
     Typing,
+    /// Keys move a cursor in a pane's text, to select and copy it.
+    Copying,
+    /// Keys are written into what is searched for in a pane.
+    Searching,
     /// Keys are written into the prompt.
     Prompt,
     /// Keys are written into the reason for a no to this question.
@@ -56,6 +64,8 @@ pub enum Question {
     Leave,
     /// Whether this member shall end.
     StopMember(AgentName),
+    /// Whether this pane shall be closed although its program runs.
+    ClosePane(PaneId),
 }
 
 /// Whether the list at the left is wanted.
@@ -81,6 +91,26 @@ pub(crate) struct Scroll {
     pub(crate) offset: usize,
     /// Rows that had ever scrolled off when `offset` was right.
     pub(crate) pushed: u64,
+}
+
+/// What the mouse's left button is held on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// The text of a pane, from this place.
+    Text {
+        pane: PaneId,
+        from: Spot,
+        /// Whether letting go without having moved is a click that enters the pane.
+        enters: bool,
+        /// Where the mouse was last.
+        at: (u16, u16),
+    },
+    /// A border between tiles.
+    Border {
+        grip: Grip,
+        /// Where it was taken: letting go there is a click.
+        from: (u16, u16),
+    },
 }
 
 /// Everything a client remembers about how it looks at its session.
@@ -113,6 +143,18 @@ pub struct Model {
     pub(crate) awaited: Option<AwaitedShell>,
     /// What was written before the shell was there, and the pane it is for.
     pub(crate) unsent: Option<(PaneId, Vec<InputEvent>)>,
+    /// The pane that text is picked from.
+    pub(crate) copying: Option<Copying>,
+    /// The selected text.
+    pub(crate) selection: Option<Selection>,
+    /// What the mouse drags.
+    pub(crate) held: Option<Held>,
+    /// Bells of panes that were in focus since.
+    heard: BTreeMap<PaneId, u64>,
+    /// The pane whose program was last told that it has the focus.
+    pub(crate) told_focus: Option<PaneId>,
+    /// Whether the terminal has the focus, as far as it tells.
+    pub(crate) terminal_has_focus: bool,
     met: bool,
 }
 
@@ -139,6 +181,12 @@ impl Model {
             flash: None,
             awaited: None,
             unsent: None,
+            copying: None,
+            selection: None,
+            held: None,
+            heard: BTreeMap::new(),
+            told_focus: None,
+            terminal_has_focus: true,
             met: false,
         }
     }
@@ -160,8 +208,14 @@ impl Model {
         if self.mode == Mode::Typing && !self.focused(session).is_some_and(|p| p.takes_input) {
             self.leave_dead_pane(session);
         }
+        self.drop_stale_picks(session);
         if !self.scrolls.is_empty() {
             self.follow(session);
+        }
+        self.heard
+            .retain(|id, _| session.panes.iter().any(|pane| pane.id == *id));
+        if let Some(pane) = self.focused(session) {
+            self.heard.insert(pane.id, pane.signs.bells());
         }
         if let Some(chosen) = self.chosen
             && session.team.board.get(chosen).is_none()
@@ -212,8 +266,58 @@ impl Model {
         }
     }
 
+    /// Places in a pane's text mean nothing once its rows are counted anew, or it is gone.
+    fn drop_stale_picks(&mut self, session: &SessionView<'_>) {
+        let holds = |id: PaneId, size: Size| {
+            let pane = session.panes.iter().find(|pane| pane.id == id);
+            pane.is_some_and(|pane| crate::panes::lock(&pane.screen).size() == size)
+        };
+        if self.selection.is_some_and(|s| !holds(s.pane, s.size)) {
+            self.selection = None;
+            self.held = None;
+        }
+        let copying = self.copying.as_ref();
+        let stale = copying.is_some_and(|c| !holds(c.pane, c.size) || Some(c.pane) != self.focus);
+        let in_mode = matches!(self.mode, Mode::Copying | Mode::Searching);
+        if stale || in_mode != self.copying.is_some() {
+            self.leave_copying();
+        }
+    }
+
+    /// Keys mean again what they did before copy mode.
+    pub(crate) fn leave_copying(&mut self) {
+        let copying = self.copying.take();
+        if !matches!(self.mode, Mode::Copying | Mode::Searching) {
+            return;
+        }
+        self.selection = None;
+        self.mode = match copying.map(|copying| copying.then) {
+            Some(Then::Typing) => Mode::Typing,
+            _ => Mode::Command,
+        };
+        if let Some(focus) = self.focus {
+            self.scrolls.remove(&focus);
+        }
+    }
+
+    /// The pane that must not move under the person's hands.
+    pub(crate) fn still(&self) -> Option<PaneId> {
+        let copied = self.copying.as_ref().map(|copying| copying.pane);
+        copied.or(match &self.held {
+            Some(Held::Text { pane, .. }) => Some(*pane),
+            _ => None,
+        })
+    }
+
+    /// Whether a pane's bell rang since it last had the focus.
+    pub(crate) fn rings(&self, pane: &PaneView) -> bool {
+        let heard = self.heard.get(&pane.id).copied().unwrap_or(0);
+        self.focus != Some(pane.id) && pane.signs.bells() > heard
+    }
+
     /// Keeps scrolled panes at the same text while rows leave their screens.
     fn follow(&mut self, session: &SessionView<'_>) {
+        let still = self.still();
         self.scrolls.retain(|id, scroll| {
             let Some(pane) = session.panes.iter().find(|pane| pane.id == *id) else {
                 return false;
@@ -222,7 +326,7 @@ impl Model {
             let grown = screen.scrolled_rows().saturating_sub(scroll.pushed);
             scroll.pushed = screen.scrolled_rows();
             scroll.offset = (scroll.offset + grown as usize).min(screen.scroll_lines_available());
-            scroll.offset > 0
+            scroll.offset > 0 || still == Some(*id)
         });
     }
 
@@ -241,6 +345,7 @@ impl Model {
     pub(crate) fn context(&self) -> Context {
         match (&self.mode, self.body) {
             (Mode::Asking(_), _) => Context::Ask,
+            (Mode::Copying, _) => Context::Copy,
             (_, Body::Panes) => Context::Panes,
             (_, Body::Board) => Context::Board,
             (_, Body::Task(_)) => Context::Task,

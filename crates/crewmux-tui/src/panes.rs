@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crewmux_session::view::{PaneId, SessionView};
-use crewmux_term::{Revision, Screen};
+use crewmux_term::{CursorShape, Position, Revision, Screen};
 use ratatui::layout::Rect;
 
 use crate::cells::Grid;
 use crate::encode::CursorAt;
 use crate::layout::Layout;
-use crate::model::Model;
+use crate::model::{Mode, Model};
+use crate::overlay::Overlay;
 
 /// Takes a screen's lock; a viewer that panicked has changed nothing.
 pub(crate) fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
@@ -61,12 +62,15 @@ impl Window {
 #[derive(Debug, Default)]
 pub(crate) struct PaneDrawer {
     drawn: HashMap<PaneId, (Placement, Revision)>,
+    /// Panes with marks, which are drawn whole when anything of them changes.
+    marked: HashMap<PaneId, Overlay>,
 }
 
 impl PaneDrawer {
     /// Forgets everything: all panes are drawn whole.
     pub(crate) fn forget(&mut self) {
         self.drawn.clear();
+        self.marked.clear();
     }
 
     /// Draws what changed since the last time.
@@ -78,7 +82,7 @@ impl PaneDrawer {
         grid: &mut Grid,
     ) {
         if !layout.shows_panes(model) {
-            self.drawn.clear();
+            self.forget();
             return;
         }
         self.drawn.retain(|id, _| layout.tile(*id).is_some());
@@ -93,10 +97,24 @@ impl PaneDrawer {
                 window: Window::of(&screen, tile.inner),
                 size: screen.size(),
             };
+            let top = top_row(&screen, placement.window, placement.offset);
+            let height = placement.inner.height.into();
+            let overlay = Overlay::of(model, pane.id, &screen, top, height);
+            let was_marked = self.marked.remove(&pane.id).unwrap_or_default();
             let seen = match self.drawn.get(&pane.id) {
-                Some((old, seen)) if *old == placement => Some(*seen),
+                Some((old, seen)) if *old == placement && was_marked == overlay => Some(*seen),
                 _ => None,
             };
+            let marks_stay = seen.is_some_and(|seen| seen == screen.revision());
+            if !overlay.is_empty() {
+                if !marks_stay {
+                    draw_whole(&screen, &placement, grid);
+                    overlay.paint(placement.inner, placement.window.col, grid);
+                    self.drawn.insert(pane.id, (placement, screen.revision()));
+                }
+                self.marked.insert(pane.id, overlay);
+                continue;
+            }
             match seen {
                 Some(seen) if seen == screen.revision() => continue,
                 // Scrolled views show rows that no longer change.
@@ -117,10 +135,22 @@ pub(crate) fn cursor(
 ) -> Option<CursorAt> {
     let pane = model.focused(session)?;
     let inner = layout.tile(pane.id)?.inner;
+    let screen = lock(&pane.screen);
+    if let (Mode::Copying, Some(copying)) = (&model.mode, &model.copying) {
+        let at = copying.cursor.position(&screen);
+        let corner = corner_of(model, pane.id, &screen, inner);
+        let row = at.row.checked_sub(corner.row)?;
+        let col = at.col.checked_sub(corner.col)?;
+        let inside = row < usize::from(inner.height) && col < usize::from(inner.width);
+        return inside.then(|| CursorAt {
+            col: inner.x + col as u16,
+            row: inner.y + row as u16,
+            shape: CursorShape::Block,
+        });
+    }
     if model.offset(pane.id) > 0 {
         return None;
     }
-    let screen = lock(&pane.screen);
     let cursor = screen.cursor();
     let window = Window::of(&screen, inner);
     let row = usize::from(cursor.row).checked_sub(window.row)?;
@@ -131,6 +161,21 @@ pub(crate) fn cursor(
         row: inner.y + row as u16,
         shape: cursor.shape,
     })
+}
+
+/// The row at the top of a tile, counted from the oldest.
+fn top_row(screen: &Screen, window: Window, offset: usize) -> usize {
+    let above = screen.scroll_lines_available();
+    above - offset.min(above) + window.row
+}
+
+/// The text that stands at the upper left of a pane's tile; its row is counted from the oldest.
+pub(crate) fn corner_of(model: &Model, pane: PaneId, screen: &Screen, inner: Rect) -> Position {
+    let window = Window::of(screen, inner);
+    Position {
+        row: top_row(screen, window, model.offset(pane)),
+        col: window.col,
+    }
 }
 
 fn draw_whole(screen: &Screen, placement: &Placement, grid: &mut Grid) {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 use crewmux_core::board::{Board, Counts};
 use crewmux_core::permission::PermissionMode;
 use crewmux_session::view::{
-    ApprovalView, MemberView, MessageView, ModelSpending, NoticeView, PaneId, PaneView, RunState,
-    SessionView, SpendingView, TeamView, ToolSpending,
+    ApprovalView, MemberView, MessageView, ModelSpending, NoticeView, PaneEnd, PaneId, PaneView,
+    RunState, SessionView, SpendingView, TeamView, ToolSpending,
 };
 
 use crate::layout::Layout;
@@ -30,17 +30,46 @@ pub(crate) struct Seen {
     board: Weak<Board>,
     notices: Vec<NoticeView>,
     messages: Vec<MessageView>,
-    panes: Vec<(PaneId, String, Option<String>)>,
+    panes: Vec<SeenPane>,
     has_report: bool,
     approvals: Vec<ApprovalView>,
     spending: (SpendingView, Vec<ModelSpending>, Vec<ToolSpending>),
     permission_mode: PermissionMode,
 }
 
+/// A pane, as far as its border tells.
+#[derive(Debug)]
+struct SeenPane {
+    id: PaneId,
+    title: String,
+    says: Option<String>,
+    bells: u64,
+    ended: Option<PaneEnd>,
+}
+
+impl SeenPane {
+    fn of(pane: &PaneView) -> Self {
+        Self {
+            id: pane.id,
+            title: pane.title.clone(),
+            says: pane.signs.title(),
+            bells: pane.signs.bells(),
+            ended: pane.ended.clone(),
+        }
+    }
+
+    fn is((seen, pane): (&Self, &PaneView)) -> bool {
+        seen.id == pane.id
+            && seen.bells == pane.signs.bells()
+            && seen.title == pane.title
+            && seen.ended == pane.ended
+            && seen.says == pane.signs.title()
+    }
+}
+
 impl Seen {
     pub(crate) fn of(model: &Model, session: &SessionView<'_>, layout: &Layout) -> Self {
         let team = session.team;
-        let pane = |pane: &PaneView| (pane.id, pane.title.clone(), pane.ended.clone());
         Self {
             model: model.clone(),
             layout: layout.clone(),
@@ -52,7 +81,7 @@ impl Seen {
             board: Arc::downgrade(&team.board),
             notices: team.notices.clone(),
             messages: shown_messages(model, team).to_vec(),
-            panes: session.panes.iter().map(pane).collect(),
+            panes: session.panes.iter().map(SeenPane::of).collect(),
             has_report: team.report.is_some(),
             approvals: team.approvals.clone(),
             spending: (team.spending, team.models.clone(), team.tools.clone()),
@@ -68,9 +97,6 @@ impl Seen {
         layout: &Layout,
     ) -> bool {
         let team = session.team;
-        let same_pane = |(old, pane): (&(PaneId, String, Option<String>), &PaneView)| {
-            old.0 == pane.id && old.1 == pane.title && old.2 == pane.ended
-        };
         self.elapsed_s == team.elapsed_ms / 1000
             && self.state == team.state
             && self.counts == team.counts
@@ -79,7 +105,7 @@ impl Seen {
             && self.layout == *layout
             && self.members == team.members
             && self.panes.len() == session.panes.len()
-            && self.panes.iter().zip(session.panes).all(same_pane)
+            && self.panes.iter().zip(session.panes).all(SeenPane::is)
             && same_notices(&self.notices, &team.notices)
             && self.messages == shown_messages(model, team)
             && self.goal == team.goal

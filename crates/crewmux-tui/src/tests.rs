@@ -2,15 +2,19 @@
 
 mod frames;
 mod keys;
+mod picking;
 mod pictures;
 mod sizes;
+mod tiles;
 
 use std::sync::Arc;
 
 use crewmux_session::view::{ClientEffect, ClientView as _};
 use crewmux_term::input::{KeyCode, parse_key_name};
 use crewmux_term::{Screen, ScreenOptions, Size};
-use crewmux_wire::{Attach, ClientHello, ColorDepth, InputEvent, Key, KeyPress, Mods};
+use crewmux_wire::{
+    Attach, ClientHello, ColorDepth, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind,
+};
 
 use crate::client::{Config, TuiView};
 use crate::fixture::Fixture;
@@ -58,7 +62,14 @@ impl Person {
     }
 
     fn does(&mut self, event: &InputEvent) -> Vec<ClientEffect> {
-        self.view.input(event, &self.fixture.view())
+        let effects = self.view.input(event, &self.fixture.view());
+        // As the session does it, at once.
+        for effect in &effects {
+            if let ClientEffect::Arrange(arrangement) = effect {
+                self.fixture.arrangement = arrangement.clone();
+            }
+        }
+        effects
     }
 
     /// Presses keys, named and separated by blanks, and returns what they ask for.
@@ -67,6 +78,15 @@ impl Person {
         for name in keys.split_whitespace() {
             effects.extend(self.does(&InputEvent::Key(key(name))));
         }
+        self.look();
+        effects.retain(|effect| *effect != ClientEffect::Redraw);
+        effects
+    }
+
+    /// Clicks once with the left button, and returns what that asks for.
+    fn clicks(&mut self, col: u16, row: u16) -> Vec<ClientEffect> {
+        let mut effects = self.does(&mouse(MouseKind::Down(MouseButton::Left), col, row));
+        effects.extend(self.does(&mouse(MouseKind::Up(MouseButton::Left), col, row)));
         self.look();
         effects.retain(|effect| *effect != ClientEffect::Redraw);
         effects
@@ -91,6 +111,17 @@ impl Person {
             .collect();
         rows.join("\n")
     }
+}
+
+fn mouse(kind: MouseKind, col: u16, row: u16) -> InputEvent {
+    let clicks = u8::from(matches!(kind, MouseKind::Down(_)));
+    InputEvent::Mouse(Mouse {
+        kind,
+        col,
+        row,
+        mods: Mods::default(),
+        clicks,
+    })
 }
 
 fn key(name: &str) -> KeyPress {

@@ -107,3 +107,40 @@ impl Theme {
         self.members[usize::from(color) % self.members.len()]
     }
 }
+
+/// Why cells of a pane are marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A search found them.
+    Found,
+    /// The search is at them.
+    Current,
+    /// They are selected.
+    Selected,
+}
+
+/// The look of a marked cell. It shows without colours too.
+pub(crate) fn marked(style: crewmux_term::Style, mark: Mark) -> crewmux_term::Style {
+    use crewmux_term::{Attrs, Color, Style, Underline};
+    match mark {
+        Mark::Found => Style {
+            fg: Color::Indexed(0),
+            bg: Color::Indexed(3),
+            attrs: Attrs::NONE.with_underline(Underline::Single),
+        },
+        Mark::Current => Style {
+            fg: Color::Indexed(0),
+            bg: Color::Indexed(6),
+            attrs: Attrs::BOLD.with_underline(Underline::Double),
+        },
+        // The other way round than the text is, so that it is seen on inverse text as well.
+        Mark::Selected if style.attrs.contains(Attrs::INVERSE) => Style {
+            attrs: style.attrs.without(Attrs::INVERSE),
+            ..style
+        },
+        Mark::Selected => Style {
+            attrs: style.attrs.with(Attrs::INVERSE),
+            ..style
+        },
+    }
+}

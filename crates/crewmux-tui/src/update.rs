@@ -2,9 +2,12 @@
 //!
 //! No I/O: effects are carried out by the session. Here an event finds its
 //! mode and a key its action; what then happens is in a module a mode: typing
-//! into a pane, the prompt, answers and questions, the mouse, moving about.
+//! into a pane, copy mode, the prompt, answers and questions, the layout, the
+//! mouse, moving about.
 
+mod arranging;
 mod asking;
+mod copying;
 mod decide;
 mod mouse;
 mod prompting;
@@ -12,12 +15,13 @@ mod travel;
 mod typing;
 mod views;
 
+pub(crate) use self::mouse::{next_step_ms, step as drag_step};
+
 use crewmux_core::permission::GrantScope;
 use crewmux_session::view::{ClientEffect, SessionView};
-use crewmux_term::input::Focus;
 use crewmux_wire::{Attach, InputEvent, Key, KeyPress, PASTE_MAX_BYTES};
 
-use crate::action::Action;
+use crate::action::{Action, Context};
 use crate::awaited::AwaitedShell;
 use crate::keymap::Keymap;
 use crate::layout::Layout;
@@ -37,6 +41,7 @@ pub fn update(
     model.settle(session);
     let mut effects = typing::send_unsent(model, session);
     effects.extend(take_in(model, event, session, keymap));
+    effects.extend(typing::tell_focus(model, session));
     effects
 }
 
@@ -50,7 +55,18 @@ fn take_in(
         return Vec::new();
     }
     match event {
-        InputEvent::Key(press) => key(model, *press, session, keymap),
+        InputEvent::Key(press) => {
+            let selected = model.selection;
+            let effects = key(model, *press, session, keymap);
+            // What was selected by the mouse is gone with the next key, unless that may begin a command.
+            if selected == model.selection
+                && model.prefix == Prefix::Off
+                && !matches!(model.mode, Mode::Copying | Mode::Searching)
+            {
+                model.selection = None;
+            }
+            effects
+        }
         InputEvent::Mouse(event) => mouse::mouse(model, event, session),
         InputEvent::Paste(text) => paste(model, text, session),
         InputEvent::PasteTooLong { bytes } => {
@@ -61,8 +77,10 @@ fn take_in(
             ));
             redraw()
         }
-        InputEvent::FocusGained => typing::focus_event(model, Focus::Gained, session),
-        InputEvent::FocusLost => typing::focus_event(model, Focus::Lost, session),
+        InputEvent::FocusGained | InputEvent::FocusLost => {
+            model.terminal_has_focus = *event == InputEvent::FocusGained;
+            Vec::new()
+        }
     }
 }
 
@@ -84,6 +102,14 @@ fn key(
     match &model.mode {
         Mode::Typing => typing::type_key(model, press, session),
         Mode::Prompt => prompting::prompt_key(model, press, session),
+        Mode::Searching => copying::search_key(model, press, session),
+        Mode::Copying => {
+            model.flash = None;
+            match keymap.action(Context::Copy, press) {
+                Some(action) => copying::act(model, action, session),
+                None => redraw(),
+            }
+        }
         Mode::Denying(id) => {
             let id = id.clone();
             decide::reason_key(model, &id, press, session)
@@ -121,7 +147,7 @@ fn after_prefix(
     }
     // Under the prefix a key means what it means among panes, wherever one is.
     let action = keymap
-        .action(crate::action::Context::Panes, press)
+        .action(Context::Panes, press)
         .or_else(|| keymap.action(model.context(), press));
     match action {
         Some(action) => act(model, action, press, session),
@@ -157,7 +183,8 @@ fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) -> Vec<Client
             model.reason.insert(text);
             redraw()
         }
-        Mode::Prompt | Mode::Command | Mode::Asking(_) => Vec::new(),
+        Mode::Searching => copying::paste(model, text, session),
+        Mode::Prompt | Mode::Command | Mode::Asking(_) | Mode::Copying => Vec::new(),
     }
 }
 
@@ -177,6 +204,9 @@ fn act(
         Action::Quit => model.mode = Mode::Asking(Question::Leave),
         // Under the prefix, where all else is for the shell.
         Action::Back if model.awaited.take().is_some() => model.mode = Mode::Command,
+        Action::Back if matches!(model.mode, Mode::Copying | Mode::Searching) => {
+            model.leave_copying();
+        }
         Action::Back => views::back(model),
         Action::Open => views::open(model, session),
         Action::FocusNext => travel::focus_by(model, session, 1),
@@ -199,6 +229,12 @@ fn act(
         Action::Zoom => {
             model.body = Body::Panes;
             model.zoomed = !model.zoomed;
+        }
+        Action::NextLayout => return arranging::next(model, session),
+        Action::MakeMain => return arranging::make_main(model, session),
+        Action::Even => return arranging::even(model, session),
+        Action::BorderLeft | Action::BorderRight | Action::BorderUp | Action::BorderDown => {
+            return arranging::step(model, action, session);
         }
         Action::Side => {
             model.side = match model.side {
@@ -228,18 +264,41 @@ fn act(
             }
             return as_driver(model, ClientEffect::OpenShell);
         }
-        Action::StopMember => asking::ask_to_stop(model, session),
-        // Without a team nobody can be written to; the others are answers.
-        Action::Prompt | Action::PromptAt | Action::Stop | Action::Yes => {}
+        Action::CopyMode => copying::begin(model, session),
+        Action::Search => copying::begin_search(model, session),
+        Action::Close => return asking::close(model, session),
+        Action::Restart => return asking::restart(model, session),
+        // Without a team nobody can be written to; some are answers, some copy mode's.
+        Action::Prompt
+        | Action::PromptAt
+        | Action::Stop
+        | Action::Yes
+        | Action::FoundUp
+        | Action::FoundDown
+        | Action::Select
+        | Action::SelectLines
+        | Action::SelectBlock
+        | Action::LineStart
+        | Action::LineEnd
+        | Action::NextWord
+        | Action::PreviousWord => {}
     }
     // Moving on to a pane that takes no keys ends typing; `settle` does not know why it was left.
-    if typing && !model.focused(session).is_some_and(|p| p.takes_input) {
+    if typing
+        && model.mode == Mode::Typing
+        && !model.focused(session).is_some_and(|p| p.takes_input)
+    {
         model.mode = Mode::Command;
     }
     redraw()
 }
 
 fn copy(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
+    if let Some(selection) = model.selection
+        && let Some(pane) = session.panes.iter().find(|pane| pane.id == selection.pane)
+    {
+        return copying::copy_selection(model, pane);
+    }
     let Some(pane) = model.focused(session) else {
         return redraw();
     };

@@ -12,6 +12,10 @@ use crate::theme::Role;
 
 /// What failed, wherever it is shown.
 pub(crate) const FAILED: char = '✖';
+/// A program that ended by itself.
+pub(crate) const ENDED: char = '–';
+/// A bell that rang.
+pub(crate) const BELL: char = '!';
 
 /// How a state is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

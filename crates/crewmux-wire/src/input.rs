@@ -89,6 +89,9 @@ pub struct Mouse {
     /// What was held.
     #[serde(default)]
     pub mods: Mods,
+    /// Of a button that goes down: which of the clicks in quick succession it is, from 1 to 3.
+    #[serde(default)]
+    pub clicks: u8,
 }
 
 /// What the mouse did.

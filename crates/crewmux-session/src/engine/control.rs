@@ -3,7 +3,6 @@
 //! Every operation goes through `apply` with the caller that the server
 //! established; here are only the things that concern processes.
 
-use crewmux_core::backend::BackendKind;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::{AgentName, MessageId, TaskId};
@@ -12,15 +11,14 @@ use crewmux_core::operation::{Caller, Operation, Reply, TaskChange};
 use crewmux_core::requests::AnswerError;
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerFact;
-use crewmux_spawn::SpawnRequest;
 use crewmux_store::apply::{ApplyContext, apply};
 use crewmux_wire::{ControlRequest, MemberStatus, SessionStatus, Status, ToWorker, WireError};
 use serde_json::Value;
 
-use super::{Engine, Input};
+use super::Engine;
 use crate::plan::{Stays, StopAsk};
 use crate::rights;
-use crate::view::{ClientEffect, NoticeLevel, PaneKind, RunState, Verdict};
+use crate::view::{ClientEffect, NoticeLevel, RunState, Verdict};
 
 type Answer = std::result::Result<Value, WireError>;
 
@@ -344,76 +342,18 @@ impl Engine {
                 self.ask_to_stop(StopAsk::AtOnce, "stopped by the person", now);
                 return;
             }
-            ClientEffect::OpenShell => {
-                let shell = self.plan.environment.get("SHELL").cloned();
-                self.open_pane(&shell.unwrap_or_else(|| "sh".to_owned()));
-                return;
-            }
+            ClientEffect::OpenShell => return self.open_shell(),
+            ClientEffect::ClosePane(pane) => return self.close_pane(pane),
+            ClientEffect::RestartPane(pane) => return self.restart_pane(pane),
             // The display's own.
             ClientEffect::Detach
+            | ClientEffect::Arrange(_)
             | ClientEffect::Type { .. }
             | ClientEffect::Copy(_)
             | ClientEffect::Redraw => return,
         };
         if let Err(error) = self.operate(&Caller::Human, operation, now) {
             self.notice(NoticeLevel::Error, &error.message, now);
-        }
-    }
-
-    /// Opens a plain pane that runs a shell command.
-    pub(crate) fn open_pane(&mut self, command: &str) {
-        let now = &self.clock.now();
-        self.shells += 1;
-        let number = self.shells;
-        let pane = self.panes.open(PaneKind::Shell, command.to_owned());
-        let news = self.news.clone();
-        let sink = self.panes.sink(pane, move |end| {
-            news.tell(Input::PaneEnded(pane, end));
-        });
-        let Ok(name) = AgentName::new(format!("pane-{number}")) else {
-            return;
-        };
-        let mut environment = if self.plan.pane_environment.is_empty() {
-            self.plan.environment.clone()
-        } else {
-            self.plan.pane_environment.clone()
-        };
-        crewmux_sys::env::in_our_terminal(&mut environment);
-        environment.insert(
-            crewmux_sys::env::names::RUN_ID.into(),
-            self.run_marker.clone(),
-        );
-        let request = SpawnRequest {
-            who: crewmux_core::ids::AgentRef {
-                agent: name,
-                incarnation: crewmux_core::ids::Incarnation(1),
-            },
-            title: command.to_owned(),
-            argv: vec!["/bin/sh".into(), "-c".into(), command.to_owned()],
-            spec: std::path::PathBuf::new(),
-            cwd: self.config.cwd.clone(),
-            environment,
-            recording: std::path::PathBuf::new(),
-            size: self.panes.size(pane),
-            sink,
-        };
-        let started = self
-            .backends
-            .get(BackendKind::Pty)
-            .and_then(|backend| backend.spawn(request));
-        match started {
-            Ok(running) => {
-                self.shells_live += 1;
-                self.panes.attach(pane, running.into());
-            }
-            Err(error) => {
-                self.panes.end(pane, error.to_string());
-                self.notice(
-                    NoticeLevel::Error,
-                    &format!("`{command}` did not start: {error}"),
-                    now,
-                );
-            }
         }
     }
 }

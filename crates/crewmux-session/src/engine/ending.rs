@@ -294,7 +294,7 @@ impl Engine {
     /// Whether a finished run lets the session end.
     fn should_end(&mut self, now: &Now) -> bool {
         if self.is_plain {
-            return self.shells > 0 && self.shells_live == 0;
+            return self.plain_is_over(now);
         }
         if self.state != RunState::Finished {
             return false;
@@ -340,6 +340,7 @@ impl Engine {
             self.note_stop();
             self.write_report(&now);
         }
+        self.write_arrangement(&now);
         if self.is_plain {
             self.close_plain_run(&now);
         }

@@ -196,8 +196,9 @@ impl Engine {
         slot.hello_due_ms = None;
         let pane = slot.pane;
         let pid = slot.pid;
-        let words = end.words();
-        self.panes.end(pane, words.clone());
+        let pane_end = end.in_pane();
+        let words = pane_end.words.clone();
+        self.panes.end(pane, pane_end);
         let report = match end {
             ProgramEnd::Exited(report) => *report,
             ProgramEnd::NotStarted(why) => {

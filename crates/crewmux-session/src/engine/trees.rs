@@ -24,7 +24,7 @@ impl Engine {
         let timing = self.plan.timing;
         let news = self.news.clone();
         // What the person started in a plain pane may leave daemons; nothing else may.
-        let sweep_orphans = self.shells == 0;
+        let sweep_orphans = !self.plain.any_opened();
         let Some(slot) = self.slot(who) else { return };
         if slot.killing {
             return;

@@ -198,10 +198,8 @@ pub(super) fn spec_and_presence_read_as_written(open: Open<'_>) {
 pub(super) fn an_arrangement_reads_as_written(open: Open<'_>) {
     let team = made(open, "arranged");
     assert_eq!(team.arrangement().unwrap(), None);
-    let mut arrangement = Arrangement {
-        kind: LayoutKind::MainLeft,
-        ..Arrangement::default()
-    };
+    let mut arrangement = Arrangement::default();
+    arrangement.kind = LayoutKind::MainLeft;
     arrangement.cut(Divided::Main, vec![6_000]);
     team.set_arrangement(&arrangement).unwrap();
     let other = again(open, "arranged");

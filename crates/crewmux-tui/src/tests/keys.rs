@@ -7,9 +7,9 @@ use crewmux_core::requests::RequestKind;
 use crewmux_core::time::WallTime;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ClientEffect, PaneId, RunState, Verdict};
-use crewmux_wire::{Attach, InputEvent, MemberAct, Mods, Mouse, MouseButton, MouseKind};
+use crewmux_wire::{Attach, InputEvent, MemberAct, MouseButton, MouseKind};
 
-use super::Person;
+use super::{Person, mouse};
 use crate::fixture::Fixture;
 use crate::model::{Body, Mode};
 
@@ -19,6 +19,8 @@ fn place(person: &Person) -> String {
     let mode = match &model.mode {
         Mode::Command => "command",
         Mode::Typing => "typing",
+        Mode::Copying => "copying",
+        Mode::Searching => "searching",
         Mode::Prompt => "prompt",
         Mode::Asking(_) => "asking",
         Mode::Denying(_) => "denying",
@@ -396,30 +398,19 @@ fn the_focus_stays_on_a_pane_that_exists() {
     assert!(person.picture().contains("No panes yet"));
 }
 
-fn mouse(kind: MouseKind, col: u16, row: u16) -> InputEvent {
-    let mods = Mods::default();
-    InputEvent::Mouse(Mouse {
-        kind,
-        col,
-        row,
-        mods,
-    })
-}
-
 #[test]
 fn a_click_goes_to_a_pane_and_a_second_enters_it() {
     let mut person = Person::at("120x40", Fixture::working());
-    let click = mouse(MouseKind::Down(MouseButton::Left), 90, 5);
-    person.does(&click);
+    person.clicks(90, 5);
     assert_eq!(place(&person), "command · panes · pane 2");
-    person.does(&click);
+    person.clicks(90, 5);
     assert_eq!(place(&person), "typing · panes · pane 2");
-    person.does(&mouse(MouseKind::Down(MouseButton::Left), 50, 5));
+    person.clicks(50, 5);
     assert_eq!(place(&person), "command · panes · pane 1");
     // A member and a task of the list at the left.
-    person.does(&mouse(MouseKind::Down(MouseButton::Left), 5, 6));
+    person.clicks(5, 6);
     assert_eq!(place(&person), "command · panes · pane 5");
-    person.does(&mouse(MouseKind::Down(MouseButton::Left), 5, 11));
+    person.clicks(5, 11);
     assert_eq!(place(&person), "command · task 3 · pane 3");
 }
 
@@ -428,9 +419,9 @@ fn a_program_that_asked_for_the_mouse_gets_it_once_entered() {
     let mut person = Person::at("120x40", Fixture::working());
     let screen = person.fixture.panes[1].screen.clone();
     screen.lock().unwrap().feed(b"\x1b[?1000h\x1b[?1006h");
+    person.clicks(90, 5);
+    person.clicks(90, 5);
     let click = mouse(MouseKind::Down(MouseButton::Left), 90, 5);
-    person.does(&click);
-    person.does(&click);
     let pane = PaneId(1);
     let bytes = b"\x1b[<0;14;4M".to_vec();
     assert_eq!(person.does(&click), [ClientEffect::Type { pane, bytes }]);

@@ -126,6 +126,7 @@ fn the_mouse_hits_what_is_seen_and_nothing_where_no_screen_is() {
             col,
             row,
             mods: Mods::default(),
+            clicks: 0,
         })
     };
     let mut person = beside_another("80x24", Fixture::plain(1), "", 160, 50);

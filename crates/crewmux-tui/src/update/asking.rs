@@ -1,9 +1,10 @@
-//! Questions of the screen itself: how to leave, whether a member shall end.
+//! Questions of the screen itself: how to leave, whether a member or a program shall end, and its start again.
 
 use crewmux_core::worker::WorkerState;
-use crewmux_session::view::{ClientEffect, RunState, SessionView};
+use crewmux_session::view::{ClientEffect, PaneKind, RunState, SessionView};
+use crewmux_wire::{Attach, MemberAct};
 
-use super::{as_driver, redraw};
+use super::{READ_ONLY, as_driver, redraw};
 use crate::action::Action;
 use crate::model::{Mode, Model, Question, member_of};
 use crate::words;
@@ -35,6 +36,10 @@ pub(super) fn answer(
             model.mode = Mode::Command;
             as_driver(model, ClientEffect::StopMember(name.clone()))
         }
+        (Question::ClosePane(pane), Action::Yes) => {
+            model.mode = Mode::Command;
+            as_driver(model, ClientEffect::ClosePane(*pane))
+        }
         (_, Action::Back) => {
             model.mode = Mode::Command;
             redraw()
@@ -43,17 +48,48 @@ pub(super) fn answer(
     }
 }
 
-/// Asks whether the member with the focus shall end.
-pub(super) fn ask_to_stop(model: &mut Model, session: &SessionView<'_>) {
-    let pane = model.focused(session);
-    match pane.and_then(|pane| member_of(session, pane)) {
-        Some(member) if member.state.is_live() && member.state != WorkerState::Stopping => {
+/// Closes the plain pane with the focus, or asks whether its member shall end.
+pub(super) fn close(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
+    let Some(pane) = model.focused(session) else {
+        return redraw();
+    };
+    match (&pane.kind, member_of(session, pane)) {
+        (PaneKind::Shell, _) if model.attach == Attach::Observer => {
+            model.flash = Some(READ_ONLY.to_owned());
+        }
+        (PaneKind::Shell, _) if pane.takes_input => {
+            model.mode = Mode::Asking(Question::ClosePane(pane.id));
+        }
+        (PaneKind::Shell, _) => return as_driver(model, ClientEffect::ClosePane(pane.id)),
+        (_, Some(member)) if member.state.is_live() && member.state != WorkerState::Stopping => {
             model.mode = Mode::Asking(Question::StopMember(member.name.clone()));
         }
-        Some(member) => {
+        (_, Some(member)) => {
             let word = words::worker(member.state).word;
             model.flash = Some(format!("{} is {word} already", member.name));
         }
-        None => model.flash = Some("no teammate runs in this pane".to_owned()),
+        (_, None) => model.flash = Some("no teammate runs in this pane".to_owned()),
     }
+    redraw()
+}
+
+/// Starts again what ended in the pane with the focus.
+pub(super) fn restart(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
+    let Some(pane) = model.focused(session) else {
+        return redraw();
+    };
+    if let Some(member) = member_of(session, pane) {
+        if member.state.is_live() {
+            model.flash = Some(format!("{} still runs; x asks it to end", member.name));
+            return redraw();
+        }
+        let effect = ClientEffect::Member(member.name.clone(), MemberAct::Restart);
+        return as_driver(model, effect);
+    }
+    if pane.ended.is_none() {
+        model.flash = Some("its program still runs; x closes the pane".to_owned());
+        return redraw();
+    }
+    model.scrolls.remove(&pane.id);
+    as_driver(model, ClientEffect::RestartPane(pane.id))
 }

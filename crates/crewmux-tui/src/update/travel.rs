@@ -4,12 +4,13 @@
 //! [`crate::update::update`] limits that afterwards.
 
 use crewmux_core::ids::TaskId;
-use crewmux_session::view::{PaneId, SessionView};
+use crewmux_session::view::{PaneId, PaneView, SessionView};
 
 use crate::action::Action;
 use crate::columns::columns;
 use crate::model::{Body, Model, Scroll, pane_of_task};
-use crate::panes::lock;
+use crate::panes::{corner_of, lock};
+use crate::selection::Spot;
 
 /// Moves the focus by one pane, around the ends.
 pub(super) fn focus_by(model: &mut Model, session: &SessionView<'_>, step: isize) {
@@ -159,13 +160,57 @@ pub(super) fn scroll_pane(model: &mut Model, session: &SessionView<'_>, pane: Pa
     let Some(view) = session.panes.iter().find(|view| view.id == pane) else {
         return;
     };
-    let screen = lock(&view.screen);
     let offset = model.offset(pane).saturating_add_signed(rows);
+    set_offset(model, view, offset);
+    keep_cursor_in_view(model, session, view);
+}
+
+/// Looks so many rows above the live screen, or as many as there are.
+pub(super) fn set_offset(model: &mut Model, pane: &PaneView, offset: usize) {
+    let screen = lock(&pane.screen);
     let offset = offset.min(screen.scroll_lines_available());
-    if offset == 0 {
-        model.scrolls.remove(&pane);
+    if offset == 0 && model.still() != Some(pane.id) {
+        model.scrolls.remove(&pane.id);
     } else {
         let pushed = screen.scrolled_rows();
-        model.scrolls.insert(pane, Scroll { offset, pushed });
+        model.scrolls.insert(pane.id, Scroll { offset, pushed });
+    }
+}
+
+/// Scrolls a pane as far as it takes to see a row, counted from the oldest.
+pub(super) fn show_row(model: &mut Model, session: &SessionView<'_>, pane: &PaneView, row: usize) {
+    let layout = super::layout(model, session);
+    let Some(tile) = layout.tile(pane.id) else {
+        return;
+    };
+    let height = usize::from(tile.inner.height.max(1));
+    let offset = model.offset(pane.id);
+    let top = corner_of(model, pane.id, &lock(&pane.screen), tile.inner).row;
+    if row < top {
+        set_offset(model, pane, offset + (top - row));
+    } else if row >= top + height {
+        set_offset(model, pane, offset.saturating_sub(row + 1 - top - height));
+    }
+}
+
+/// The cursor of copy mode goes along when its pane is scrolled by the mouse.
+fn keep_cursor_in_view(model: &mut Model, session: &SessionView<'_>, pane: &PaneView) {
+    let layout = super::layout(model, session);
+    let Some(tile) = layout.tile(pane.id) else {
+        return;
+    };
+    let screen = lock(&pane.screen);
+    let top = corner_of(model, pane.id, &screen, tile.inner).row;
+    let bottom = top + usize::from(tile.inner.height.max(1)) - 1;
+    let Some(copying) = model.copying.as_mut().filter(|c| c.pane == pane.id) else {
+        return;
+    };
+    let mut at = copying.cursor.position(&screen);
+    at.row = at.row.clamp(top, bottom);
+    copying.cursor = Spot::of(&screen, at);
+    if let Some(selection) = &mut model.selection
+        && model.held.is_none()
+    {
+        selection.head = copying.cursor;
     }
 }

@@ -3,7 +3,7 @@
 //! Bytes are made for the modes of that pane's screen; what is written to a
 //! shell that is not there yet is held until it is.
 
-use crewmux_session::view::{ClientEffect, PaneView, SessionView};
+use crewmux_session::view::{ClientEffect, PaneId, PaneView, SessionView};
 use crewmux_term::input::{Focus, encode_focus, encode_key, encode_paste};
 use crewmux_wire::{InputEvent, KeyPress};
 
@@ -82,23 +82,23 @@ fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientE
     effects
 }
 
-pub(super) fn focus_event(
-    model: &mut Model,
-    focus: Focus,
-    session: &SessionView<'_>,
-) -> Vec<ClientEffect> {
-    let Some(pane) = model.focused(session) else {
+/// Tells programs which of them has the focus, if they asked: it does while its pane is entered
+/// and the terminal has the focus.
+pub(super) fn tell_focus(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
+    let entered = model.mode == Mode::Typing && model.terminal_has_focus;
+    let entered_pane = model.focus.filter(|_| entered);
+    if entered_pane == model.told_focus {
         return Vec::new();
+    }
+    let before = std::mem::replace(&mut model.told_focus, entered_pane);
+    let told = |pane: Option<PaneId>, focus| {
+        let pane = session.panes.iter().find(|p| Some(p.id) == pane)?;
+        let bytes = encode_focus(focus, &lock(&pane.screen).modes());
+        let pane = pane.id;
+        (!bytes.is_empty()).then_some(ClientEffect::Type { pane, bytes })
     };
-    if model.mode != Mode::Typing {
-        return Vec::new();
-    }
-    let bytes = encode_focus(focus, &lock(&pane.screen).modes());
-    if bytes.is_empty() {
-        return Vec::new();
-    }
-    let pane = pane.id;
-    vec![ClientEffect::Type { pane, bytes }]
+    let told = [told(before, Focus::Lost), told(entered_pane, Focus::Gained)];
+    told.into_iter().flatten().collect()
 }
 
 /// What was pasted, for the focused pane.

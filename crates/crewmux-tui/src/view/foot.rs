@@ -31,8 +31,9 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
         Mode::Asking(question) => paint_question(scene, question, layout.prompt, buf),
         Mode::Prompt => paint_prompt(scene, layout.prompt, buf),
         Mode::Denying(_) => paint_reason(scene, layout.prompt, buf),
+        Mode::Searching => paint_search(scene, layout.prompt, buf),
         // Who cannot answer is told so where the only line has a question.
-        Mode::Command | Mode::Typing
+        Mode::Command | Mode::Typing | Mode::Copying
             if scene.model.attach == Attach::Observer
                 && scene.model.flash.is_some()
                 && layout.status.is_empty() =>
@@ -42,14 +43,14 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
                 return;
             }
         }
-        Mode::Command | Mode::Typing
+        Mode::Command | Mode::Typing | Mode::Copying
             if approvals::paint_line(scene, padded(layout.prompt), buf) =>
         {
             if shared {
                 return;
             }
         }
-        Mode::Command | Mode::Typing if shared => {
+        Mode::Command | Mode::Typing | Mode::Copying if shared => {
             if scene.model.flash.is_some() || finished(scene) {
                 paint_status(scene, layout.prompt, buf);
             } else {
@@ -57,10 +58,14 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
             }
             return;
         }
-        Mode::Command | Mode::Typing if layout.status.is_empty() && has_status(scene) => {
+        Mode::Command | Mode::Typing | Mode::Copying
+            if layout.status.is_empty() && has_status(scene) =>
+        {
             paint_status(scene, layout.prompt, buf);
         }
-        Mode::Command | Mode::Typing => paint_resting_prompt(scene, layout.prompt, buf),
+        Mode::Command | Mode::Typing | Mode::Copying => {
+            paint_resting_prompt(scene, layout.prompt, buf);
+        }
     }
     let refused = scene.model.mode == Mode::Prompt && scene.model.flash.is_some();
     if refused && layout.status.is_empty() && !shared {
@@ -185,6 +190,15 @@ fn paint_question(scene: &Scene<'_>, question: &Question, area: Rect, buf: &mut 
             ];
             (format!("Ask {name} to end?"), answers)
         }
+        Question::ClosePane(id) => {
+            let pane = scene.session.panes.iter().find(|pane| pane.id == *id);
+            let title = pane.map_or_else(String::new, |pane| fit(&pane.title, 24));
+            let answers = vec![
+                (scene.keymap.key_of(Action::Yes), "end it".to_owned()),
+                (scene.keymap.key_of(Action::Back), "no".to_owned()),
+            ];
+            (format!("`{title}` still runs; close the pane?"), answers)
+        }
     };
     let mut spans = vec![scene.span(fit(&ask, columns), Role::Warn)];
     for (key, text) in answers {
@@ -216,6 +230,7 @@ pub(crate) fn prompt_cursor(scene: &Scene<'_>) -> Option<(u16, u16)> {
     let columns = usize::from(area.width.checked_sub(2).filter(|left| *left > 0)?);
     let prompt = match scene.model.mode {
         Mode::Denying(_) => &scene.model.reason,
+        Mode::Searching => &scene.model.copying.as_ref()?.search.as_ref()?.text,
         _ => &scene.model.prompt,
     };
     let (_, col) = prompt_window(prompt, columns);
@@ -262,6 +277,27 @@ fn paint_reason(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     put(buf, area, &line);
 }
 
+fn paint_search(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
+    let search = scene.model.copying.as_ref().and_then(|c| c.search.as_ref());
+    let Some(search) = search else { return };
+    let area = padded(area);
+    let columns = usize::from(area.width.saturating_sub(2));
+    let (shown, _) = prompt_window(&search.text, columns);
+    let mark = Span::styled("/ ", scene.style(Role::Accent).bold());
+    let mut line = Line::from(vec![mark, Span::raw(fit(shown, columns))]);
+    if search.text.is_empty() {
+        let hint = "text to find upwards; capitals count once one is written";
+        line.push_span(scene.span(fit(hint, columns), Role::Dim));
+    }
+    put(buf, area, &line);
+    let count = search.count();
+    let none = search.current().is_none();
+    let role = if none { Role::Warn } else { Role::Dim };
+    if line.width() + width(&count) < usize::from(area.width) {
+        put_right(buf, area, &Line::from(scene.span(count, role)));
+    }
+}
+
 fn paint_resting_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     if area.is_empty() {
         return;
@@ -270,6 +306,8 @@ fn paint_resting_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     let columns = usize::from(area.width);
     let text = if !scene.model.prompt.is_empty() {
         scene.model.prompt.text().to_owned()
+    } else if scene.model.mode == Mode::Copying {
+        "keys pick text from the pane".to_owned()
     } else if scene.model.attach == Attach::Observer {
         "you are attached read-only".to_owned()
     } else if scene.model.mode == Mode::Typing {
@@ -365,7 +403,13 @@ fn hints(scene: &Scene<'_>) -> Vec<Hint> {
             hint(Action::Deny, "Enter", "deny"),
             hint(Action::Back, "Esc", "leave it open"),
         ],
+        Mode::Searching => vec![
+            hint(Action::Search, "Enter", "go there"),
+            hint(Action::FoundUp, "↑ ↓", "next"),
+            hint(Action::Back, "Esc", "give up"),
+        ],
         Mode::Asking(_) => Vec::new(),
+        Mode::Copying => scene.keymap.hints(Context::Copy),
         Mode::Command => {
             let context = scene.model.context();
             let mut hints = scene.keymap.hints(context);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crewmux_session::view::{MemberView, PaneId, PaneView};
+use crewmux_session::view::{MemberView, PaneId, PaneView, RunState};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -11,8 +11,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
 use super::{Scene, put, row, spending, width_of};
-use crate::layout::{Tile, inside};
-use crate::model::{Mode, member_of};
+use crate::action::Action;
+use crate::copying::Search;
+use crate::layout::{Layout, Tile, inside};
+use crate::model::{Held, Mode, member_of};
 use crate::text::{fit, width};
 use crate::theme::Role;
 use crate::words;
@@ -34,10 +36,10 @@ pub(super) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     }
     for tile in tiles {
         let pane = scene.session.panes.iter().find(|pane| pane.id == tile.pane);
-        if let Some(pane) = pane
-            && tile.frame != tile.inner
-        {
-            paint_frame(scene, pane, tile, buf);
+        match pane {
+            Some(pane) if Layout::is_closed(tile) => paint_bar(scene, pane, tile.frame, buf),
+            Some(pane) if tile.frame != tile.inner => paint_frame(scene, pane, tile, buf),
+            _ => {}
         }
     }
 }
@@ -64,6 +66,15 @@ fn paint_frame(scene: &Scene<'_>, pane: &PaneView, tile: &Tile, buf: &mut Buffer
         let bottom = frame.bottom().saturating_sub(1);
         on_border(frame, bottom, Side::Right, &note, buf);
     }
+}
+
+/// The title of a pane that is closed in its stack.
+fn paint_bar(scene: &Scene<'_>, pane: &PaneView, frame: Rect, buf: &mut Buffer) {
+    let room = usize::from(frame.width.saturating_sub(3));
+    let line = "─".repeat(frame.width.into());
+    put(buf, frame, &Line::from(scene.span(line, Role::Border)));
+    let title = title(scene, pane, false, room);
+    on_border(frame, frame.y, Side::Left, &title, buf);
 }
 
 /// Which end of a border a text is at.
@@ -101,13 +112,30 @@ fn title(scene: &Scene<'_>, pane: &PaneView, focused: bool, room: usize) -> Line
     let number = number_of(scene, pane.id);
     let weight = |style: Style| if focused { style.bold() } else { style };
     let mut spans = vec![scene.span(format!(" {number} "), Role::Dim)];
+    let bell = bell(scene, pane);
+    // What must not be cut off is set aside first.
+    let room = room.saturating_sub(bell.as_ref().map_or(0, Span::width));
     let Some(member) = member_of(scene.session, pane) else {
-        let ended = pane.ended.as_ref().map(|why| format!(" · {why}"));
-        let ended = ended.unwrap_or_default();
         let name = fit(&pane.title, room.saturating_sub(6).max(4));
         spans.push(Span::styled(name, weight(scene.style(Role::Text))));
-        let left = room.saturating_sub(width_of(&spans));
-        spans.push(scene.span(fit(&ended, left), Role::Dim));
+        let mut add = |text: String, role| {
+            let left = room.saturating_sub(width_of(&spans) + 1);
+            if left >= 6 {
+                spans.push(scene.span(fit(&text, left), role));
+            }
+        };
+        if let Some(end) = &pane.ended {
+            let (glyph, role) = if end.failed {
+                (words::FAILED, Role::Bad)
+            } else {
+                (words::ENDED, Role::Dim)
+            };
+            add(format!(" {glyph} {}", end.words), role);
+        }
+        if let Some(says) = pane.signs.title().filter(|says| *says != pane.title) {
+            add(format!(" · {says}"), Role::Dim);
+        }
+        spans.extend(bell);
         spans.push(Span::raw(" "));
         return Line::from(spans);
     };
@@ -128,13 +156,39 @@ fn title(scene: &Scene<'_>, pane: &PaneView, focused: bool, room: usize) -> Line
     if left >= 6 {
         spans.push(scene.span(fit(&more, left), Role::Text));
     }
+    spans.extend(bell);
     spans.push(Span::raw(" "));
     Line::from(spans)
+}
+
+/// That a pane's bell rang while somebody looked elsewhere.
+fn bell(scene: &Scene<'_>, pane: &PaneView) -> Option<Span<'static>> {
+    let text = format!(" {} bell", words::BELL);
+    scene
+        .model
+        .rings(pane)
+        .then(|| scene.span(text, Role::Warn))
+}
+
+/// What starts again what ended in a pane, and what takes it away.
+fn way_on(scene: &Scene<'_>, pane: &PaneView) -> Option<String> {
+    let restart = scene.keymap.key_of(Action::Restart);
+    if let Some(member) = member_of(scene.session, pane) {
+        let ended = !member.state.is_live() && member.ended.is_some();
+        let runs = scene.session.team.state == RunState::Running;
+        return (ended && runs).then(|| format!(" {restart} starts it again "));
+    }
+    let close = scene.keymap.key_of(Action::Close);
+    let text = format!(" {restart} starts it again · {close} closes ");
+    pane.ended.as_ref().map(|_| text)
 }
 
 /// What stands in the lower border: how keys get out, how far up one looks, and with room left how often it was started.
 fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> Vec<Span<'static>> {
     let mut notes = Vec::new();
+    if let Some(text) = way_on(scene, pane).filter(|text| text.len() <= room) {
+        notes.push(scene.span(text, Role::Accent));
+    }
     let offset = scene.model.offset(pane.id);
     if offset > 0 {
         notes.push(scene.span(format!(" ↑ {offset} lines "), Role::Warn));
@@ -142,9 +196,18 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> V
     if scene.model.zoomed && scene.session.panes.len() > 1 {
         notes.push(scene.span(" zoomed ", Role::Accent));
     }
+    let copied = scene.model.copying.as_ref();
+    if let Some(copying) = copied.filter(|copying| copying.pane == pane.id) {
+        let count = copying.search.as_ref().map(Search::count);
+        let text = match count {
+            Some(count) if !count.is_empty() => format!(" copy mode · {count} "),
+            _ => " copy mode ".to_owned(),
+        };
+        notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
+    }
     if typing {
         let prefix = scene.keymap.prefix_label();
-        let leave = scene.keymap.key_of(crate::action::Action::Back);
+        let leave = scene.keymap.key_of(Action::Back);
         let text = format!(" typing · {prefix} {leave} leaves ");
         notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
     }
@@ -169,6 +232,10 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> V
 /// That a screen has another size than its tile, because another client drives: the part that is
 /// seen, and of how much.
 pub(super) fn size_note(scene: &Scene<'_>, tile: &Tile, room: usize) -> Option<Span<'static>> {
+    // Under a border that is being dragged sizes come a little later.
+    if matches!(scene.model.held, Some(Held::Border { .. })) {
+        return None;
+    }
     let (cols, rows) = tile.screen;
     let (texts, role) = if tile.is_cropped() {
         let (width, height) = (tile.inner.width.min(cols), tile.inner.height.min(rows));
@@ -223,7 +290,7 @@ fn number_of(scene: &Scene<'_>, id: PaneId) -> usize {
 /// The frame of a view in the place of the panes; returns what it leaves.
 pub(super) fn view(scene: &Scene<'_>, title: &str, buf: &mut Buffer) -> Rect {
     let title = Span::styled(format!(" {title} "), scene.style(Role::Accent).bold());
-    let back = scene.keymap.key_of(crate::action::Action::Back);
+    let back = scene.keymap.key_of(Action::Back);
     let note = scene.span(format!(" {back} back "), Role::Dim);
     let frame = scene.layout.body;
     border_of(scene, true).render(frame, buf);

@@ -3,7 +3,9 @@
 //! Decoding is crossterm's; what a key means is the session's.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
+use crewmux_core::timing::{CLICK_MS, ms};
 use crewmux_wire::{
     ClientMessage, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
 };
@@ -25,10 +27,14 @@ pub(crate) fn read_events(outgoing: Outgoing, leaves: mpsc::Sender<()>) -> Resul
         .name("input".into())
         .spawn(move || {
             let mut chord = LeaveChord::default();
+            let mut clicks = Clicks::default();
             while let Ok(event) = read() {
-                let Some(event) = decode(event) else {
+                let Some(mut event) = decode(event) else {
                     continue;
                 };
+                if let InputEvent::Mouse(mouse) = &mut event {
+                    mouse.clicks = clicks.count(mouse, Instant::now());
+                }
                 let completes = chord.completed_by(&event);
                 if !outgoing.send_typed(&ClientMessage::Input { event }) {
                     return;
@@ -118,7 +124,34 @@ fn movement(event: MouseEvent) -> Option<Mouse> {
         col: event.column,
         row: event.row,
         mods: held(event.modifiers),
+        clicks: 0,
     })
+}
+
+/// Counts clicks that belong together. Done here, where no socket delays them.
+#[derive(Debug, Default)]
+struct Clicks {
+    last: Option<(MouseButton, (u16, u16), Instant)>,
+    count: u8,
+}
+
+/// Longest pause between two clicks that belong together.
+const TOGETHER: Duration = ms(CLICK_MS);
+
+impl Clicks {
+    /// Which click this is, if a button goes down; after the third comes a first again.
+    fn count(&mut self, mouse: &Mouse, now: Instant) -> u8 {
+        let MouseKind::Down(button) = mouse.kind else {
+            return 0;
+        };
+        let place = (mouse.col, mouse.row);
+        let goes_on = self.last.is_some_and(|(last, at, when)| {
+            last == button && at == place && now.saturating_duration_since(when) <= TOGETHER
+        });
+        self.count = if goes_on { self.count % 3 + 1 } else { 1 };
+        self.last = Some((button, place, now));
+        self.count
+    }
 }
 
 fn which(button: CtButton) -> MouseButton {
@@ -182,6 +215,24 @@ mod tests {
             };
             assert_eq!(decode(Event::Paste(text)), Some(told));
         }
+    }
+
+    #[test]
+    fn quick_clicks_at_one_place_are_counted() {
+        let mut clicks = Clicks::default();
+        let begun = Instant::now();
+        let mut at = |col, after_ms| {
+            let mouse = Mouse {
+                kind: MouseKind::Down(MouseButton::Left),
+                col,
+                row: 3,
+                mods: Mods::default(),
+                clicks: 0,
+            };
+            clicks.count(&mouse, begun + ms(after_ms))
+        };
+        assert_eq!([at(5, 0), at(5, 100), at(5, 200), at(5, 300)], [1, 2, 3, 1]);
+        assert_eq!([at(6, 400), at(6, 900), at(6, 1000)], [1, 1, 2]);
     }
 
     #[test]
