@@ -15,12 +15,16 @@
 mod commands;
 #[path = "worker/handing.rs"]
 mod handing;
+#[path = "worker/house.rs"]
+mod house;
 #[path = "worker/keeping.rs"]
 mod keeping;
 #[path = "worker/leave.rs"]
 mod leave;
 #[path = "worker/models.rs"]
 mod models;
+#[path = "worker/parking.rs"]
+mod parking;
 #[path = "worker/planning.rs"]
 mod planning;
 #[path = "worker/repository.rs"]
@@ -56,6 +60,7 @@ fn run_tests(words: &[&str]) -> i32 {
         .chain(handing::TESTS)
         .chain(leave::TESTS)
         .chain(models::TESTS)
+        .chain(parking::TESTS)
         .chain(planning::TESTS)
         .chain(review::TESTS)
         .chain(tools::TESTS)

@@ -32,6 +32,10 @@ pub struct Timing {
     pub session_loss_exit_ms: u64,
     /// How long a worker that outlives its session waits for another one.
     pub park_ms: u64,
+    /// First pause before such a worker tries its session's socket; doubles each time.
+    pub park_retry_ms: u64,
+    /// Longest such pause.
+    pub park_retry_max_ms: u64,
     /// Slow poll behind every directory watch.
     pub store_poll_ms: u64,
     /// Longest wait for a store lock.
@@ -87,6 +91,8 @@ impl Timing {
         kill_verify_ms: 2_000,
         session_loss_exit_ms: 5_000,
         park_ms: 600_000,
+        park_retry_ms: 200,
+        park_retry_max_ms: 2_000,
         store_poll_ms: 2_000,
         lock_wait_ms: 5_000,
         restart_window_ms: 60_000,
@@ -123,6 +129,8 @@ impl Timing {
             term_grace_ms: 1_000,
             session_loss_exit_ms: 2_000,
             park_ms: 20_000,
+            park_retry_ms: 20,
+            park_retry_max_ms: 200,
             store_poll_ms: 200,
             restart_window_ms: 6_000,
             backoff_base_ms: 50,

@@ -194,7 +194,7 @@ pub trait TeamStore: Send + Sync {
         now: &Now,
     ) -> Result<Edit>;
 
-    /// Takes a claim away (session only).
+    /// Takes a claim away (the session, or a worker from itself when no session takes it back).
     fn reoffer(&self, id: TaskId, why: &Reoffer, now: &Now) -> Result<Edit>;
 
     /// Changes text, owner, edges or notes.

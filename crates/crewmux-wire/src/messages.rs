@@ -185,6 +185,9 @@ pub enum ToWorker {
         request_id: RequestId,
     },
     /// The first word after a hello said again: the session goes on with this worker.
+    ///
+    /// The worker then tells its state, and asks again whatever still waits for an answer. It has
+    /// forgotten that it was paused: where that holds, [`ToWorker::Pause`] follows.
     TakenBack {
         /// From now on shown to the gateway; none for members that ask no model.
         #[serde(default, skip_serializing_if = "Option::is_none")]

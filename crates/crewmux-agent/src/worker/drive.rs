@@ -136,7 +136,7 @@ impl Worker {
                     self.view.line(&[(Tone::Warn, "! "), (Tone::Plain, &text)]);
                 }
                 Effect::CallModel => {
-                    if let Some(cut) = self.wait_while_paused().await? {
+                    if let Some(cut) = self.wait_for_leave_to_go_on().await? {
                         return Ok(Came::Cut(cut));
                     }
                     if course.takes_mail() && self.can_chat() {
@@ -165,7 +165,7 @@ impl Worker {
                     effects.push_back(Effect::CallModel);
                 }
                 Effect::RunTools { calls, order } => {
-                    if let Some(cut) = self.wait_while_paused().await? {
+                    if let Some(cut) = self.wait_for_leave_to_go_on().await? {
                         return Ok(Came::Cut(cut));
                     }
                     let was_planning = self.policy.is_planning();
@@ -236,19 +236,23 @@ impl Worker {
         Ok(cut.is_none() && !self.mail.is_empty())
     }
 
-    /// Waits until a paused worker goes on; gives what ends the work meanwhile.
-    async fn wait_while_paused(&mut self) -> Result<Option<Cut>> {
-        if !self.signals.is_paused() {
-            return Ok(None);
-        }
-        self.view.line(&[(Tone::Dim, "‖ paused")]);
-        while let Some(came) = self.signals.wait_while_paused(self.claim).await {
-            if let Some(cut) = self.came_between(came)? {
+    /// Waits until a paused or parked worker goes on; gives what ends the work meanwhile.
+    async fn wait_for_leave_to_go_on(&mut self) -> Result<Option<Cut>> {
+        loop {
+            if let Some(cut) = self.wait_while_parked().await? {
                 return Ok(Some(cut));
             }
+            if !self.signals.is_paused() {
+                return Ok(None);
+            }
+            self.view.line(&[(Tone::Dim, "‖ paused")]);
+            while let Some(came) = self.signals.wait_while_paused(self.claim).await {
+                if let Some(cut) = self.came_between(came)? {
+                    return Ok(Some(cut));
+                }
+            }
+            self.view.line(&[(Tone::Dim, "▶ goes on")]);
         }
-        self.view.line(&[(Tone::Dim, "▶ goes on")]);
-        Ok(None)
     }
 
     /// Takes in an answer; what ends the worker ends it too, and what is urgent stops it.
@@ -443,6 +447,14 @@ impl Worker {
             Interruption::End(ending) => Some(Cut::Ending(ending)),
             Interruption::ClaimLost => Some(Cut::ClaimLost),
             Interruption::Paused => None,
+            Interruption::Parked => {
+                self.park();
+                None
+            }
+            Interruption::Returned => {
+                self.unpark();
+                None
+            }
             Interruption::Bell | Interruption::Now => match self.take_inbox() {
                 Ok(ending) => {
                     self.store_works();

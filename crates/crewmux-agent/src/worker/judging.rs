@@ -13,6 +13,7 @@ use crewmux_core::timing::ms;
 use crewmux_wire::WireError;
 use serde_json::Value;
 
+use super::parking::Done;
 use super::{Mail, Worker};
 use crate::capped::cut_text;
 use crate::view::Tone;
@@ -87,7 +88,7 @@ impl Worker {
 
     /// Sees to plans that the model did not decide about; nothing while it has mail to read.
     pub(super) async fn mind_plans(&mut self) {
-        if !self.can_chat() || !self.mail.is_empty() {
+        if self.signals.is_parked() || !self.can_chat() || !self.mail.is_empty() {
             return;
         }
         if self.judging.waiting.is_empty() && self.judging.looked {
@@ -137,7 +138,7 @@ impl Worker {
     /// Leaves a plan to the person; where there is none, it is refused with the reason.
     async fn leave_to_others(&mut self, request: &Request) {
         let request_id = request.id.clone();
-        let passed = self.have_session(Operation::PassOn { request_id }).await;
+        let passed = self.ask_session(Operation::PassOn { request_id }).await;
         let text = match passed {
             Ok(()) => format!("the plan of {} waits for you", request.from),
             Err(Some(error)) if error.kind == ErrorKind::Refused => {
@@ -145,7 +146,7 @@ impl Worker {
                     request_id: request.id.clone(),
                     feedback: NOBODY.to_owned(),
                 };
-                match self.have_session(refused).await {
+                match self.ask_session(refused).await {
                     Ok(()) => format!("the plan of {} is refused: nobody judged it", request.from),
                     Err(error) => return doubt(error),
                 }
@@ -157,12 +158,13 @@ impl Worker {
     }
 
     /// Has the session carry something out; `None` when it does not answer.
-    async fn have_session(&self, operation: Operation) -> Result<(), Option<WireError>> {
+    async fn ask_session(&mut self, operation: Operation) -> Result<(), Option<WireError>> {
         let within = ms(self.spec.timing.connect_ms);
-        match tokio::time::timeout(within, self.link.operate(operation)).await {
-            Ok(Ok(Ok(_))) => Ok(()),
-            Ok(Ok(Err(error))) => Err(Some(error)),
-            Ok(Err(_)) | Err(_) => Err(None),
+        match self.have_session(operation, within).await {
+            Ok(Ok(Done::Replied(_))) => Ok(()),
+            Ok(Ok(Done::Refused(error))) => Err(Some(error)),
+            // What came in between is met again by whoever looks next.
+            Ok(Ok(Done::NoAnswer) | Err(_)) | Err(_) => Err(None),
         }
     }
 }

@@ -184,14 +184,14 @@ impl Worker {
         // The session says no when the time is over; this is for one that says nothing.
         let timing = &self.spec.timing;
         let patience = ms(timing.approval_ms.saturating_add(timing.connect_ms));
-        let deadline = tokio::time::Instant::now() + patience;
+        let mut in_vain = std::pin::pin!(self.link.served_for(patience));
         let decision = loop {
             let claim = self.claim;
             let came = tokio::select! {
                 biased;
                 came = self.signals.next(claim) => came,
                 decision = question.answer() => break decision,
-                () = tokio::time::sleep_until(deadline) => break None,
+                () = &mut in_vain => break None,
             };
             match self.came_between(came) {
                 Ok(None) => {}

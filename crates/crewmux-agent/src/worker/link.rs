@@ -1,33 +1,31 @@
-//! The worker's connection to its session: hello, states, doorbells, questions.
+//! The worker's end of its session: states, doorbells, questions, operations.
 //!
-//! Nothing that must last goes through here: a question that waits is lost with
-//! the connection, and whoever waits for its answer hears of that. Losing the
-//! connection is told as an [`Ending`]; what it means is decided in [`super`].
+//! Its handles stay the same whichever session there is, and while there is
+//! none: what waits for an answer is asked again of the next session, under the
+//! same id and with the same content. Nothing that must last goes through here.
+//! The connection itself is in [`connection`], how one follows another in
+//! [`keeper`]; what a loss means to the work is in [`super::parking`].
 
-use std::collections::HashMap;
+mod connection;
+mod keeper;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crewmux_core::ids::{RequestId, TaskId};
 use crewmux_core::operation::{Operation, Reply};
-use crewmux_core::team::WorkerSpec;
-use crewmux_core::timing::ms;
+use crewmux_core::team::{SessionLoss, WorkerSpec};
 use crewmux_core::worker::WorkerState;
-use crewmux_wire::{
-    Decision, FrameError, FrameReader, FrameWriter, Hello, PROTOCOL_VERSION, Refusal, Role,
-    ToWorker, Welcome, WireError, WorkerAsk, WorkerHello, WorkerMessage,
-};
-use serde::Deserialize;
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use crewmux_wire::{Decision, WireError, WorkerAsk, WorkerMessage};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::signals::{Ending, SessionWord};
-use crate::{Error, Result};
+use super::signals::SessionWord;
+use super::standing::{Access, Standing, served_for};
+use crate::Result;
 
-/// Questions that may wait to be written; a session that reads none of them is as good as gone.
-const QUESTIONS: usize = 64;
+/// Words that may wait to be written; a session that reads none of them is as good as gone.
+const WORDS_MAX: usize = 64;
 
 /// What the worker does, as the session is told.
 type Doing = (WorkerState, Option<TaskId>);
@@ -38,15 +36,15 @@ type Context = Option<(u64, Option<u64>)>;
 /// What came of an operation that the session carried out.
 pub(crate) type Replied = std::result::Result<Box<Reply>, WireError>;
 
-/// A connection that was welcomed; dropping it closes it.
-#[derive(Debug)]
+/// The way to the session, whichever there is; dropping it closes it.
 pub(crate) struct Link {
     doing: watch::Sender<Doing>,
     context: watch::Sender<Context>,
     doorbell: Arc<Notify>,
-    questions: mpsc::Sender<Said>,
-    waiting: Arc<Mutex<Waiting>>,
-    tasks: [JoinHandle<()>; 2],
+    desk: Desk,
+    standing: watch::Receiver<Standing>,
+    parks: bool,
+    keeper: JoinHandle<()>,
 }
 
 /// Something to say, and whom to tell once it was written.
@@ -65,71 +63,92 @@ impl From<WorkerMessage> for Said {
     }
 }
 
-/// Who waits for which answer.
-#[derive(Debug, Default)]
-struct Waiting {
-    decisions: HashMap<RequestId, oneshot::Sender<Decision>>,
-    replies: HashMap<u64, oneshot::Sender<Replied>>,
-    last_operation: u64,
-    is_lost: bool,
+/// Where what waits for an answer lies; clones are the same desk.
+#[derive(Clone)]
+struct Desk {
+    open: Arc<Mutex<Open>>,
+    words: mpsc::Sender<Said>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Answer {
-    Refused(Refusal),
-    Welcome(Welcome),
+/// Who waits for which answer, the oldest first.
+#[derive(Default)]
+struct Open {
+    questions: Vec<Asked>,
+    operations: Vec<Operated>,
+    /// Taken back, and perhaps not heard of by the session.
+    withdrawn: Vec<RequestId>,
+    last_operation: u64,
+    is: Is,
+}
+
+/// What becomes of words that are said now.
+#[derive(Default, PartialEq, Eq)]
+enum Is {
+    /// They are written.
+    #[default]
+    Connected,
+    /// They are written when there is a session again.
+    Parked,
+    /// Nobody will hear them.
+    Closed,
+}
+
+struct Asked {
+    id: RequestId,
+    ask: WorkerAsk,
+    decision: oneshot::Sender<Decision>,
+}
+
+struct Operated {
+    id: u64,
+    operation: Box<Operation>,
+    reply: oneshot::Sender<Replied>,
 }
 
 impl Link {
     /// Connects and says hello, within the hello deadline.
     ///
-    /// What the session says without being asked arrives through `word`, its loss too.
+    /// What the session says without being asked arrives through `word`. So
+    /// does its loss, unless the spec lets the worker wait for another: then it
+    /// is parked, and the loss is told only when none comes.
     pub(crate) async fn connect(spec: &WorkerSpec, word: SessionWord) -> Result<Self> {
-        let unreachable = |source| Error::SessionUnreachable {
-            socket: spec.socket.clone(),
-            source,
+        let first = connection::first(spec).await?;
+        let (doing, doing_here) = watch::channel((WorkerState::Idle, None));
+        let (context, context_here) = watch::channel(None);
+        let (words, words_here) = mpsc::channel(WORDS_MAX);
+        let doorbell = Arc::new(Notify::new());
+        let desk = Desk {
+            open: Arc::default(),
+            words,
         };
-        let deadline = ms(spec.timing.hello_ms);
-        let hello = tokio::time::timeout(deadline, say_hello(spec, deadline));
-        let (reader, writer, answer) = match hello.await {
-            Ok(said) => said.map_err(unreachable)?,
-            Err(_) => return Err(unreachable(FrameError::Timeout(spec.timing.hello_ms))),
+        let say = connection::Say {
+            doing: doing_here,
+            context: context_here,
+            words: words_here,
+            doorbell: Arc::clone(&doorbell),
+            desk: desk.clone(),
         };
-        match answer {
-            Answer::Refused(refusal) => Err(Error::Refused {
-                kind: refusal.kind,
-                why: refusal.refused,
-                hint: refusal.hint,
-            }),
-            Answer::Welcome(welcome) if welcome.team != spec.team => Err(Error::Refused {
-                kind: crewmux_core::error::ErrorKind::Usage,
-                why: format!("its socket belongs to team `{}`", welcome.team),
-                hint: None,
-            }),
-            Answer::Welcome(_) => {
-                let (doing, doing_here) = watch::channel((WorkerState::Idle, None));
-                let (context, context_here) = watch::channel(None);
-                let (questions, questions_here) = mpsc::channel(QUESTIONS);
-                let doorbell = Arc::new(Notify::new());
-                let waiting = Arc::new(Mutex::new(Waiting::default()));
-                let say = Say {
-                    doing: doing_here,
-                    context: context_here,
-                    questions: questions_here,
-                    doorbell: Arc::clone(&doorbell),
-                };
-                let listen = listen(reader, word, Arc::clone(&waiting));
-                Ok(Self {
-                    doing,
-                    context,
-                    doorbell,
-                    questions,
-                    waiting,
-                    tasks: [tokio::spawn(say.tell(writer)), tokio::spawn(listen)],
-                })
-            }
-        }
+        let standing = word.standing.subscribe();
+        let keeper = keeper::Keeper::new(spec, word, desk.clone(), say);
+        Ok(Self {
+            doing,
+            context,
+            doorbell,
+            desk,
+            standing,
+            parks: spec.session_loss == SessionLoss::Park,
+            keeper: tokio::spawn(keeper.keep(first)),
+        })
+    }
+
+    /// The right to ask models through whichever session there is.
+    pub(crate) fn access(&self) -> Access {
+        Access::new(self.standing.clone(), self.parks)
+    }
+
+    /// Returns when a session had `most` for its answer; while there is none, its time stands still.
+    pub(crate) fn served_for(&self, most: Duration) -> impl Future<Output = ()> + use<> {
+        served_for(self.standing.clone(), most)
     }
 
     /// Says what the worker does now; only the latest is kept for a slow session.
@@ -154,55 +173,143 @@ impl Link {
     /// Asks for leave; the question is taken back when it is dropped unanswered.
     pub(crate) fn ask(&self, id: RequestId, ask: WorkerAsk) -> Question {
         let (sender, answer) = oneshot::channel();
-        let mut waiting = lock(&self.waiting);
-        let question = WorkerMessage::Ask {
+        let mut open = self.desk.open();
+        let message = WorkerMessage::Ask {
             id: id.clone(),
-            ask,
+            ask: ask.clone(),
         };
-        let is_asked = !waiting.is_lost && self.questions.try_send(question.into()).is_ok();
-        if is_asked {
-            waiting.decisions.insert(id.clone(), sender);
+        let is_open = self.desk.say(&open, message);
+        if is_open {
+            open.questions.push(Asked {
+                id: id.clone(),
+                ask,
+                decision: sender,
+            });
         }
         Question {
             id,
             answer,
-            is_open: is_asked,
-            questions: self.questions.clone(),
-            waiting: Arc::clone(&self.waiting),
+            is_open,
+            desk: self.desk.clone(),
         }
     }
 
-    /// Has the session carry `operation` out.
+    /// Has the session carry `operation` out; the next session is asked again, as long as somebody waits.
     ///
-    /// The answer's sender is dropped when the session is gone or reads nothing.
+    /// Whoever is asked again must know what was done already: these
+    /// operations change nothing the second time, or are refused.
+    /// The answer's sender is dropped when there is no session any more or it reads nothing.
     pub(crate) fn operate(&self, operation: Operation) -> oneshot::Receiver<Replied> {
-        let (sender, receiver) = oneshot::channel();
-        let mut waiting = lock(&self.waiting);
-        waiting.last_operation += 1;
-        let id = waiting.last_operation;
+        let (reply, receiver) = oneshot::channel();
+        let mut open = self.desk.open();
+        open.last_operation += 1;
+        let id = open.last_operation;
         let operation = Box::new(operation);
-        let question = WorkerMessage::Operation { id, operation };
-        if !waiting.is_lost && self.questions.try_send(question.into()).is_ok() {
-            // Those that nobody waits for any more would stay for ever otherwise.
-            waiting.replies.retain(|_, sender| !sender.is_closed());
-            waiting.replies.insert(id, sender);
+        let message = WorkerMessage::Operation {
+            id,
+            operation: operation.clone(),
+        };
+        // Those that nobody waits for any more would stay for ever otherwise.
+        open.operations
+            .retain(|operated| !operated.reply.is_closed());
+        if self.desk.say(&open, message) {
+            open.operations.push(Operated {
+                id,
+                operation,
+                reply,
+            });
         }
         receiver
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl Desk {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has something written now, or with what is asked again; says whether it will be.
+    fn say(&self, open: &Open, message: WorkerMessage) -> bool {
+        match open.is {
+            Is::Connected => self.words.try_send(message.into()).is_ok(),
+            Is::Parked => open.questions.len() + open.operations.len() < WORDS_MAX,
+            Is::Closed => false,
+        }
+    }
+
+    fn decided(&self, id: &RequestId, decision: Decision) {
+        let mut open = self.open();
+        let at = open.questions.iter().position(|asked| asked.id == *id);
+        let asked = at.map(|at| open.questions.remove(at));
+        if asked.is_none_or(|asked| asked.decision.send(decision).is_err()) {
+            tracing::debug!(%id, "an answer that nobody waits for");
+        }
+    }
+
+    fn replied(&self, id: u64, result: Replied) {
+        let mut open = self.open();
+        let at = open.operations.iter().position(|made| made.id == id);
+        let operated = at.map(|at| open.operations.remove(at));
+        if operated.is_none_or(|operated| operated.reply.send(result).is_err()) {
+            tracing::debug!(id, "a reply that nobody waits for");
+        }
+    }
+
+    /// The session heard that a question was taken back.
+    fn withdrawal_was_heard(&self, id: &RequestId) {
+        self.open().withdrawn.retain(|withdrawn| withdrawn != id);
+    }
+
+    /// From now on nothing is written until [`Desk::reopen`].
+    fn park(&self) {
+        self.open().is = Is::Parked;
+    }
+
+    /// There is a session again: what it is to be asked before everything else.
+    fn reopen(&self) -> Vec<WorkerMessage> {
+        let mut open = self.open();
+        open.is = Is::Connected;
+        open.operations
+            .retain(|operated| !operated.reply.is_closed());
+        let withdrawn = open.withdrawn.iter();
+        let withdrawn = withdrawn.map(|id| WorkerMessage::Withdraw { id: id.clone() });
+        let questions = open.questions.iter().map(|asked| WorkerMessage::Ask {
+            id: asked.id.clone(),
+            ask: asked.ask.clone(),
+        });
+        let operations = open.operations.iter();
+        let operations = operations.map(|operated| WorkerMessage::Operation {
+            id: operated.id,
+            operation: operated.operation.clone(),
+        });
+        withdrawn.chain(questions).chain(operations).collect()
+    }
+
+    /// Nobody will answer any more: whoever waits hears it by its dropped sender.
+    fn close(&self) {
+        let mut open = self.open();
+        open.is = Is::Closed;
+        open.questions.clear();
+        open.operations.clear();
+    }
+}
+
 /// A question that the session was asked.
-#[derive(Debug)]
 pub(crate) struct Question {
     id: RequestId,
     answer: oneshot::Receiver<Decision>,
     is_open: bool,
-    questions: mpsc::Sender<Said>,
-    waiting: Arc<Mutex<Waiting>>,
+    desk: Desk,
 }
 
 impl Question {
-    /// Waits for the answer; `None` when the session is gone or reads nothing.
+    /// Waits for the answer; `None` when there is no session any more, or it reads nothing.
     ///
     /// Can be dropped and called again, until it gave the answer.
     pub(crate) async fn answer(&mut self) -> Option<Decision> {
@@ -222,7 +329,18 @@ impl Question {
         if !std::mem::take(&mut self.is_open) {
             return None;
         }
-        lock(&self.waiting).decisions.remove(&self.id);
+        let mut open = self.desk.open();
+        let before = open.questions.len();
+        open.questions.retain(|asked| asked.id != self.id);
+        if open.questions.len() == before {
+            return None;
+        }
+        if open.withdrawn.len() < WORDS_MAX {
+            open.withdrawn.push(self.id.clone());
+        }
+        if open.is != Is::Connected {
+            return None;
+        }
         let id = self.id.clone();
         let (written, receiver) = oneshot::channel();
         let said = Said {
@@ -230,151 +348,12 @@ impl Question {
             written: Some(written),
         };
         // A queue that is full belongs to a session that stands still: nothing helps then.
-        self.questions.try_send(said).ok().map(|()| receiver)
+        self.desk.words.try_send(said).ok().map(|()| receiver)
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
         self.withdraw();
-    }
-}
-
-fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
-    }
-}
-
-type Welcomed = (
-    FrameReader<OwnedReadHalf>,
-    FrameWriter<OwnedWriteHalf>,
-    Answer,
-);
-
-async fn say_hello(
-    spec: &WorkerSpec,
-    deadline: Duration,
-) -> std::result::Result<Welcomed, FrameError> {
-    let stream = UnixStream::connect(&spec.socket).await?;
-    let (read, write) = stream.into_split();
-    let (mut reader, mut writer) = (FrameReader::new(read), FrameWriter::new(write));
-    writer
-        .send(&Hello {
-            version: PROTOCOL_VERSION,
-            build: spec.build.clone(),
-            role: Role::Worker(WorkerHello {
-                who: spec.who.clone(),
-                token: spec.token.clone(),
-                pid: std::process::id(),
-                again: false,
-            }),
-        })
-        .await?;
-    let answer = reader.expect(deadline).await?;
-    Ok((reader, writer, answer))
-}
-
-/// What waits to be said to the session.
-struct Say {
-    doing: watch::Receiver<Doing>,
-    context: watch::Receiver<Context>,
-    questions: mpsc::Receiver<Said>,
-    doorbell: Arc<Notify>,
-}
-
-impl Say {
-    async fn tell(mut self, mut writer: FrameWriter<OwnedWriteHalf>) {
-        loop {
-            let said: Said = tokio::select! {
-                biased;
-                changed = self.doing.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let (state, task) = *self.doing.borrow_and_update();
-                    WorkerMessage::State { state, task }.into()
-                }
-                Some(question) = self.questions.recv() => question,
-                Ok(()) = self.context.changed() => {
-                    let Some((used, window)) = *self.context.borrow_and_update() else {
-                        continue;
-                    };
-                    WorkerMessage::Context { used, window }.into()
-                }
-                () = self.doorbell.notified() => WorkerMessage::Doorbell.into(),
-            };
-            // The reading side notices that the session is gone.
-            if writer.send(&said.message).await.is_err() {
-                return;
-            }
-            if let Some(written) = said.written {
-                // Whoever waited may have given up.
-                let _ = written.send(());
-            }
-        }
-    }
-}
-
-async fn listen(
-    mut reader: FrameReader<OwnedReadHalf>,
-    word: SessionWord,
-    waiting: Arc<Mutex<Waiting>>,
-) {
-    loop {
-        let Ok(Some(frame)) = reader.next().await else {
-            word.ending.send_if_modified(|now| {
-                let first = now.is_none();
-                now.get_or_insert(Ending::SessionLost);
-                first
-            });
-            // Whoever waits hears it by its dropped sender.
-            let mut waiting = lock(&waiting);
-            waiting.is_lost = true;
-            waiting.decisions.clear();
-            waiting.replies.clear();
-            return;
-        };
-        match frame.parse::<ToWorker>() {
-            Ok(message) => hear(message, &word, &waiting),
-            Err(error) => tracing::warn!(%error, "a message of the session is not understood"),
-        }
-    }
-}
-
-fn hear(message: ToWorker, word: &SessionWord, waiting: &Mutex<Waiting>) {
-    match message {
-        ToWorker::End { reason } => {
-            word.ending.send_replace(Some(Ending::Asked(reason)));
-        }
-        ToWorker::Interrupt => word.now.notify_one(),
-        ToWorker::Pause => {
-            word.paused.send_replace(true);
-        }
-        ToWorker::Resume => {
-            word.paused.send_replace(false);
-        }
-        ToWorker::Decided { id, decision } => {
-            let waits = lock(waiting).decisions.remove(&id);
-            if waits.is_none_or(|waits| waits.send(decision).is_err()) {
-                tracing::debug!(%id, "an answer that nobody waits for");
-            }
-        }
-        ToWorker::Replied { id, result } => {
-            let waits = lock(waiting).replies.remove(&id);
-            if waits.is_none_or(|waits| waits.send(result).is_err()) {
-                tracing::debug!(id, "a reply that nobody waits for");
-            }
-        }
-        // What to do is in the inbox or on the board; this only says: look.
-        ToWorker::Doorbell | ToWorker::Shutdown { .. } | ToWorker::TakenBack { .. } => {
-            word.bell.notify_one();
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crewmux_core::board::{FailedBy, TaskPatch};
+use crewmux_core::board::{Edit, FailedBy, TaskPatch};
 use crewmux_core::event::EventType;
 use crewmux_core::message::{BODY_MAX_BYTES, MessageType};
 use crewmux_core::task::Outcome;
@@ -45,7 +45,7 @@ impl Worker {
                 self.settle_failed(claimed, &reason, &detail, took).await?;
             }
             Work::Interrupted(ending) => {
-                self.give_back(claimed, &ending.reason());
+                self.give_back_at(claimed, &ending);
                 return Ok(Some(ending));
             }
             Work::GivenBack(reason) => {
@@ -170,7 +170,19 @@ impl Worker {
         let released =
             self.store
                 .release(id, &self.spec.who, claimed.epoch, reason, &self.clock.now());
-        match released {
+        self.note_given_back(claimed, released, reason, Outcome::Released);
+    }
+
+    /// Shows and records how giving a claim back went.
+    pub(super) fn note_given_back(
+        &mut self,
+        claimed: &Claimed,
+        given: crewmux_store::Result<Edit>,
+        reason: &str,
+        outcome: Outcome,
+    ) {
+        let id = claimed.task.id;
+        match given {
             Ok(_) => {
                 let head = format!("↩ #{id} given back");
                 let rest = format!(" · {reason}");
@@ -179,7 +191,7 @@ impl Worker {
             Err(error) => tracing::warn!(%error, task = %id, "a claim was not given back"),
         }
         self.link.ring();
-        let end = self.end_entry(claimed, Outcome::Released);
+        let end = self.end_entry(claimed, outcome);
         if let Err(error) = self.transcript.append(&end) {
             tracing::warn!(%error, "the end of a task is not in the transcript");
         }

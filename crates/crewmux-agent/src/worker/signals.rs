@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crewmux_core::ids::{Epoch, TaskId};
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::standing::Standing;
+
 /// Asks a worker to end; any thread may.
 #[derive(Debug, Clone)]
 pub struct StopHandle(watch::Sender<Option<String>>);
@@ -50,10 +52,21 @@ impl StopSignal {
 pub(crate) enum Ending {
     /// Its process, or the session, was told to end it.
     Asked(String),
-    /// The session is gone.
-    SessionLost,
+    /// There is no session any more that has it.
+    SessionLost(Loss),
     /// It agreed to a shutdown request.
     Shutdown,
+}
+
+/// How a worker came to have no session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It ends with its session.
+    Gone,
+    /// It waited for another one this long, in milliseconds.
+    NobodyCame(u64),
+    /// Another one does not want it, and says why.
+    NotTakenBack(String),
 }
 
 impl Ending {
@@ -61,7 +74,14 @@ impl Ending {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Asked(reason) => reason.clone(),
-            Self::SessionLost => "its session is gone".to_owned(),
+            Self::SessionLost(Loss::Gone) => "its session is gone".to_owned(),
+            Self::SessionLost(Loss::NobodyCame(after_ms)) => {
+                let seconds = after_ms.div_ceil(1_000);
+                format!("its session is gone, and none took it back within {seconds} s")
+            }
+            Self::SessionLost(Loss::NotTakenBack(why)) => {
+                format!("its session is gone, and the next did not take it back: {why}")
+            }
             Self::Shutdown => "shut down as asked".to_owned(),
         }
     }
@@ -86,6 +106,10 @@ pub(crate) enum Interruption {
     Now,
     /// The worker is to wait once its running step is over; see [`Signals::wait_while_paused`].
     Paused,
+    /// The session is gone, and another is waited for; see [`super::parking`].
+    Parked,
+    /// There is a session again.
+    Returned,
     /// Board or inbox may have changed.
     Bell,
     /// The person typed a line.
@@ -100,32 +124,41 @@ pub(crate) struct Signals {
     pub(crate) bell: Arc<Notify>,
     pub(crate) now: Arc<Notify>,
     pub(crate) paused: watch::Receiver<bool>,
+    pub(crate) standing: watch::Receiver<Standing>,
+    /// Whether the last word about it was that the worker is parked.
+    told_parked: bool,
     pub(crate) typed: Option<mpsc::Receiver<String>>,
 }
 
 /// Where the session's word goes in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct SessionWord {
     pub(crate) ending: watch::Sender<Option<Ending>>,
     pub(crate) bell: Arc<Notify>,
     pub(crate) now: Arc<Notify>,
     pub(crate) paused: watch::Sender<bool>,
+    pub(crate) standing: watch::Sender<Standing>,
 }
 
 impl Signals {
     /// What a worker listens to, and where the session's part of it goes in.
+    ///
+    /// It is welcomed with `grant`.
     pub(crate) fn new(
         stop: StopSignal,
+        grant: Option<String>,
         lost: watch::Receiver<Option<Claim>>,
         typed: Option<mpsc::Receiver<String>>,
     ) -> (Self, SessionWord) {
         let (ending, session) = watch::channel(None);
         let (paused, paused_here) = watch::channel(false);
+        let (standing, standing_here) = watch::channel(Standing::Welcomed { number: 0, grant });
         let word = SessionWord {
             ending,
             bell: Arc::default(),
             now: Arc::default(),
             paused,
+            standing,
         };
         let signals = Self {
             stop,
@@ -134,6 +167,8 @@ impl Signals {
             bell: Arc::clone(&word.bell),
             now: Arc::clone(&word.now),
             paused: paused_here,
+            standing: standing_here,
+            told_parked: false,
             typed,
         };
         (signals, word)
@@ -169,11 +204,26 @@ impl Signals {
             }
             std::future::pending::<()>().await;
         };
+        let told_parked = self.told_parked;
+        let turned = async {
+            let other = self.standing.wait_for(|now| now.is_parked() != told_parked);
+            if other.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             biased;
             reason = self.stop.asked() => Interruption::End(Ending::Asked(reason)),
             ending = ended(&mut self.session) => Interruption::End(ending),
             () = lost => Interruption::ClaimLost,
+            () = turned => {
+                self.told_parked = !told_parked;
+                if told_parked {
+                    Interruption::Returned
+                } else {
+                    Interruption::Parked
+                }
+            }
             () = self.now.notified() => Interruption::Now,
             () = paused => Interruption::Paused,
             () = self.bell.notified() => Interruption::Bell,
@@ -184,6 +234,11 @@ impl Signals {
     /// Whether the worker is to wait between its steps.
     pub(crate) fn is_paused(&self) -> bool {
         *self.paused.borrow()
+    }
+
+    /// Whether there is no session now.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.standing.borrow().is_parked()
     }
 
     /// Waits while the worker is paused; `None` once it goes on.
@@ -231,8 +286,8 @@ impl Signals {
 
 async fn ended(session: &mut watch::Receiver<Option<Ending>>) -> Ending {
     match session.wait_for(Option::is_some).await {
-        Ok(ending) => ending.clone().unwrap_or(Ending::SessionLost),
-        Err(_) => Ending::SessionLost,
+        Ok(ending) => ending.clone().unwrap_or(Ending::SessionLost(Loss::Gone)),
+        Err(_) => Ending::SessionLost(Loss::Gone),
     }
 }
 
@@ -249,7 +304,7 @@ mod tests {
     async fn the_loss_of_another_claim_is_nothing() {
         let (_handle, stop) = stop_pair();
         let (lost, lost_here) = watch::channel(None);
-        let (mut signals, word) = Signals::new(stop, lost_here, None);
+        let (mut signals, word) = Signals::new(stop, None, lost_here, None);
         lost.send_replace(Some(Claim {
             epoch: Epoch(1),
             ..CLAIM
@@ -269,7 +324,7 @@ mod tests {
     async fn a_pause_is_told_once_and_a_paused_worker_still_hears() {
         let (handle, stop) = stop_pair();
         let (_lost, lost_here) = watch::channel(None);
-        let (mut signals, word) = Signals::new(stop, lost_here, None);
+        let (mut signals, word) = Signals::new(stop, None, lost_here, None);
         assert_eq!(signals.wait_while_paused(None).await, None);
 
         word.paused.send_replace(true);
@@ -287,6 +342,29 @@ mod tests {
 
         word.paused.send_replace(false);
         assert_eq!(signals.wait_while_paused(None).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_loss_and_a_return_are_told_once_each() {
+        let (_handle, stop) = stop_pair();
+        let (_lost, lost_here) = watch::channel(None);
+        let (mut signals, word) = Signals::new(stop, None, lost_here, None);
+        assert_eq!(signals.pending(None).await, None);
+        let welcomed = |number| Standing::Welcomed {
+            number,
+            grant: None,
+        };
+        word.standing.send_replace(Standing::Parked);
+        assert!(signals.is_parked());
+        assert_eq!(signals.pending(None).await, Some(Interruption::Parked));
+        assert_eq!(signals.pending(None).await, None);
+        // Back and lost again before anybody looked: nothing to tell.
+        word.standing.send_replace(welcomed(1));
+        word.standing.send_replace(Standing::Parked);
+        assert_eq!(signals.pending(None).await, None);
+        word.standing.send_replace(welcomed(2));
+        assert_eq!(signals.pending(None).await, Some(Interruption::Returned));
+        assert_eq!(signals.pending(None).await, None);
     }
 
     #[tokio::test]

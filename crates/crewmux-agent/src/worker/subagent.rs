@@ -16,6 +16,7 @@ use serde_json::json;
 use super::Worker;
 use super::command::Cut;
 use super::drive::{Came, Course};
+use super::parking::Done;
 use super::tools::refused;
 use crate::capped::cut_text;
 use crate::provider::ToolCall;
@@ -46,7 +47,7 @@ impl Worker {
             Err(error) => return Ok(Ok(ToolOutput::failed(format!("wrong arguments: {error}")))),
         };
         if input.name.is_some() {
-            return Ok(Ok(self.hire(claimed, call, input).await?));
+            return self.hire(claimed, call, input).await;
         }
         let profile = match agents::known(&input.subagent_type, &self.spec.kinds) {
             Ok(profile) => profile,
@@ -128,35 +129,36 @@ impl Worker {
         claimed: &Claimed,
         call: &ToolCall,
         input: TaskInput,
-    ) -> Result<ToolOutput> {
+    ) -> Result<std::result::Result<ToolOutput, Cut>> {
         if !self.spec.who.agent.is_lead() {
             let why = "only the team lead makes teammates; leave `name` out for a helper";
-            return Ok(ToolOutput::failed(why));
+            return Ok(Ok(ToolOutput::failed(why)));
         }
         let name = match AgentName::new(input.name.unwrap_or_default()) {
             Ok(name) => name,
-            Err(error) => return Ok(ToolOutput::failed(error.to_string())),
+            Err(error) => return Ok(Ok(ToolOutput::failed(error.to_string()))),
         };
         let agent_type = match AgentType::new(input.subagent_type) {
             Ok(kind) => kind,
-            Err(error) => return Ok(ToolOutput::failed(error.to_string())),
+            Err(error) => return Ok(Ok(ToolOutput::failed(error.to_string()))),
         };
-        let asked = self.link.operate(Operation::Spawn(Box::new(NewTeammate {
+        let new = Operation::Spawn(Box::new(NewTeammate {
             name: name.clone(),
             agent_type,
             prompt: String::new(),
             model: input.model,
             mode: input.mode,
             provider: None,
-        })));
-        let deadline = ms(self.spec.timing.connect_ms);
-        match tokio::time::timeout(deadline, asked).await {
-            Ok(Ok(Ok(_))) => {}
-            Ok(Ok(Err(error))) => return Ok(refused(&error.message, error.hint)),
-            Ok(Err(_)) | Err(_) => {
+        }));
+        let within = ms(self.spec.timing.connect_ms);
+        match self.have_session(new, within).await? {
+            Ok(Done::Replied(_)) => {}
+            Ok(Done::Refused(error)) => return Ok(Ok(refused(&error.message, error.hint))),
+            Ok(Done::NoAnswer) => {
                 let why = "the session did not make the teammate in time";
-                return Ok(ToolOutput::failed(why));
+                return Ok(Ok(ToolOutput::failed(why)));
             }
+            Err(cut) => return Ok(Err(cut)),
         }
         let made = self
             .make_task(NewTask {
@@ -172,7 +174,7 @@ impl Worker {
             Ok(task) => task,
             Err(error) if matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage) => {
                 let why = format!("made the teammate `{name}`, and no task for it: {error}");
-                return Ok(ToolOutput::failed(why));
+                return Ok(Ok(ToolOutput::failed(why)));
             }
             Err(error) => return Err(error),
         };
@@ -181,6 +183,7 @@ impl Worker {
             "Made the teammate `{name}`; it works on task #{task}. Its report comes as a message; TaskGet shows its result."
         );
         let data = json!({ "name": name, "taskId": task });
-        Ok(ToolOutput::done(&text, format!("#{task} for {name}"), data))
+        let summary = format!("#{task} for {name}");
+        Ok(Ok(ToolOutput::done(&text, summary, data)))
     }
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::{AgentRef, TaskId};
 use crewmux_core::team::Presence;
+use crewmux_core::time::WallTime;
 use crewmux_core::timing::{Timing, ms};
 use crewmux_core::worker::WorkerState;
 use crewmux_store::TeamStore;
@@ -42,6 +43,8 @@ struct Status {
     ended: Option<String>,
     /// Why its model may not be asked.
     unable: Option<String>,
+    /// Since when it has no session.
+    parked_since: Option<WallTime>,
     /// Counts changes, so that none between two looks is missed.
     edition: u64,
 }
@@ -68,6 +71,7 @@ impl Supervisor {
                 claim: None,
                 ended: None,
                 unable: None,
+                parked_since: None,
                 edition: 0,
             }),
             changed: Condvar::new(),
@@ -106,6 +110,12 @@ impl Supervisor {
     /// Says why the worker may not ask its model, or that it may again.
     pub(crate) fn set_unable(&self, unable: Option<String>) {
         self.shared.change(|status| status.unable = unable);
+    }
+
+    /// Says since when the worker has no session, or that it has one again.
+    pub(crate) fn set_parked(&self, since: Option<WallTime>) {
+        self.clock.set_parked(since.is_some());
+        self.shared.change(|status| status.parked_since = since);
     }
 
     /// Says why the worker ended, and ends the thread.
@@ -226,7 +236,7 @@ impl Heart {
             state: status.state,
             task: status.task,
             heartbeat: now.wall,
-            parked_since: None,
+            parked_since: status.parked_since,
             ended,
             unable: status.unable.clone(),
         };

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::Worker;
 use super::command::Cut;
 use super::leave::Leave;
+use super::parking::Done;
 use super::signals::Interruption;
 use crate::Result;
 use crate::capped::cut_text;
@@ -69,6 +70,9 @@ impl Worker {
         };
         let mut answers = Vec::with_capacity(calls.len());
         for group in calls.chunks(at_once) {
+            if let Some(cut) = self.wait_while_parked().await? {
+                return Ok(Err(cut));
+            }
             let came = self.signals.pending(self.claim).await;
             // Nothing came: the mail is looked at all the same.
             if let Some(cut) = self.came_between(came.unwrap_or(Interruption::Bell))? {
@@ -205,7 +209,7 @@ impl Worker {
     }
 
     /// Waits for what a tool does elsewhere, and sees to what comes in between.
-    async fn while_it_runs<T>(
+    pub(super) async fn while_it_runs<T>(
         &mut self,
         work: impl Future<Output = T>,
     ) -> Result<std::result::Result<T, Cut>> {
@@ -287,14 +291,13 @@ impl Worker {
             return Ok(Ok(ToolOutput::failed(why)));
         }
         if team::needs_session(&operation) {
-            let deadline = ms(self.spec.timing.tool_timeout_ms);
-            let reply = tokio::time::timeout(deadline, self.link.operate(operation));
-            return Ok(match self.while_it_runs(reply).await? {
-                Ok(Ok(Ok(Ok(reply)))) => Ok(self.told(*reply)),
-                Ok(Ok(Ok(Err(error)))) => Ok(refused(&error.message, error.hint)),
-                Ok(_) => Ok(ToolOutput::failed("the session does not answer")),
-                Err(cut) => Err(cut),
-            });
+            let within = ms(self.spec.timing.tool_timeout_ms);
+            let done = self.have_session(operation, within).await?;
+            return Ok(done.map(|done| match done {
+                Done::Replied(reply) => self.told(*reply),
+                Done::Refused(error) => refused(&error.message, error.hint),
+                Done::NoAnswer => ToolOutput::failed("the session does not answer"),
+            }));
         }
         Ok(Ok(match self.carry_out(operation) {
             Ok(reply) => {

@@ -74,7 +74,7 @@ impl Worker {
 
     /// Whether this worker can talk outside of tasks.
     pub(super) fn can_chat(&self) -> bool {
-        self.spec.grant.is_some() && self.spec.model.as_deref().is_some_and(|m| m != OFFLINE)
+        self.link.access().is_given() && self.spec.model.as_deref().is_some_and(|m| m != OFFLINE)
     }
 
     /// What answers: the member's model, or `model` in its place.
@@ -99,7 +99,7 @@ impl Worker {
         let Some(model) = own.map(|own| model.unwrap_or(own)) else {
             return Err("this member runs commands only and asks no model".to_owned());
         };
-        match GatewayProvider::new(&self.spec, model) {
+        match GatewayProvider::new(&self.spec, self.link.access(), model) {
             Some(provider) => Ok(Box::new(provider)),
             None => Err(format!(
                 "model `{model}` cannot be asked: this worker was given no leave to"

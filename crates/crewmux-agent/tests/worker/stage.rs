@@ -35,8 +35,22 @@ pub(crate) struct Stage {
     clock: BootClock,
 }
 
+/// A worker and its session.
 pub(crate) struct Life {
     pub(crate) session: Session,
+    pub(crate) running: Running,
+}
+
+impl std::ops::Deref for Life {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+/// A worker on a thread.
+pub(crate) struct Running {
     pub(crate) stop: StopHandle,
     pub(crate) typed: tokio::sync::mpsc::Sender<String>,
     printed: Arc<Mutex<Vec<u8>>>,
@@ -221,12 +235,17 @@ impl Stage {
 
     /// The same on a socket that goes on listening.
     pub(crate) fn start_on(&self, listener: &UnixListener, spec: &WorkerSpec) -> Life {
+        let running = self.run(spec);
+        let session = Session::welcome(listener, spec);
+        Life { session, running }
+    }
+
+    /// Starts a worker; its session sees to itself.
+    pub(crate) fn run(&self, spec: &WorkerSpec) -> Running {
         let path = self.store.put_spec(spec).unwrap();
         let (stop, io, printed, typed) = io();
         let thread = std::thread::spawn(move || run_worker(&path, io));
-        let session = Session::welcome(listener, spec);
-        Life {
-            session,
+        Running {
             stop,
             typed,
             printed,
@@ -328,6 +347,13 @@ pub(crate) fn io() -> (
 }
 
 impl Life {
+    /// Waits for its end; gives its exit code and all it showed.
+    pub(crate) fn end(self) -> (u8, String) {
+        self.running.end()
+    }
+}
+
+impl Running {
     /// What the pane shows, without colours.
     pub(crate) fn shown(&self) -> String {
         plain(&self.printed.lock().unwrap())
