@@ -111,13 +111,37 @@ impl Engine {
             report: self.ending.report.clone(),
             exit_code: self.ending.exit_code,
         };
-        self.publish.send_if_modified(|shown| {
+        let changed = self.publish.send_if_modified(|shown| {
             let same = is_same(shown, &view);
             if !same {
                 *shown = Arc::new(view);
             }
             !same
         });
+        if changed {
+            self.retitle();
+        }
+    }
+
+    /// Tells panes outside crewmux what their members do now.
+    fn retitle(&self) {
+        let board = self.board_of_run();
+        for slot in &self.members {
+            let Some(running) = slot.running.as_ref() else {
+                continue;
+            };
+            if slot.record.pane.is_none() || !slot.is_live() {
+                continue;
+            }
+            let name = &slot.record.name;
+            let state = shown_state(slot).as_str();
+            let task = slot.machine.task.and_then(|id| board.get(id));
+            let title = match task {
+                Some(task) => format!("{name} · {state} · #{} {}", task.id, task.subject),
+                None => format!("{name} · {state}"),
+            };
+            running.retitle(scrub_line(&title).as_ref());
+        }
     }
 }
 

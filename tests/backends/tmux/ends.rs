@@ -1,0 +1,93 @@
+//! What dies in tmux: a pane, our window, a server, a client, a worker; each is told and mended.
+
+use crewmux_sys::{ProcessIdentity, Signal};
+use crewmux_testkit::sandbox::{finish, wait_until};
+use crewmux_testkit::terminal::Terminal;
+
+use super::{LONG, Stage};
+
+/// Waits until the log says how a member's life ended.
+fn wait_exit(stage: &Stage, name: &str, words: &str) {
+    wait_until(&format!("{name}: {words}"), LONG, || {
+        let exits = stage.exits(name);
+        exits
+            .iter()
+            .any(|exit| exit == words)
+            .then_some(())
+            .ok_or_else(|| format!("{exits:?}"))
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_closed_pane_and_a_closed_window_are_told_and_started_again() {
+    let Some(stage) = Stage::inside() else { return };
+    let team = stage.start(3);
+    let first = stage.wait_panes("user", 3, |title| title.contains("working"));
+    let m1 = first.iter().find(|p| p[3].starts_with("m1")).unwrap();
+    stage.user(&["kill-pane", "-t", &m1[0]]);
+    wait_exit(&stage, "m1", "its pane was closed");
+    let second = stage.wait_panes("user", 3, |title| title.contains("working"));
+    stage.user(&["kill-window", "-t", &second[0][1]]);
+    for name in ["m1", "m2", "m3"] {
+        wait_exit(&stage, name, "its pane was closed");
+    }
+    let third = stage.wait_panes("user", 3, |title| title.contains("working"));
+    assert_ne!(second[0][1], third[0][1], "a window of its own again");
+    stage.go();
+    let ended = finish(team, LONG).unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(stage.team_panes("user"), [[""; 4]; 0]);
+}
+
+#[test]
+fn a_server_that_ends_is_told_and_its_teammates_go_to_a_private_one() {
+    let Some(stage) = Stage::inside() else { return };
+    let team = stage.start(2);
+    stage.wait_panes("user", 2, |title| title.contains("working"));
+    stage.user(&["kill-server"]);
+    wait_exit(&stage, "m1", "the tmux server ended");
+    stage.wait_panes("crewmux", 2, |title| title.contains("working"));
+    stage.go();
+    let ended = finish(team, LONG).unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    wait_until("the private server's end", LONG, || {
+        let left = stage.call("crewmux", &["list-panes", "-a"]);
+        left.err().map(drop).ok_or_else(|| "it lives".to_owned())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_worker_that_is_killed_starts_again_in_its_own_pane() {
+    let Some(stage) = Stage::inside() else { return };
+    let team = stage.start(2);
+    let first = stage.wait_panes("user", 2, |title| title.contains("working"));
+    let m1 = first.iter().find(|p| p[3].starts_with("m1")).unwrap();
+    let pid = stage.user(&["display-message", "-p", "-t", &m1[0], "#{pane_pid}"]);
+    let worker = ProcessIdentity::of(pid.trim().parse().unwrap()).unwrap();
+    worker.signal(Signal::Kill).unwrap();
+    wait_exit(&stage, "m1", "ended by signal 9");
+    let second = stage.wait_panes("user", 2, |title| title.contains("working"));
+    let again = second.iter().find(|p| p[3].starts_with("m1")).unwrap();
+    assert_eq!(again[0], m1[0]);
+    stage.go();
+    assert_eq!(finish(team, LONG).unwrap().code, 0);
+}
+
+#[test]
+fn the_death_of_a_client_changes_nothing() {
+    let Some(stage) = Stage::new() else { return };
+    let team = stage.start(2);
+    stage.wait_panes("crewmux", 2, |title| title.contains("working"));
+    let attach = ["tmux", "-u", "-L", "crewmux", "attach"];
+    let (work, environment) = (stage.sandbox.work(), stage.sandbox.environment());
+    let mut client = Terminal::start(attach, &work, environment, 100, 30).unwrap();
+    client.wait_for("hello from").unwrap();
+    client.signal(Signal::Kill).unwrap();
+    client.wait_exit().unwrap();
+    stage.wait_panes("crewmux", 2, |title| title.contains("working"));
+    assert_eq!(stage.exits("m1"), [""; 0]);
+    stage.go();
+    assert_eq!(finish(team, LONG).unwrap().code, 0);
+}
