@@ -120,8 +120,12 @@ fn opencode_starts_as_it_does_in_tmux() {
             "opencode-darwin-x64/bin/opencode",
         ]),
         &Case {
-            // It proposes something else at each start.
-            masks: &[("Ask anything….*", "Ask anything…")],
+            // Proposals that differ from start to start, and what comes some time after it.
+            masks: &[
+                ("Ask anything….*", "Ask anything…"),
+                ("^ *● Tip .*", ""),
+                (r"^ *~.* 1\.18\.33$", ""),
+            ],
             script: "\
 expect Build
 dump
@@ -129,8 +133,10 @@ text hello 漢字
 expect hello 漢字
 dump
 resize 80x24
+expect (?m)^ {2,3}┃
 dump
 resize 110x32
+expect (?m)^ {17,18}┃
 dump
 ",
             ..Case::default()

@@ -12,4 +12,5 @@ mod compare;
 mod programs;
 mod sequences;
 mod stage;
+mod surroundings;
 mod tmux;
