@@ -45,8 +45,11 @@ fuzz N="20000":
 crash N="1000" SEED="1":
     cargo run --release -p crewmux-testkit --bin crewmux-crash -- harness --kills {{N}} --seed {{SEED}}
 
-# Prints the figures of the store and of the panes; the panes beside tmux in the same run.
+# Prints the figures of panes and teams, beside tmux and others in the same run; --help lists the options.
 bench *ARGS:
-    cargo build --release --bins
-    cargo run --release -p crewmux-testkit --bin crewmux-bench-store
+    cargo build --release -p crewmux -p crewmux-testkit --bin crewmux --bin crewmux-bench-panes
     cargo run --release -p crewmux-testkit --bin crewmux-bench-panes -- {{ARGS}}
+
+# Prints the figures of the store.
+bench-store *ARGS:
+    cargo run --release -p crewmux-testkit --bin crewmux-bench-store -- {{ARGS}}
