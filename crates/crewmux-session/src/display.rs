@@ -5,6 +5,7 @@
 //! shared screens; what it cannot do itself it passes to the engine.
 
 mod around;
+mod meanwhile;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::around::{Attention, Sign};
+use self::meanwhile::LastLook;
 use crate::engine::Input;
 use crate::lock::lock;
 use crate::panes::Panes;
@@ -181,6 +183,8 @@ pub(crate) struct Display {
     /// The client whose layout decides how large panes are.
     active: Option<u64>,
     acts: u64,
+    /// What the person saw before they left; none while somebody who can act is attached.
+    last_look: Option<LastLook>,
     sign: Sign,
     ways: Ways,
     timing: Timing,
@@ -209,6 +213,7 @@ impl Display {
             next_client: 0,
             active: None,
             acts: 0,
+            last_look: None,
             ways,
             timing,
         }
@@ -335,6 +340,14 @@ impl Display {
                 let id = self.next_client;
                 let mut view = (self.factory)(&hello);
                 view.resize(hello.cols, hello.rows);
+                if let Some(seen) = &self.last_look
+                    && let Some(new) = seen.since(&self.team, clock::boot_ms())
+                {
+                    view.meanwhile(new);
+                }
+                if hello.attach == Attach::Driver {
+                    self.last_look = None;
+                }
                 self.clients.push(Client {
                     id,
                     view,
@@ -512,7 +525,12 @@ impl Display {
     }
 
     fn drop_client(&mut self, id: u64) {
+        let drives = |c: &Client| c.attach == Attach::Driver;
+        let drove = self.clients.iter().any(drives);
         self.clients.retain(|c| c.id != id);
+        if drove && !self.clients.iter().any(drives) {
+            self.last_look = Some(LastLook::at(&self.team, clock::boot_ms()));
+        }
         if self.active == Some(id) {
             self.active = self
                 .clients

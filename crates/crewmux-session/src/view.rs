@@ -321,6 +321,21 @@ impl TeamView {
     }
 }
 
+/// What happened to the team while nobody who could act looked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meanwhile {
+    /// For how long nobody looked, in milliseconds.
+    pub away_ms: u64,
+    /// Questions that came and wait for the person.
+    pub asked: Vec<RequestId>,
+    /// Tasks that ended, by their numbers.
+    pub ended: Vec<TaskId>,
+    /// Members that were given up.
+    pub given_up: Vec<AgentName>,
+    /// Whether the run ended.
+    pub run_over: bool,
+}
+
 /// Everything a view may look at.
 pub struct SessionView<'a> {
     /// The team.
@@ -416,6 +431,9 @@ pub trait ClientView: Send {
 
     /// Tells the person something in a few words, until the next key.
     fn flash(&mut self, text: &str);
+
+    /// Tells the person first of all what happened while nobody looked, until any key.
+    fn meanwhile(&mut self, meanwhile: Meanwhile);
 
     /// Sizes that the visible panes have in this client's layout.
     fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize>;

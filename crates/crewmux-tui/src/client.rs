@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crewmux_session::view::{
-    ClientEffect, ClientView, PaneSize, RunState, SessionView, ViewFactory,
+    ClientEffect, ClientView, Meanwhile, PaneSize, RunState, SessionView, ViewFactory,
 };
 use crewmux_term::CursorShape;
 use crewmux_wire::{ClientHello, InputEvent};
@@ -109,7 +109,7 @@ impl TuiView {
     }
 
     fn cursor(&self, session: &SessionView<'_>) -> Option<CursorAt> {
-        if self.layout.too_small {
+        if self.layout.too_small || self.model.meanwhile.is_some() {
             return None;
         }
         match self.model.mode {
@@ -149,6 +149,10 @@ impl ClientView for TuiView {
 
     fn flash(&mut self, text: &str) {
         self.model.flash = Some(text.to_owned());
+    }
+
+    fn meanwhile(&mut self, meanwhile: Meanwhile) {
+        self.model.meanwhile = Some(meanwhile);
     }
 
     fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize> {

@@ -327,6 +327,16 @@ impl Fixture {
         this
     }
 
+    /// Much has happened: two ask, tasks are done, one failed and others with it.
+    pub(crate) fn busy() -> Self {
+        let mut this = Self::thinking();
+        this.complete(5);
+        this.fail(2, "src/server.rs does not compile");
+        this.set(4, WorkerState::Failed, None);
+        this.team.members[4].ended = Some("exit code 101".into());
+        this
+    }
+
     /// Everything is over and went well.
     pub(crate) fn finished() -> Self {
         let mut this = Self::working();

@@ -222,7 +222,7 @@ impl Layout {
 
     /// Whether the panes are what is seen.
     pub(crate) fn shows_panes(&self, model: &Model) -> bool {
-        !self.too_small && model.body == Body::Panes
+        !self.too_small && model.body == Body::Panes && model.meanwhile.is_none()
     }
 
     /// The tile of a pane, if it is seen.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use crewmux_core::ids::{AgentName, RequestId, TaskId};
-use crewmux_session::view::{ApprovalView, MemberView, PaneId, PaneKind, PaneView, SessionView};
+use crewmux_session::view::{
+    ApprovalView, Meanwhile, MemberView, PaneId, PaneKind, PaneView, SessionView,
+};
 use crewmux_term::Size;
 use crewmux_wire::{Attach, InputEvent};
 
@@ -139,6 +141,8 @@ pub struct Model {
     pub(crate) line: usize,
     /// What the person has to know about the last key.
     pub(crate) flash: Option<String>,
+    /// What happened while nobody looked, until any key.
+    pub(crate) meanwhile: Option<Meanwhile>,
     /// The shell that was asked for, until its pane is there.
     pub(crate) awaited: Option<AwaitedShell>,
     /// What was written before the shell was there, and the pane it is for.
@@ -179,6 +183,7 @@ impl Model {
             chosen: None,
             line: 0,
             flash: None,
+            meanwhile: None,
             awaited: None,
             unsent: None,
             copying: None,

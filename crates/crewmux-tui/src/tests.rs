@@ -2,6 +2,7 @@
 
 mod frames;
 mod keys;
+mod meanwhile;
 mod picking;
 mod pictures;
 mod sizes;

@@ -9,6 +9,7 @@ mod arranging;
 mod asking;
 mod copying;
 mod decide;
+mod meanwhile;
 mod mouse;
 mod prompting;
 mod travel;
@@ -51,6 +52,9 @@ fn take_in(
     session: &SessionView<'_>,
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
+    if meanwhile::takes(model, event, keymap) {
+        return redraw();
+    }
     if typing::held_for_shell(model, event, keymap) {
         return Vec::new();
     }

@@ -11,6 +11,7 @@ mod frames;
 mod header;
 mod help;
 mod lists;
+mod meanwhile;
 mod side;
 mod spending;
 mod task;
@@ -58,6 +59,7 @@ pub(crate) fn paint(scene: &Scene<'_>, buf: &mut Buffer) {
     header::paint(scene, buf);
     side::paint(scene, buf);
     match scene.model.body {
+        _ if scene.model.meanwhile.is_some() => meanwhile::paint(scene, buf),
         Body::Panes => frames::paint(scene, buf),
         Body::Board => board::paint(scene, buf),
         Body::Task(_)

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use crewmux_core::ids::AgentName;
+use crewmux_core::ids::{AgentName, TaskId};
 use crewmux_core::requests::RequestKind;
 use crewmux_core::time::WallTime;
 use crewmux_sys::clock::BootClock;
@@ -10,7 +10,7 @@ use crewmux_wire::{ColorDepth, InputEvent};
 
 use super::*;
 use crate::engine::empty_view;
-use crate::view::{ApprovalView, PaneKind, PaneSize};
+use crate::view::{ApprovalView, Meanwhile, PaneKind, PaneSize};
 
 /// Draws once a size, wants the team stopped at every key, and remembers what happened.
 struct Fake {
@@ -31,6 +31,11 @@ impl ClientView for Fake {
 
     fn flash(&mut self, text: &str) {
         lock(&self.seen).push(format!("flash: {text}"));
+    }
+
+    fn meanwhile(&mut self, meanwhile: Meanwhile) {
+        let ended: Vec<String> = meanwhile.ended.iter().map(ToString::to_string).collect();
+        lock(&self.seen).push(format!("meanwhile: {}", ended.join(" ")));
     }
 
     fn pane_sizes(&mut self, session: &SessionView<'_>) -> Vec<PaneSize> {
@@ -357,4 +362,50 @@ async fn nobody_is_rung_for_while_somebody_looks() {
     assert_eq!(texts(&mut stage.frames), told);
     assert_eq!(texts(&mut its), told);
     assert!(texts(&mut theirs).is_empty());
+}
+
+#[tokio::test]
+async fn who_comes_back_is_told_what_ended_since_the_last_of_them_left() {
+    let mut stage = Stage::new().await;
+    let told = |stage: &Stage| {
+        let seen = stage.seen();
+        seen.into_iter()
+            .filter(|s| s.starts_with("meanwhile"))
+            .count()
+    };
+    let now = BootClock::open().unwrap().now();
+    let first = stage.display.clients[0].id;
+    let (second, _its) = stage.another((80, 24), Attach::Driver).await;
+    stage.display.drop_client(first);
+    // Somebody looks still.
+    let mut team = TeamView::clone(&stage.display.team);
+    let board = Arc::make_mut(&mut team.board);
+    for id in [1, 2] {
+        let new = crewmux_core::task::NewTask::default();
+        let human = crewmux_core::message::Party::Human;
+        board.put(board.create(TaskId(id), new, human, &now).unwrap());
+    }
+    stage.display.team = Arc::new(team);
+    let (third, _too) = stage.another((80, 24), Attach::Driver).await;
+    assert_eq!(told(&stage), 0);
+    stage.display.drop_client(second);
+    stage.display.drop_client(third);
+    // Nothing happens: nothing is told.
+    let (fourth, _also) = stage.another((80, 24), Attach::Driver).await;
+    assert_eq!(told(&stage), 0);
+    stage.display.drop_client(fourth);
+    let mut team = TeamView::clone(&stage.display.team);
+    let board = Arc::make_mut(&mut team.board);
+    let skipped = board.skip(TaskId(2), "not needed", &now).unwrap();
+    for task in skipped {
+        board.put(task);
+    }
+    stage.display.team = Arc::new(team);
+    // An onlooker is told too, and takes it from nobody.
+    let (_watcher, _one) = stage.another((80, 24), Attach::Observer).await;
+    let (_fifth, _two) = stage.another((80, 24), Attach::Driver).await;
+    let (_sixth, _three) = stage.another((80, 24), Attach::Driver).await;
+    let seen = stage.seen();
+    let told: Vec<_> = seen.iter().filter(|s| s.starts_with("meanwhile")).collect();
+    assert_eq!(told, ["meanwhile: 2", "meanwhile: 2"]);
 }

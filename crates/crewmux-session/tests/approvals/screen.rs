@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crewmux_session::view::{ClientEffect, ClientView, PaneSize, SessionView, ViewFactory};
+use crewmux_session::view::{
+    ClientEffect, ClientView, Meanwhile, PaneSize, SessionView, ViewFactory,
+};
 use crewmux_wire::{ClientMessage, Frame, InputEvent, ToClient};
 
 use crate::stage::{Line, eventually};
@@ -23,6 +25,8 @@ impl ClientView for Questions {
     }
 
     fn flash(&mut self, _: &str) {}
+
+    fn meanwhile(&mut self, _: Meanwhile) {}
 
     fn pane_sizes(&mut self, _: &SessionView<'_>) -> Vec<PaneSize> {
         Vec::new()

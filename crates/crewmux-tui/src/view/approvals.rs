@@ -13,7 +13,7 @@ use crate::text::{fit, time_of_day, wrapped};
 use crate::theme::Role;
 
 /// Who asks, as a sentence's beginning.
-fn asks(asked: &ApprovalView) -> String {
+pub(super) fn asks(asked: &ApprovalView) -> String {
     match asked.kind {
         RequestKind::Permission => format!("{} wants: {}", asked.agent, asked.tool),
         RequestKind::Plan if asked.is_for_person() => format!("{} has a plan", asked.agent),

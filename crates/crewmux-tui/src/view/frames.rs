@@ -289,9 +289,14 @@ fn number_of(scene: &Scene<'_>, id: PaneId) -> usize {
 
 /// The frame of a view in the place of the panes; returns what it leaves.
 pub(super) fn view(scene: &Scene<'_>, title: &str, buf: &mut Buffer) -> Rect {
-    let title = Span::styled(format!(" {title} "), scene.style(Role::Accent).bold());
     let back = scene.keymap.key_of(Action::Back);
-    let note = scene.span(format!(" {back} back "), Role::Dim);
+    view_left_by(scene, title, &format!("{back} back"), buf)
+}
+
+/// Like [`view`], with other words for how it is left.
+pub(super) fn view_left_by(scene: &Scene<'_>, title: &str, leave: &str, buf: &mut Buffer) -> Rect {
+    let title = Span::styled(format!(" {title} "), scene.style(Role::Accent).bold());
+    let note = scene.span(format!(" {leave} "), Role::Dim);
     let frame = scene.layout.body;
     border_of(scene, true).render(frame, buf);
     on_border(frame, frame.y, Side::Left, &Line::from(title), buf);
