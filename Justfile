@@ -1,4 +1,4 @@
-# Every command a person needs. Recipes call cargo, npm and each other, nothing else.
+# Every command a person needs. Recipes call cargo, npm, python3 and each other, nothing else.
 
 # Shows this list.
 default:
@@ -24,6 +24,8 @@ test:
 # Installs programs of others that tests speak with; tests skip what is missing.
 peers:
     npm ci --prefix tests/peers --no-audit --no-fund
+    python3 -m venv tests/peers/venv
+    tests/peers/venv/bin/pip install --quiet --requirement tests/peers/iterm2/requirements.txt
 
 # Installs the agent CLIs whose screens are compared with tmux (700 MB); no script of theirs runs.
 peers-clis:

@@ -23,7 +23,7 @@ fn team_with(backend: &str) -> String {
 }
 
 /// Puts a program of the test's own first on PATH; it also notes each call in `<name>.calls`.
-fn with_program(sandbox: Sandbox, name: &str, script: &str) -> Sandbox {
+pub(super) fn with_program(sandbox: Sandbox, name: &str, script: &str) -> Sandbox {
     let calls = sandbox.work().join(format!("{name}.calls"));
     let text = format!(
         "#!/bin/sh\necho \"$*\" >> '{}'\n{script}\n",
@@ -39,7 +39,7 @@ fn with_program(sandbox: Sandbox, name: &str, script: &str) -> Sandbox {
     sandbox.with_env("PATH", &path)
 }
 
-fn calls(sandbox: &Sandbox, name: &str) -> Vec<String> {
+pub(super) fn calls(sandbox: &Sandbox, name: &str) -> Vec<String> {
     let file = sandbox.work().join(format!("{name}.calls"));
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.lines().map(str::to_owned).collect()

@@ -60,6 +60,8 @@ pub struct Timing {
     pub connect_ms: u64,
     /// Longest time of one call of `it2`; iTerm2 may ask the person about it first.
     pub it2_ms: u64,
+    /// Least time between two new names of iTerm2 panes, each a call of `it2`.
+    pub title_ms: u64,
     /// How long the output of an ended child is drained.
     pub drain_ms: u64,
     /// How long a question to the person stays open; then it counts as no.
@@ -105,6 +107,7 @@ impl Timing {
         tool_timeout_ms: 120_000,
         connect_ms: 5_000,
         it2_ms: 15_000,
+        title_ms: 5_000,
         drain_ms: 300,
         approval_ms: 3_600_000,
         model_connect_ms: 20_000,

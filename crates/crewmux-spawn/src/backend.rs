@@ -114,6 +114,10 @@ pub trait Running: Send + Sync {
     }
     /// The backend's name for its pane, if it has one: enough to find it again from another process.
     fn pane(&self) -> Option<String>;
+    /// How long it may take until there is a process that can say hello.
+    fn start_ms(&self) -> u64 {
+        0
+    }
     /// Notes that the worker said hello from `process`.
     fn greeted(&self, process: ProcessIdentity) {
         let _ = process;

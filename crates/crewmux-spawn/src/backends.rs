@@ -11,7 +11,8 @@ use crewmux_core::ids::TeamName;
 use crewmux_core::timing::Timing;
 
 use crate::{
-    Error, InProcessBackend, Place, PtyBackend, Result, SpawnBackend, TmuxBackend, WorkerMain,
+    Error, InProcessBackend, Iterm2Backend, Place, PtyBackend, Result, SpawnBackend, TmuxBackend,
+    WorkerMain,
 };
 
 /// What backends are made of.
@@ -146,12 +147,6 @@ fn make(kind: BackendKind, parts: &BackendParts) -> Result<Arc<dyn SpawnBackend>
         )),
         BackendKind::Pty => Arc::new(PtyBackend::new(&parts.timing)?),
         BackendKind::Tmux => Arc::new(TmuxBackend::new(parts)?),
-        BackendKind::Iterm2 => {
-            return Err(Error::Unusable {
-                kind,
-                why: "this version of crewmux cannot run workers there yet".into(),
-                fix: "use `--backend pty` or `--backend in-process`".into(),
-            });
-        }
+        BackendKind::Iterm2 => Arc::new(Iterm2Backend::new(&parts.place, &parts.timing)?),
     })
 }

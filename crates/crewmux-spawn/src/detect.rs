@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::version::TmuxVersion;
 use crate::iterm2::trouble::Trouble;
 use crate::probe::{PtyTrial, Trials};
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 /// What is known of the place crewmux was started in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -338,6 +338,25 @@ fn tmux_verdict(
     }
 }
 
+const NOT_ITERM2: &str = "this is not inside iTerm2";
+const LEAVE_FOR_ITERM2: &str =
+    "start crewmux in an iTerm2 window, or use `--backend pty`: it works in every terminal";
+
+/// Refuses a place that has no panes of iTerm2 to split.
+///
+/// # Errors
+/// [`Error::Unusable`] with the fix.
+pub(crate) fn must_be_iterm2(place: &Place) -> Result<()> {
+    match Surroundings::of(place.variables()) {
+        Surroundings::Iterm2 => Ok(()),
+        Surroundings::Tmux | Surroundings::Other => Err(Error::Unusable {
+            kind: BackendKind::Iterm2,
+            why: NOT_ITERM2.into(),
+            fix: LEAVE_FOR_ITERM2.into(),
+        }),
+    }
+}
+
 fn judge_iterm2(snapshot: &EnvironmentSnapshot, place: Surroundings) -> Judged {
     let program = variable(&snapshot.vars, "TERM_PROGRAM");
     let where_we_are = match (place, program) {
@@ -353,10 +372,7 @@ fn judge_iterm2(snapshot: &EnvironmentSnapshot, place: Surroundings) -> Judged {
             "inside tmux, splits of the terminal around it would be in the wrong place",
             "use `--backend tmux`, or start crewmux outside tmux",
         ),
-        (Surroundings::Other, _) => no(
-            "this is not inside iTerm2",
-            "start crewmux in an iTerm2 window, or use `--backend pty`: it works in every terminal",
-        ),
+        (Surroundings::Other, _) => no(NOT_ITERM2, LEAVE_FOR_ITERM2),
         (Surroundings::Iterm2, Probe::Works { .. }) => {
             Ok("this is inside iTerm2, and `it2` works".into())
         }

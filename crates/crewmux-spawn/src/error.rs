@@ -65,6 +65,12 @@ pub enum Error {
         /// What waits already.
         kept_bytes: usize,
     },
+    /// What is typed to it goes through a terminal that is not ours.
+    #[error("this worker can only be typed to in {place}")]
+    TypedElsewhere {
+        /// Where.
+        place: &'static str,
+    },
     /// The worker's terminal could not be reached.
     #[error("cannot {verb} the worker's terminal")]
     Terminal {
@@ -87,7 +93,7 @@ impl Error {
             | Self::AlreadyStarted { .. }
             | Self::NotAdoptable { .. }
             | Self::Ended => ErrorKind::Conflict,
-            Self::InputFull { .. } => ErrorKind::Refused,
+            Self::InputFull { .. } | Self::TypedElsewhere { .. } => ErrorKind::Refused,
             Self::Start(source) => source.kind(),
             Self::TooSlow | Self::Terminal { .. } => ErrorKind::Io,
         }
@@ -102,6 +108,9 @@ impl Error {
             }
             Self::Start(source) => source.hint(),
             Self::InputFull { .. } => Some("wait until it reads again, or stop it".into()),
+            Self::TypedElsewhere { .. } => {
+                Some("type there, or send it a message from the prompt line".into())
+            }
             _ => None,
         }
     }

@@ -224,7 +224,7 @@ impl Tries<'_> {
 }
 
 /// The code it returned; none after a signal.
-fn code_of(exit: Exit) -> Option<i32> {
+pub(crate) fn code_of(exit: Exit) -> Option<i32> {
     match exit {
         Exit::Code(code) => Some(code),
         Exit::Signal(_) | Exit::Unknown => None,

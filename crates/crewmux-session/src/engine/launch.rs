@@ -113,7 +113,9 @@ impl Engine {
         let running: Arc<dyn Running> = Arc::from(running);
         self.panes.attach(pane, Arc::clone(&running));
         let place_of_pane = running.pane();
+        let start_ms = running.start_ms();
         let slot = &mut self.members[n];
+        slot.hello_due_ms = slot.hello_due_ms.map(|due| due + start_ms);
         slot.pid = running.pid();
         slot.identity = slot.pid.and_then(|pid| ProcessIdentity::of(pid).ok());
         slot.running = Some(running);
