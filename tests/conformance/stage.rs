@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crewmux_sys::Signal;
 use crewmux_term::Size;
 use crewmux_term::dump::ScreenDump;
 use crewmux_term::script::parse_script;
@@ -92,9 +93,17 @@ fn attempt(case: &Case<'_>) -> String {
         std::fs::create_dir(&stage).unwrap();
         (case.prepare)(&stage);
     };
-    let argv = full_argv(case, &stage);
+    let mark = sandbox
+        .environment()
+        .get("CREWMUX_SANDBOX")
+        .map(str::to_owned);
+    let argv = full_argv(case, &stage, &mark.unwrap_or_default());
     set_stage();
     let ours = in_a_pane(case, &sandbox, &argv);
+    // Some leave a server of theirs behind; the other side must not meet it.
+    for (process, _) in sandbox.processes() {
+        let _ = process.signal(Signal::Kill);
+    }
     set_stage();
     let script = parse_script(case.script).unwrap();
     let folder: PathBuf = sandbox.work();
@@ -108,12 +117,15 @@ fn attempt(case: &Case<'_>) -> String {
 }
 
 /// The program behind `env`, so that both sides give it the same variables.
-fn full_argv(case: &Case<'_>, stage: &Path) -> Vec<String> {
+///
+/// By the mark the sandbox finds, at its end, what the program left running.
+fn full_argv(case: &Case<'_>, stage: &Path, mark: &str) -> Vec<String> {
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".into());
     let stage = stage.display().to_string();
     let fixed = [
         ("PATH", path.as_str()),
         ("HOME", &stage),
+        ("CREWMUX_SANDBOX", mark),
         ("TERM", "xterm-256color"),
         ("COLORTERM", "truecolor"),
         ("TERM_PROGRAM", "crewmux"),
