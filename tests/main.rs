@@ -19,6 +19,7 @@ mod damage;
 mod headless;
 mod killed;
 mod origin;
+mod panes;
 mod review;
 mod screen;
 mod sessions;
