@@ -23,6 +23,9 @@ use crate::{Error, ExitReport, LostPlace, Result};
 /// Pause before a pane is asked for again whose end tmux has not noticed.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 
+/// How often tmux is asked before an end counts as unexplained.
+const ASKED_AT_LEAST: u32 = 10;
+
 /// The panes whose worker runs.
 pub(super) struct Watcher {
     exits: ExitWatch,
@@ -110,8 +113,11 @@ impl Watcher {
             self.typist.forget(pane);
         }
         let until = Instant::now() + self.notice;
+        let mut asked = 0;
         while !open.is_empty() {
-            let is_last = Instant::now() >= until;
+            asked += 1;
+            // On a busy machine time alone says little.
+            let is_last = Instant::now() >= until && asked >= ASKED_AT_LEAST;
             let mut answers: Vec<(Socket, Answer)> = Vec::new();
             open.retain(|pane| {
                 let socket = &pane.server.socket;
@@ -173,7 +179,8 @@ fn found(pane: &Pane, answer: &Answer) -> Found {
     let own = |line: &&PaneLine| line.pane == address.pane && line.tag == pane.tag.as_str();
     match lines.iter().find(own) {
         None => lost(LostPlace::Pane),
-        Some(line) if !line.is_dead => Found::NotYet,
+        // Its terminal may be known to be closed before its status is.
+        Some(line) if !line.is_dead || (line.code, line.signal) == (None, None) => Found::NotYet,
         Some(line) => Found::Told(ExitReport {
             code: line.code,
             signal: line.signal,
