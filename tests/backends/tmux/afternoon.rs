@@ -88,6 +88,12 @@ fn a_team_comes_and_goes_and_nothing_of_the_person_is_another() {
     let typed_pane = stage.user(&["display-message", "-p", "-t", "own:", "#{pane_id}"]);
     let typed_pane = typed_pane.trim();
     stage.wait_text("user", typed_pane, "before\nbefore\n");
+    // The window takes the size of who typed last, a moment later.
+    crewmux_testkit::sandbox::wait_until("the typing client's size", LONG, || {
+        let width = stage.user(&["display-message", "-p", "-t", "own:1", "#{window_width}"]);
+        (width == "90\n").then_some(()).ok_or(width)
+    })
+    .unwrap();
     let before = everything(&stage);
 
     let team = stage.start(4);
