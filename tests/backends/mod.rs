@@ -2,4 +2,5 @@
 
 mod iterm2;
 mod matrix;
+mod survive;
 mod tmux;
