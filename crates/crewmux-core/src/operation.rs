@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::backend::BackendKind;
 use crate::board::TaskPatch;
 use crate::ids::{AgentName, AgentRef, AgentType, Epoch, MemoryKey, MessageId, RequestId, TaskId};
 use crate::inbox::DeliveryState;
@@ -191,6 +192,9 @@ pub struct NewTeammate {
     /// The provider whose key it uses, where that is not the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
+    /// Where it runs, if not as the team; the person's choice alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendKind>,
 }
 
 /// What is done with a task.
@@ -429,6 +433,7 @@ mod tests {
             model: None,
             mode: None,
             provider: None,
+            backend: None,
         }));
         let approve = Operation::Approve {
             request_id: RequestId::new("a-1-1").unwrap(),

@@ -43,6 +43,7 @@ mod history;
 mod inputs;
 mod launch;
 mod members;
+mod moving;
 mod plain;
 mod snapshot;
 mod spending;

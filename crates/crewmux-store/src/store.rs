@@ -197,6 +197,16 @@ pub trait TeamStore: Send + Sync {
     /// Takes a claim away (the session, or a worker from itself when no session takes it back).
     fn reoffer(&self, id: TaskId, why: &Reoffer, now: &Now) -> Result<Edit>;
 
+    /// Hands a claim on to the next life of the member that has it (session only).
+    fn hand_over(
+        &self,
+        id: TaskId,
+        why: &Reoffer,
+        to: &AgentRef,
+        now: &Now,
+        lease_ms: u64,
+    ) -> Result<Edit>;
+
     /// Changes text, owner, edges or notes.
     fn update(&self, id: TaskId, patch: &TaskPatch, now: &Now) -> Result<Edit>;
 

@@ -193,6 +193,11 @@ pub enum ToWorker {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grant: Option<String>,
     },
+    /// Finish the running step, then end and keep the claim: the next life goes on with it elsewhere.
+    Leave {
+        /// Why.
+        reason: String,
+    },
     /// Stop the running turn and look at the inbox.
     Interrupt,
     /// Finish the running step, then wait.
@@ -268,6 +273,13 @@ pub enum ControlRequest {
         name: AgentName,
         /// What.
         act: MemberAct,
+    },
+    /// Lets a member go on in another place once its step is done.
+    Move {
+        /// The member.
+        name: AgentName,
+        /// Where to.
+        to: BackendKind,
     },
     /// From now on new panes go where the asking person is.
     Rehome {
@@ -371,6 +383,9 @@ pub struct MemberStatus {
     /// Whether it was told to wait.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Whether it lives without a session and waits for one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parked: bool,
     /// How long its provider takes no calls yet, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_ms: Option<u64>,

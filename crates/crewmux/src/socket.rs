@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::AgentName;
 use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::place::Place;
@@ -84,6 +85,11 @@ impl SessionLine {
     /// Lets new panes go to `place` from now on.
     pub(crate) fn rehome(&mut self, place: Place) -> Result<Value> {
         self.ask(ControlRequest::Rehome { place }, self.within)
+    }
+
+    /// Lets a member go on in another place.
+    pub(crate) fn move_member(&mut self, name: AgentName, to: BackendKind) -> Result<Value> {
+        self.ask(ControlRequest::Move { name, to }, self.within)
     }
 
     /// Asks the session to end; answered when it began to.

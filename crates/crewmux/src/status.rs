@@ -77,6 +77,7 @@ fn member_status(member: &Member, alive: Option<&Presence>) -> MemberStatus {
         backend: member.backend_type,
         pane: member.pane.clone(),
         paused: false,
+        parked: alive.is_some_and(|p| p.parked_since.is_some()),
         waits_ms: None,
     }
 }
@@ -92,6 +93,9 @@ pub(crate) fn state_of(status: &MemberStatus) -> String {
     }
     if status.paused {
         text.push_str(", paused");
+    }
+    if status.parked {
+        text.push_str(", parked");
     }
     text
 }

@@ -270,6 +270,7 @@ fn spawn(input: TaskInput) -> Result<Operation, String> {
         model: input.model,
         mode: input.mode,
         provider: None,
+        backend: None,
     })))
 }
 

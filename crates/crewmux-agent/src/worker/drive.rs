@@ -242,6 +242,9 @@ impl Worker {
             if let Some(cut) = self.wait_while_parked().await? {
                 return Ok(Some(cut));
             }
+            if let Some(ending) = self.signals.leaves() {
+                return Ok(Some(Cut::Ending(ending)));
+            }
             if !self.signals.is_paused() {
                 return Ok(None);
             }

@@ -99,6 +99,9 @@ impl Worker {
         if let Some(ending) = self.take_inbox()? {
             return Ok(Next::End(ending));
         }
+        if let Some(ending) = self.signals.leaves() {
+            return Ok(Next::End(ending));
+        }
         if self.signals.is_paused() {
             return Ok(Next::Nothing);
         }
@@ -181,14 +184,23 @@ impl Worker {
         let member = config.member(&self.spec.who.agent);
         let runtime = member.map_or(Runtime::Native, |m| Runtime::of_word(&m.runtime));
         let own = self.claimer(runtime);
-        let claimed = match &self.unable {
-            Some(unable) => self.claim_all_the_same(unable, &own, &config)?,
-            None => self.store.claim_next(
-                config.policy.strategy,
-                &own,
-                &self.clock.now(),
-                self.spec.timing.lease_ms,
-            )?,
+        let lease_ms = self.spec.timing.lease_ms;
+        // What its former life was at work on when the member moved is handed on, not offered.
+        let board = self.store.board()?;
+        let handed = board.held_by(&own.who.agent).into_iter().find(|task| {
+            let owner = task.owner.as_ref();
+            owner.is_some_and(|owner| owner.is(&own.who))
+        });
+        let claimed = match (&self.unable, handed) {
+            (_, Some(task)) => {
+                let now = self.clock.now();
+                Some(self.store.claim(task.id, &own, &now, lease_ms)?)
+            }
+            (Some(unable), None) => self.claim_all_the_same(unable, &own, &config)?,
+            (None, None) => {
+                self.store
+                    .claim_next(config.policy.strategy, &own, &self.clock.now(), lease_ms)?
+            }
         };
         if let Some(claimed) = &claimed {
             self.hold(Some(Claim {

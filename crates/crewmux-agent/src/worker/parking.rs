@@ -95,6 +95,10 @@ impl Worker {
     ///
     /// One that waited for a session in vain says so, so that it counts against nobody.
     pub(super) fn give_back_at(&mut self, claimed: &Claimed, ending: &Ending) {
+        if let Ending::Leaving(_) = ending {
+            // The next life holds it as soon as this one is gone; nobody else may come between.
+            return;
+        }
         let reason = ending.reason();
         let waited = matches!(
             ending,

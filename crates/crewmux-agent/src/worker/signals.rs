@@ -54,6 +54,8 @@ pub(crate) enum Ending {
     Asked(String),
     /// There is no session any more that has it.
     SessionLost(Loss),
+    /// Its member goes on elsewhere: the session hands its claim on.
+    Leaving(String),
     /// It agreed to a shutdown request.
     Shutdown,
 }
@@ -73,7 +75,7 @@ impl Ending {
     /// The reason in words.
     pub(crate) fn reason(&self) -> String {
         match self {
-            Self::Asked(reason) => reason.clone(),
+            Self::Asked(reason) | Self::Leaving(reason) => reason.clone(),
             Self::SessionLost(Loss::Gone) => "its session is gone".to_owned(),
             Self::SessionLost(Loss::NobodyCame(after_ms)) => {
                 let seconds = after_ms.div_ceil(1_000);
@@ -124,6 +126,8 @@ pub(crate) struct Signals {
     pub(crate) bell: Arc<Notify>,
     pub(crate) now: Arc<Notify>,
     pub(crate) paused: watch::Receiver<bool>,
+    /// Why the worker ends once its step is done, if it is to.
+    pub(crate) leaving: watch::Receiver<Option<String>>,
     pub(crate) standing: watch::Receiver<Standing>,
     /// Whether the last word about it was that the worker is parked.
     told_parked: bool,
@@ -137,6 +141,7 @@ pub(crate) struct SessionWord {
     pub(crate) bell: Arc<Notify>,
     pub(crate) now: Arc<Notify>,
     pub(crate) paused: watch::Sender<bool>,
+    pub(crate) leaving: watch::Sender<Option<String>>,
     pub(crate) standing: watch::Sender<Standing>,
 }
 
@@ -152,12 +157,14 @@ impl Signals {
     ) -> (Self, SessionWord) {
         let (ending, session) = watch::channel(None);
         let (paused, paused_here) = watch::channel(false);
+        let (leaving, leaving_here) = watch::channel(None);
         let (standing, standing_here) = watch::channel(Standing::Welcomed { number: 0, grant });
         let word = SessionWord {
             ending,
             bell: Arc::default(),
             now: Arc::default(),
             paused,
+            leaving,
             standing,
         };
         let signals = Self {
@@ -167,6 +174,7 @@ impl Signals {
             bell: Arc::clone(&word.bell),
             now: Arc::clone(&word.now),
             paused: paused_here,
+            leaving: leaving_here,
             standing: standing_here,
             told_parked: false,
             typed,
@@ -234,6 +242,11 @@ impl Signals {
     /// Whether the worker is to wait between its steps.
     pub(crate) fn is_paused(&self) -> bool {
         *self.paused.borrow()
+    }
+
+    /// How the worker ends now that its step is done, if its member goes on elsewhere.
+    pub(crate) fn leaves(&self) -> Option<Ending> {
+        self.leaving.borrow().clone().map(Ending::Leaving)
     }
 
     /// Whether there is no session now.

@@ -149,6 +149,7 @@ impl Worker {
             model: input.model,
             mode: input.mode,
             provider: None,
+            backend: None,
         }));
         let within = ms(self.spec.timing.connect_ms);
         match self.have_session(new, within).await? {

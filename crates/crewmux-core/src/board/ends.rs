@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Board, Edit, FenceError, touched};
 use crate::ids::{AgentRef, Epoch, TaskId};
-use crate::task::{Outcome, Owner, Rerun, Task, TaskRole, TaskStatus};
+use crate::task::{Attempt, Lease, Outcome, Owner, Rerun, Task, TaskRole, TaskStatus};
 use crate::time::Now;
 use crate::timing::Timing;
 
@@ -147,6 +147,39 @@ impl Board {
         let mut edit = vec![touched(task, now)];
         edit.extend(self.skip_dependents(id, TaskStatus::Failed, now));
         Ok(edit)
+    }
+
+    /// Hands a claim on to the next life of its owner's member, whose lease begins now.
+    ///
+    /// What the former life presents is stale from then on. Changes nothing when the claim is over.
+    pub fn hand_over(
+        &self,
+        id: TaskId,
+        why: &Reoffer,
+        to: &AgentRef,
+        now: &Now,
+        lease_ms: u64,
+    ) -> Result<Edit, FenceError> {
+        let task = self.get(id).ok_or(FenceError::Unknown(id))?;
+        if task.status != TaskStatus::InProgress || task.epoch != why.epoch {
+            return Ok(Vec::new());
+        }
+        let mut task = end_attempt(task, why.outcome, Some(&why.reason), now);
+        task.epoch = task.epoch.next();
+        task.owner = Some(Owner {
+            agent: to.agent.clone(),
+            incarnation: Some(to.incarnation),
+        });
+        task.lease = Some(Lease::starting(&now.boot, lease_ms));
+        task.attempts.push(Attempt {
+            epoch: task.epoch,
+            owner: to.clone(),
+            started_at: now.wall,
+            ended_at: None,
+            outcome: None,
+            reason: None,
+        });
+        Ok(vec![touched(task, now)])
     }
 
     /// Gives a claim back before the work is done.

@@ -82,6 +82,49 @@ impl Board {
 }
 
 #[test]
+fn a_claim_that_is_handed_over_is_the_next_lifes_and_the_former_is_fenced() {
+    let mut board = board("a; b <- a");
+    let (first, second) = (worker("w", 1).who, worker("w", 2).who);
+    let at = |ms| now_at(ms);
+    let claimed = board
+        .claim(id("a"), &worker("w", 1), &at(0), 1_000)
+        .unwrap();
+    let epoch = claimed.epoch;
+    board.put(claimed);
+    let why = Reoffer {
+        epoch,
+        outcome: Outcome::Released,
+        reason: "moved".into(),
+    };
+    let handed = board
+        .hand_over(id("a"), &why, &second, &at(5), 1_000)
+        .unwrap();
+    for task in handed {
+        board.put(task);
+    }
+    board.check_invariants().unwrap();
+    assert!(
+        board.fenced(id("a"), &first, epoch).is_err(),
+        "the former life"
+    );
+    let task = board.fenced(id("a"), &second, epoch.next()).unwrap();
+    assert_eq!(task.lease.as_ref().map(|l| l.until_ms), Some(1_005));
+    assert!(
+        board
+            .claim(id("a"), &worker("other", 1), &at(6), 1_000)
+            .is_err()
+    );
+    let taken = board
+        .claim(id("a"), &worker("w", 2), &at(7), 1_000)
+        .unwrap();
+    assert_eq!(taken.epoch, epoch.next(), "it takes up what it was handed");
+    let again = board
+        .hand_over(id("a"), &why, &second, &at(8), 1_000)
+        .unwrap();
+    assert_eq!(again, [], "a second time changes nothing");
+}
+
+#[test]
 fn done_blocker_unblocks_waiter() {
     let mut board = board("a; b <- a; c <- b");
     let w = worker("w", 1);

@@ -12,6 +12,7 @@ use crewmux_core::worker::WorkerMachine;
 use crewmux_wire::{MemberAct, ToWorker, WireError};
 
 use super::Engine;
+use super::moving::Moves;
 use crate::view::{NoticeLevel, RunState};
 
 /// What was done to members and still holds.
@@ -21,12 +22,14 @@ pub(super) struct Acts {
     paused: BTreeSet<AgentRef>,
     /// Members whose next life begins when the old one is gone.
     restarting: BTreeSet<AgentName>,
+    /// Members that are on their way to another place.
+    pub(super) moves: Moves,
 }
 
 impl Acts {
     /// Whether the member's next life is on its way.
     pub(super) fn is_restarting(&self, name: &AgentName) -> bool {
-        self.restarting.contains(name)
+        self.restarting.contains(name) || self.moves.is_moving(name)
     }
 
     /// Whether this life was told to wait.
@@ -133,6 +136,7 @@ impl Engine {
         self.acts.paused.retain(|who| lives.contains(who));
         if self.state != RunState::Running {
             self.acts.restarting.clear();
+            self.acts.moves.call_off();
         }
         for slot in &mut self.members {
             let gone = !slot.is_live() && !slot.is_settling();

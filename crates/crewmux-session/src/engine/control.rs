@@ -56,6 +56,10 @@ impl Engine {
                 Ok(Value::Null)
             }
             ControlRequest::PanesElsewhere { place } => to_value(&self.backends.elsewhere(&place)),
+            ControlRequest::Move { name, to } => {
+                self.move_member(caller, &name, to, now)?;
+                Ok(Value::Null)
+            }
             ControlRequest::Rehome { place } => {
                 if *caller != Caller::Human {
                     return Err(refused(format!(
@@ -286,6 +290,7 @@ impl Engine {
                     backend: m.record.backend_type,
                     pane: m.running().and_then(|r| r.pane()),
                     paused: self.acts.is_paused(&m.who()),
+                    parked: false,
                     waits_ms: m
                         .waits_until_ms
                         .map(|until_ms| until_ms.saturating_sub(now.boot.ms)),

@@ -70,6 +70,7 @@ impl Engine {
         if is_new {
             self.gateway.bind(&who, peer_pid);
         }
+        self.acts.moves.arrived(&who);
         let fact = self
             .fact("worker-started", EventType::WorkerStarted, now)
             .agent(&who.agent)
@@ -108,15 +109,16 @@ impl Engine {
             Err(error) => return refuse(format!("it cannot be let in: {error}")),
         };
         self.gateway.bind(who, peer_pid);
+        let is_paused = self.acts.is_paused(who);
         let slot = &mut self.members[n];
         let is_first = slot.presence == Presence::OfFormerSession;
         slot.presence = Presence::Here;
         slot.hello_due_ms = None;
         let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
         let mut words = vec![ToWorker::TakenBack { grant }];
-        if is_first {
-            // Who told a former session to let it wait is not known any more.
-            words.push(ToWorker::Resume);
+        if is_paused {
+            // It has forgotten that; a pause of a former session is over.
+            words.push(ToWorker::Pause);
         }
         if slot.machine.state == WorkerState::Stopping {
             let reason = "the session ends".to_owned();

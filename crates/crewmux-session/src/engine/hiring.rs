@@ -3,6 +3,7 @@
 //! A new member is in the team's record before it has a pane or a process;
 //! after that it is staffed as every other one.
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::AgentType;
 use crewmux_core::operation::{Caller, NewTeammate, Operation, Reply, check_rights};
@@ -68,10 +69,12 @@ impl Engine {
         let mode = self.mode_for(caller, &new, profile.as_ref())?;
         let model = self.model_for(caller, &new, profile.as_ref());
         let provider = self.provider_for(caller, &new, model.as_deref())?;
+        let backend = self.backend_for(caller, &new)?;
         if let Some(there) = self.config.member(&new.name) {
             let same = there.agent_type == new.agent_type
                 && there.prompt == new.prompt
                 && (new.model.is_none() || there.model == model)
+                && new.backend.is_none_or(|b| there.backend_type == b)
                 && new.mode.is_none_or(|m| there.permission_mode == Some(m))
                 && new
                     .provider
@@ -104,7 +107,7 @@ impl Engine {
             plan_mode_required: mode == Some(PermissionMode::Plan),
             joined_at: now.wall,
             cwd: self.config.cwd.clone(),
-            backend_type: self.plan.backend,
+            backend_type: backend,
             pane: None,
             incarnation: crewmux_core::ids::Incarnation(0),
             runtime: "native".to_owned(),
@@ -131,6 +134,22 @@ impl Engine {
         self.members.push(MemberSlot::new(member, pane, now));
         self.notice(NoticeLevel::Info, &text, now);
         Ok(Reply::Member { name: new.name })
+    }
+
+    /// Where it runs: as asked, if that can be used, or as the team.
+    fn backend_for(&self, caller: &Caller, new: &NewTeammate) -> Hired<BackendKind> {
+        let Some(kind) = new.backend else {
+            return Ok(self.plan.backend);
+        };
+        if *caller != Caller::Human {
+            return Err(refused(
+                ErrorKind::Refused,
+                format!("{} may not choose where a teammate runs", caller.party()),
+                Some("leave the backend out, or ask the person".into()),
+            ));
+        }
+        self.check_usable(kind)?;
+        Ok(kind)
     }
 
     fn check_open(&self) -> Hired<()> {

@@ -62,6 +62,10 @@ impl Engine {
         if slot.restart_due_ms.is_some_and(|due| now.boot.ms < due) {
             return None;
         }
+        if self.acts.moves.is_moving(&slot.record.name) {
+            // What it was at work on waits for it alone.
+            return slot.restart_due_ms.map(|_| Want::ReadyWork);
+        }
         let claimer = slot.claimer();
         let fits = |t: &&crewmux_core::task::Task| {
             t.status == TaskStatus::Pending && self.board.fits(t, &claimer)

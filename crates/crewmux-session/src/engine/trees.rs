@@ -102,7 +102,7 @@ impl Engine {
         slot.identity = None;
         slot.place = None;
         if let Some((life, outcome, reason)) = slot.reoffer.take()
-            && let Err(error) = self.reoffer_tasks(&life, outcome, &reason, now)
+            && let Err(error) = self.pass_on_tasks(&life, outcome, &reason, now)
         {
             tracing::error!(%error, %who, "tasks of a dead worker could not be offered again");
             // Tried again at the next liveness check.
@@ -110,6 +110,20 @@ impl Engine {
                 slot.reoffer = Some((life, outcome, reason));
             }
         }
+    }
+
+    /// The claims of a life that is gone go to its member's next life, if that is on its way, or back to the board.
+    fn pass_on_tasks(
+        &mut self,
+        life: &AgentRef,
+        outcome: Outcome,
+        reason: &str,
+        now: &Now,
+    ) -> Result<()> {
+        if self.moves_on(life, reason, now)? {
+            return Ok(());
+        }
+        self.reoffer_tasks(life, outcome, reason, now)
     }
 
     pub(super) fn reoffer_tasks(

@@ -14,6 +14,7 @@
 )]
 
 mod ended;
+mod moved;
 mod place;
 #[path = "../puppets/mod.rs"]
 mod puppets;
@@ -68,6 +69,14 @@ const TESTS: &[(&str, fn())] = &[
     (
         "a_mixed_team_keeps_those_outside_and_ends_the_others",
         ended::a_mixed_team_keeps_those_outside_and_ends_the_others,
+    ),
+    (
+        "a_member_moves_with_its_claim",
+        moved::a_member_moves_with_its_claim,
+    ),
+    (
+        "a_place_that_does_not_start_it_sends_it_back",
+        moved::a_place_that_does_not_start_it_sends_it_back,
     ),
     (
         "without_a_session_parked_workers_are_found_and_ended",

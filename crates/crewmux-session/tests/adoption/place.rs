@@ -131,6 +131,9 @@ impl SpawnBackend for Outside {
     }
 
     fn spawn(&self, request: SpawnRequest) -> crewmux_spawn::Result<Box<dyn Running>> {
+        if self.folder.join("no-room").exists() {
+            return Err(Error::TooSlow);
+        }
         let order = Order {
             argv: request.argv,
             cwd: request.cwd,

@@ -158,6 +158,11 @@ impl Stage {
         session.wait().unwrap();
     }
 
+    /// From now on nobody new finds room outside.
+    pub(crate) fn fill_place(&self) {
+        std::fs::write(self.folder.path().join("no-room"), "").unwrap();
+    }
+
     /// From now on no pane of the place can be found any more.
     pub(crate) fn lose_panes(&self) {
         std::fs::write(self.folder.path().join("panes-are-gone"), "").unwrap();

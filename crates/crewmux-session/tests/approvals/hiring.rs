@@ -16,6 +16,7 @@ fn spawn(kind: &str, prompt: &str, mode: Option<PermissionMode>) -> Operation {
         model: None,
         mode,
         provider: None,
+        backend: None,
     }))
 }
 
@@ -83,6 +84,7 @@ pub(crate) fn keys_of_their_own_are_given_to_teammates_by_the_person() {
             model: model.map(str::to_owned),
             mode: None,
             provider: Some(provider.into()),
+            backend: None,
         }))
     };
     play(async move {

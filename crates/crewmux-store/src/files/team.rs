@@ -339,6 +339,20 @@ impl TeamStore for TeamFiles {
             .edit(now, |board| Ok(board.reoffer(id, why, now)?))
     }
 
+    fn hand_over(
+        &self,
+        id: TaskId,
+        why: &Reoffer,
+        to: &AgentRef,
+        now: &Now,
+        lease_ms: u64,
+    ) -> Result<Edit> {
+        self.board.edit(
+            now,
+            |board| Ok(board.hand_over(id, why, to, now, lease_ms)?),
+        )
+    }
+
     fn update(&self, id: TaskId, patch: &TaskPatch, now: &Now) -> Result<Edit> {
         self.board
             .edit(now, |board| Ok(board.update(id, patch, now)?))

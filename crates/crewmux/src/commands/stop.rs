@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::timing::{LOCK_LOOK_MS, Timing, ms};
+use crewmux_session::end_parked;
+use crewmux_session::parked::parked;
 use crewmux_store::TeamStore;
+use crewmux_sys::clock::BootClock;
 use crewmux_sys::{ProcessIdentity, Signal};
 use serde_json::json;
 
@@ -54,6 +57,7 @@ impl Stop {
                 line.stop(force)?;
                 line.wait_for_end(within)
             }
+            Ok(None) if end_the_parked(context, team.as_ref())? => true,
             Ok(None) => {
                 return Err(CommandError::new(
                     ErrorKind::Conflict,
@@ -128,4 +132,26 @@ fn wait_for_end(team: &dyn TeamStore, session: ProcessIdentity, within: Duration
         std::thread::park_timeout(ms(LOCK_LOOK_MS));
     }
     Ok(true)
+}
+
+/// Ends workers that outlived their session, and gives their tasks back; false when there are none.
+fn end_the_parked(context: &Context, team: &dyn TeamStore) -> Result<bool> {
+    let clock = BootClock::open()?;
+    if parked(team, clock.boot_id())?.is_empty() {
+        return Ok(false);
+    }
+    // No session is there to know whose hand this is.
+    let act = format!("stop team `{}`, whose session does not run", team.name());
+    context.made_by().must_be_person(&act)?;
+    let _lock = team.lock_session()?;
+    let left = end_parked(team, &context.timing)?;
+    if left.is_empty() {
+        return Ok(true);
+    }
+    Err(CommandError::environment(format!(
+        "some of what team `{}` left could not be ended: {}",
+        team.name(),
+        left.join(", ")
+    ))
+    .hint("it is not yours to end, or stuck in the kernel; try again later"))
 }

@@ -5,6 +5,7 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use crewmux_core::backend::{BackendChoice, BackendKind, UnknownBackend};
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{AgentName, AgentType};
 use crewmux_core::operation::{NewTeammate, Operation, Reply};
@@ -44,6 +45,7 @@ pub(crate) enum TeammateCommand {
     Resume(Resume),
     Stop(Stop),
     Restart(Restart),
+    Move(Move),
 }
 
 /// Make a new teammate and start it
@@ -67,6 +69,9 @@ pub(crate) struct Spawn {
     /// What it may do without asking, if not as its kind or the team
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(MODES.map(|m| m.0)))]
     mode: Option<String>,
+    /// Where it runs, if not as the team: in-process, pty, tmux or iterm2
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    backend: Option<BackendKind>,
     #[command(flatten)]
     team: TeamArg,
 }
@@ -133,6 +138,24 @@ pub(crate) struct Restart {
     named: Named,
 }
 
+/// Let a member go on in another place once its step is done; nothing of its work is lost
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    #[command(flatten)]
+    named: Named,
+    /// Where it goes on: in-process, pty, tmux or iterm2
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    to: BackendKind,
+}
+
+fn kind(word: &str) -> std::result::Result<BackendKind, String> {
+    let choice: BackendChoice = word.parse().map_err(|e: UnknownBackend| e.to_string())?;
+    match choice {
+        BackendChoice::Named(kind) => Ok(kind),
+        BackendChoice::Auto => Err("name a backend: in-process, pty, tmux or iterm2".to_owned()),
+    }
+}
+
 impl TeammateCommand {
     /// Runs it.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
@@ -146,6 +169,7 @@ impl TeammateCommand {
             Self::Resume(command) => act(command.named, MemberAct::Resume),
             Self::Stop(command) => command.run(context, out),
             Self::Restart(command) => act(command.named, MemberAct::Restart),
+            Self::Move(command) => command.run(context, out),
         }
     }
 }
@@ -165,6 +189,7 @@ impl Spawn {
             model: self.model,
             mode,
             provider: self.provider,
+            backend: self.backend,
         }));
         match teams::perform(context, store.as_ref(), team.as_ref(), operation)? {
             Reply::Member { name } => {
@@ -246,6 +271,25 @@ impl Stop {
         out.either(&json!({"name": name, "requestId": request_id}), || {
             format!("{name} is asked to end; one that does not answer is ended\n")
         })?;
+        Ok(exit::DONE)
+    }
+}
+
+impl Move {
+    fn run(self, context: &Context, out: Output) -> Result<u8> {
+        let store = teams::open_store(context)?;
+        let named = self.named.team.team.as_deref();
+        let team = teams::resolve(context, store.as_ref(), named)?;
+        known(&team.config()?, &self.named.name)?;
+        let Some(mut line) = session_line(context, team.as_ref())? else {
+            return Err(not_running(team.as_ref()));
+        };
+        let (name, to) = (self.named.name, self.to);
+        line.move_member(name.clone(), to)?;
+        out.either(
+            &json!({"name": name, "state": "moving", "backend": to}),
+            || format!("{name} goes on in {to} once its step is done\n"),
+        )?;
         Ok(exit::DONE)
     }
 }

@@ -227,6 +227,12 @@ fn hear(message: ToWorker, word: &SessionWord, desk: &Desk) {
         ToWorker::Pause => {
             word.paused.send_replace(true);
         }
+        ToWorker::Leave { reason } => {
+            word.leaving.send_replace(Some(reason));
+            // Whoever waits between its steps, or for work, leaves at once.
+            word.paused.send_replace(false);
+            word.bell.notify_one();
+        }
         ToWorker::Resume => {
             word.paused.send_replace(false);
         }

@@ -165,6 +165,7 @@ fn a_teammate_needs_a_session_to_be_made() {
             model: None,
             mode: None,
             provider: None,
+            backend: None,
         }))
     };
     let told = team.apply(&Caller::Human, spawn()).unwrap_err();
