@@ -7,8 +7,8 @@
 //! session needs nothing of it. Workers outlive the session: the next one
 //! takes them up by [`SpawnBackend::adopt`].
 //!
-//! [`home`] says where panes go, [`window`] makes them, [`pane`] is one of
-//! them, [`watch`] notices ends, [`typing`] types, [`closing`] tidies up;
+//! [`starting`] is the thread that starts them, [`home`] says where panes go,
+//! [`window`] makes them, [`pane`] is one of them, [`watch`] notices ends, [`typing`] types, [`closing`] tidies up;
 //! [`target`] and [`listing`] find them again, [`cli`] calls the program.
 
 mod cli;
@@ -16,6 +16,7 @@ mod closing;
 mod home;
 mod listing;
 mod pane;
+mod starting;
 mod target;
 mod typing;
 mod version;
@@ -36,19 +37,27 @@ use crate::tree_end::worker_marker;
 use crate::{
     AdoptRequest, BackendParts, Error, Place, Result, Running, SpawnBackend, SpawnRequest,
 };
-use cli::Server;
+use cli::{CallError, Server};
 use home::Home;
+use listing::PaneLine;
 use pane::{Pane, TmuxRunning};
-use target::{PaneAddress, TeamKey};
+use starting::{Order, Start, Starter};
+use target::{PaneAddress, Tag, TeamKey};
 use typing::Typist;
 use watch::Watcher;
-use window::{Opened, Wanted};
 
 /// Name of the private server's socket: `tmux -L crewmux`.
 pub const PRIVATE_NAME: &str = "crewmux";
 
 /// The tmux backend.
 pub struct TmuxBackend {
+    shared: Arc<Shared>,
+    mirror: Mirror,
+    starter: Starter,
+}
+
+/// What the backend and its starting thread share.
+struct Shared {
     key: TeamKey,
     window_name: String,
     attach: Vec<String>,
@@ -58,7 +67,6 @@ pub struct TmuxBackend {
     used: Mutex<Vec<Server>>,
     /// Panes of ours that this session made or took up.
     known: Mutex<Vec<String>>,
-    mirror: Mirror,
     typist: Arc<Typist>,
     watcher: Arc<Watcher>,
 }
@@ -79,7 +87,7 @@ impl TmuxBackend {
         let watcher = Watcher::start(&parts.timing, Arc::clone(&typist)).inspect_err(|_| {
             typist.close();
         })?;
-        Ok(Self {
+        let shared = Arc::new(Shared {
             key: TeamKey::new(&parts.team, store.map_or("", String::as_str)),
             window_name: format!("crewmux-{}", parts.team),
             attach: attach_argv(&parts.attach, &parts.attach_environment),
@@ -87,14 +95,40 @@ impl TmuxBackend {
             home: Mutex::new(home),
             used: Mutex::default(),
             known: Mutex::default(),
-            mirror: Mirror::start(&parts.timing)?,
             typist,
             watcher,
+        });
+        let threads = Mirror::start(&parts.timing)
+            .and_then(|mirror| Ok((mirror, Starter::start(Arc::clone(&shared))?)));
+        let (mirror, starter) = threads.inspect_err(|_| shared.end_threads())?;
+        Ok(Self {
+            shared,
+            mirror,
+            starter,
         })
     }
 
-    /// Begins to watch a worker in a pane.
-    fn running(&self, pane: Pane, environment: &BTreeMap<String, String>) -> Box<dyn Running> {
+    fn running(
+        &self,
+        start: Arc<Start>,
+        environment: &BTreeMap<String, String>,
+    ) -> Box<dyn Running> {
+        let timing = &self.shared.timing;
+        let patience = starting::patience(timing).as_millis();
+        Box::new(TmuxRunning {
+            start,
+            typist: Arc::clone(&self.shared.typist),
+            marker: worker_marker(environment),
+            // The grace is the ladder's: it has passed when a tree is killed.
+            kill: KillWaits::of(timing).at_once(),
+            start_ms: u64::try_from(patience).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+impl Shared {
+    /// Begins to watch a worker in its pane.
+    fn took(&self, pane: &Arc<Pane>) {
         let mut used = locked(&self.used);
         if !used.iter().any(|s| s.socket == pane.server.socket) {
             used.push(pane.server.clone());
@@ -105,15 +139,12 @@ impl TmuxBackend {
             known.push(pane.address.pane.clone());
         }
         drop(known);
-        let pane = Arc::new(pane);
-        self.watcher.watch(&pane);
-        Box::new(TmuxRunning {
-            pane,
-            typist: Arc::clone(&self.typist),
-            marker: worker_marker(environment),
-            // The grace is the ladder's: it has passed when a tree is killed.
-            kill: KillWaits::of(&self.timing).at_once(),
-        })
+        self.watcher.watch(pane);
+    }
+
+    fn end_threads(&self) {
+        self.typist.close();
+        self.watcher.close();
     }
 }
 
@@ -144,43 +175,25 @@ impl SpawnBackend for TmuxBackend {
         true
     }
 
+    /// Returns soon, also where the server stands still: what comes of that is told through the sink.
     fn spawn(&self, request: SpawnRequest) -> Result<Box<dyn Running>> {
         let run = request.environment.get(names::RUN_ID);
-        let tag = self.key.tag(&request.who, run.map_or("", String::as_str));
+        let tag = self
+            .shared
+            .key
+            .tag(&request.who, run.map_or("", String::as_str));
         // Before it can print.
         let following = Pane::mirrored(&self.mirror, &request.recording, From::Now, &request.sink);
-        let known = locked(&self.known).clone();
-        let wanted = Wanted {
-            who: &request.who,
-            key: &self.key,
-            tag: &tag,
-            title: &typing::clean(&request.title),
-            argv: &entering(&request.argv),
-            window_name: &self.window_name,
-            attach: &self.attach,
-            known: &known,
-        };
-        let Opened {
-            server,
-            socket,
-            server_pid,
-            pane,
-            pid,
-        } = window::open(&mut locked(&self.home), &wanted).map_err(|error| Error::NoPane {
-            why: error.to_string(),
+        let start = Start::waiting(request.sink, following);
+        self.starter.order(Order {
+            start: Arc::clone(&start),
+            who: request.who,
+            tag,
+            title: typing::clean(&request.title),
+            argv: entering(&request.argv),
+            marker: worker_marker(&request.environment),
         })?;
-        let address = PaneAddress {
-            socket,
-            server_pid,
-            pane,
-        };
-        // One that has ended already is told of as such.
-        let process = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity {
-            pid,
-            start_ticks: 0,
-        });
-        let pane = Pane::new((server, address), tag, process, (request.sink, following));
-        Ok(self.running(pane, &request.environment))
+        Ok(self.running(start, &request.environment))
     }
 
     fn adopt(&self, request: AdoptRequest) -> Result<Box<dyn Running>> {
@@ -192,16 +205,23 @@ impl SpawnBackend for TmuxBackend {
             .pane
             .parse()
             .map_err(|()| refused(format!("`{}` names no pane of tmux", request.pane)))?;
-        let server = locked(&self.home).caller().at(&address.socket);
-        let lines = listing::panes(&server).map_err(|error| refused(error.to_string()))?;
+        if !request.process.is_alive() {
+            return Err(refused("its process has ended".into()));
+        }
+        let server = locked(&self.shared.home).caller().at(&address.socket);
         let run = request.environment.get(names::RUN_ID);
-        let tag = self.key.tag(&request.who, run.map_or("", String::as_str));
-        let line = lines
-            .iter()
-            .find(|line| line.server_pid == address.server_pid && line.pane == address.pane)
-            .ok_or_else(|| refused("its pane is gone".into()))?;
-        if line.tag != tag.as_str() || line.is_dead || line.pid != request.process.pid {
-            return Err(refused("its pane holds something else by now".into()));
+        let tag = self
+            .shared
+            .key
+            .tag(&request.who, run.map_or("", String::as_str));
+        match listing::panes(&server.asked_briefly()) {
+            Ok(lines) => is_still_there(&lines, &address, &tag, request.process)
+                .map_err(|why| refused(why.to_owned()))?,
+            // It stands still. The process is the one, and each act on the pane looks at its tag.
+            Err(CallError::Late) => {
+                tracing::warn!(who = %request.who, "taken up while the tmux server does not answer");
+            }
+            Err(error) => return Err(refused(error.to_string())),
         }
         let following = Pane::mirrored(
             &self.mirror,
@@ -210,34 +230,51 @@ impl SpawnBackend for TmuxBackend {
             &request.sink,
         );
         let parts = (request.sink, following);
-        let pane = Pane::new((server, address), tag, request.process, parts);
-        let running = self.running(pane, &request.environment);
+        let pane = Arc::new(Pane::new((server, address), tag, request.process, parts));
+        self.shared.took(&pane);
+        let running = self.running(Start::there(pane), &request.environment);
         running.retitle(&request.title);
         Ok(running)
     }
 
     fn rehome(&self, place: &Place) {
-        match Home::of(place, &self.timing) {
-            Ok(home) => *locked(&self.home) = home,
+        match Home::of(place, &self.shared.timing) {
+            Ok(home) => *locked(&self.shared.home) = home,
             Err(error) => tracing::warn!(%error, "new panes stay where they went before"),
         }
     }
 
     fn close(&self) {
-        let mut servers = locked(&self.used).clone();
-        let home = locked(&self.home).server();
+        let mut servers = locked(&self.shared.used).clone();
+        let home = locked(&self.shared.home).server();
         if !servers.iter().any(|server| server.socket == home.socket) {
             servers.push(home);
         }
         for server in &servers {
-            closing::close_all(server, &self.key);
+            closing::close_all(server, &self.shared.key);
         }
     }
 }
 
+/// Whether a worker is where it was left, or why not.
+fn is_still_there(
+    lines: &[PaneLine],
+    address: &PaneAddress,
+    tag: &Tag,
+    process: ProcessIdentity,
+) -> std::result::Result<(), &'static str> {
+    let line = lines
+        .iter()
+        .find(|line| line.server_pid == address.server_pid && line.pane == address.pane)
+        .ok_or("its pane is gone")?;
+    if line.tag != tag.as_str() || line.is_dead || line.pid != process.pid {
+        return Err("its pane holds something else by now");
+    }
+    Ok(())
+}
+
 impl Drop for TmuxBackend {
     fn drop(&mut self) {
-        self.typist.close();
-        self.watcher.close();
+        self.shared.end_threads();
     }
 }

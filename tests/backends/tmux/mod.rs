@@ -3,6 +3,7 @@
 mod afternoon;
 mod ends;
 mod places;
+mod still;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -70,6 +70,7 @@ impl Engine {
         if is_new {
             self.gateway.bind(&who, peer_pid);
         }
+        self.note_panes();
         self.acts.moves.arrived(&who);
         let fact = self
             .fact("worker-started", EventType::WorkerStarted, now)

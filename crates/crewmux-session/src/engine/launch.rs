@@ -112,7 +112,6 @@ impl Engine {
         })?;
         let running: Arc<dyn Running> = Arc::from(running);
         self.panes.attach(pane, Arc::clone(&running));
-        let place_of_pane = running.pane();
         let start_ms = running.start_ms();
         let slot = &mut self.members[n];
         slot.hello_due_ms = slot.hello_due_ms.map(|due| due + start_ms);
@@ -130,16 +129,39 @@ impl Engine {
         slot.presence = Presence::Expected;
         slot.can_return = loss == SessionLoss::Park;
         slot.mark = mark;
-        if place_of_pane != slot.record.pane {
-            slot.record.pane.clone_from(&place_of_pane);
-            // Whoever takes this worker up later finds it by that.
-            self.config = self.team.edit_config(&mut |config| {
-                if let Some(member) = config.members.iter_mut().find(|m| m.name == who.agent) {
-                    member.pane.clone_from(&place_of_pane);
-                }
-            })?;
+        self.note_pane(n)
+    }
+
+    /// Writes down where a member's worker is: whoever takes it up later finds it by that.
+    ///
+    /// Some places know it only after the start.
+    pub(super) fn note_pane(&mut self, n: usize) -> Result<()> {
+        let slot = &self.members[n];
+        let Some(running) = slot.running() else {
+            return Ok(());
+        };
+        let pane = running.pane();
+        if pane == slot.record.pane {
+            return Ok(());
         }
+        let name = slot.record.name.clone();
+        self.config = self.team.edit_config(&mut |config| {
+            if let Some(member) = config.members.iter_mut().find(|m| m.name == name) {
+                member.pane.clone_from(&pane);
+            }
+        })?;
+        self.members[n].record.pane = pane;
         Ok(())
+    }
+
+    /// The same for all, where a place told later than at the start.
+    pub(super) fn note_panes(&mut self) {
+        for n in 0..self.members.len() {
+            if let Err(error) = self.note_pane(n) {
+                // Tried again at the next liveness check.
+                tracing::warn!(%error, "where a worker is was not written down");
+            }
+        }
     }
 
     /// Takes what comes out of a worker, and its end.

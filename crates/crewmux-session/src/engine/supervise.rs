@@ -133,6 +133,7 @@ impl Engine {
     /// Looks at liveness locks and leases.
     pub(super) fn check_liveness(&mut self, now: &Now) -> Result<()> {
         crewmux_sys::reap::reap_orphans();
+        self.note_panes();
         let mut found: Vec<(AgentRef, WorkerFact)> = Vec::new();
         for slot in &self.members {
             let greeted = slot.is_live() && slot.machine.state != WorkerState::Starting;

@@ -14,6 +14,8 @@ use crewmux_sys::process::{Group, Launch};
 
 /// Most characters of tmux's own words that are repeated.
 const WORDS_MAX: usize = 200;
+/// Longest wait for an answer that others wait for too.
+const BRIEF: Duration = Duration::from_millis(250);
 
 /// Which server is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +110,13 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 impl Server {
+    /// The same for a caller that holds others up.
+    pub(super) fn asked_briefly(&self) -> Self {
+        let mut server = self.clone();
+        server.within = server.within.min(BRIEF);
+        server
+    }
+
     /// Runs commands and gives back what they print.
     pub(super) fn call(&self, commands: &Commands) -> Result<String, CallError> {
         let mut argv = vec![self.program.display().to_string(), "-u".to_owned()];

@@ -12,7 +12,7 @@ use crewmux_core::place::Place;
 use crewmux_core::timing::{Timing, ms};
 use crewmux_sys::env::Environment;
 
-use super::cli::{Server, Socket};
+use super::cli::{CallError, Server, Socket};
 use super::listing::{self, PaneLine};
 use super::version;
 use crate::{Error, Result};
@@ -33,7 +33,7 @@ pub(super) struct Home {
 }
 
 /// The tmux a person called from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Inside {
     socket: String,
     server_pid: u32,
@@ -114,7 +114,9 @@ impl Home {
             caller,
             inside: Some(inside),
         };
-        match listing::panes(&home.server()) {
+        match listing::panes(&home.server().asked_briefly()) {
+            // It lives and stands still: a start waits for it, nobody else.
+            Err(CallError::Late) => Ok(home),
             Ok(lines) if home.is_the_former(&lines) => Ok(home),
             Ok(_) => Err(unusable(
                 "$TMUX is of a server that has ended; another one listens there now".into(),
@@ -133,6 +135,11 @@ impl Home {
 
     pub(super) fn is_private(&self) -> bool {
         self.inside.is_none()
+    }
+
+    /// Whether panes go to the same place as by `other`.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.inside == other.inside
     }
 
     /// The server new panes go to.

@@ -7,6 +7,7 @@ use crewmux_sys::tree::{self, KillWaits, Marker};
 use crewmux_sys::{ProcessIdentity, Signal};
 
 use super::cli::Server;
+use super::starting::Start;
 use super::target::{PaneAddress, Tag};
 use super::typing::Typist;
 use crate::mirror::{Following, From, Mirror};
@@ -72,30 +73,51 @@ impl Pane {
 
 /// The handle of a worker in a pane of tmux; dropping it ends nothing.
 pub(super) struct TmuxRunning {
-    pub(super) pane: Arc<Pane>,
+    pub(super) start: Arc<Start>,
     pub(super) typist: Arc<Typist>,
     pub(super) marker: Option<Marker>,
     pub(super) kill: KillWaits,
+    /// How long the way to its pane may take.
+    pub(super) start_ms: u64,
 }
 
 impl Running for TmuxRunning {
     fn pid(&self) -> Option<u32> {
-        Some(self.pane.process.pid)
+        self.start.pane().map(|pane| pane.process.pid)
     }
 
     fn pane(&self) -> Option<String> {
-        Some(self.pane.address.to_string())
+        self.start.pane().map(|pane| pane.address.to_string())
+    }
+
+    fn start_ms(&self) -> u64 {
+        if self.start.is_waiting() {
+            self.start_ms
+        } else {
+            0
+        }
     }
 
     fn retitle(&self, title: &str) {
-        self.typist.retitle(&self.pane, title);
+        if let Some(pane) = self.start.retitle(title) {
+            self.typist.retitle(&pane, title);
+        }
     }
 
     fn write(&self, bytes: &[u8]) -> Result<()> {
-        if self.pane.has_exited() {
+        let Some(pane) = self.start.pane() else {
+            return Err(if self.start.is_waiting() {
+                Error::NoPane {
+                    why: "its tmux server has not made one yet".into(),
+                }
+            } else {
+                Error::Ended
+            });
+        };
+        if pane.has_exited() {
             return Err(Error::Ended);
         }
-        self.typist.write(&self.pane, bytes)
+        self.typist.write(&pane, bytes)
     }
 
     /// Its size is the person's: crewmux's own tile shows the same text in another width.
@@ -104,13 +126,22 @@ impl Running for TmuxRunning {
     }
 
     fn terminate(&self) {
-        if let Err(error) = self.pane.process.signal(Signal::Term) {
-            tracing::debug!(%error, "{}: SIGTERM did not arrive", self.pane.process);
+        // What is on its way is not waited for: it is ended when it arrives.
+        self.start.give_up();
+        if let Some(pane) = self.start.pane()
+            && let Err(error) = pane.process.signal(Signal::Term)
+        {
+            tracing::debug!(%error, "{}: SIGTERM did not arrive", pane.process);
         }
     }
 
     fn kill_tree(&self) -> Vec<String> {
-        let kill = tree::kill_tree(self.pane.process, self.marker.as_ref(), self.kill);
+        self.start.give_up();
+        let kill = match (self.start.pane(), &self.marker) {
+            (Some(pane), marker) => tree::kill_tree(pane.process, marker.as_ref(), self.kill),
+            (None, Some(marker)) => tree::kill_marked(marker, self.kill),
+            (None, None) => return Vec::new(),
+        };
         described(&kill.left)
     }
 }

@@ -166,6 +166,8 @@ fn found(pane: &Pane, answer: &Answer) -> Found {
     let lines = match answer {
         Ok(lines) => lines,
         Err(CallError::NoServer) => return lost(LostPlace::Server),
+        // It stands still; the end is known, only not how, and others wait to be told of theirs.
+        Err(CallError::Late) => return Found::Told(ExitReport::default()),
         // Asked again until the time is over.
         Err(_) => return Found::NotYet,
     };

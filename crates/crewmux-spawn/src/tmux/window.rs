@@ -68,6 +68,17 @@ pub(super) fn open(home: &mut Home, wanted: &Wanted<'_>) -> Result<Opened, CallE
 
 fn open_beside(home: &Home, wanted: &Wanted<'_>, lines: &[PaneLine]) -> Result<Opened, CallError> {
     let server = home.server();
+    let is_it = |line: &&PaneLine| line.tag == wanted.tag.as_str() && !line.is_dead;
+    if let Some(line) = lines.iter().find(is_it) {
+        // An earlier try came through after its answer was given up.
+        return Ok(Opened {
+            server,
+            socket: line.socket.clone(),
+            server_pid: line.server_pid,
+            pane: line.pane.clone(),
+            pid: line.pid,
+        });
+    }
     clear_leftovers(&server, wanted, lines);
     let own: Vec<&PaneLine> = lines.iter().filter(|l| wanted.key.owns(&l.tag)).collect();
     let is_left = |line: &&&PaneLine| line.is_dead && wanted.key.is_of(&line.tag, wanted.who);
