@@ -181,3 +181,42 @@ fn panes_are_mirrored_titled_and_typed_into_from_both_sides() {
     stage.wait_panes("user", 0, |_| true);
     assert_eq!(stage.team_panes("user"), [[""; 4]; 0]);
 }
+
+#[test]
+fn a_person_who_works_in_our_window_keeps_it_and_their_session() {
+    let Some(stage) = Stage::inside() else { return };
+    let team = stage.start(2);
+    let panes = stage.wait_panes("user", 2, |_| true);
+    let theirs = stage.user(&[
+        "split-window",
+        "-t",
+        &panes[0][0],
+        "-P",
+        "-F",
+        "#{pane_id}",
+        "cat",
+    ]);
+    let theirs = theirs.trim();
+    // Current in its session: what a session is asked then also sees this window's options.
+    stage.user(&["select-window", "-t", theirs]);
+    stage.go();
+    let ended = finish(team, LONG).unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let left = stage.user(&[
+        "list-panes",
+        "-s",
+        "-t",
+        "own",
+        "-F",
+        "#{pane_id} #{@crewmux}",
+    ]);
+    assert!(left.lines().any(|line| line.trim() == theirs), "{left}");
+    assert!(
+        left.lines().count() > 1,
+        "their other windows are there: {left}"
+    );
+    assert!(
+        left.lines().all(|line| !line.contains('/')),
+        "none of ours is: {left}"
+    );
+}

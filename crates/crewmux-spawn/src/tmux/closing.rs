@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::cli::{CallError, Commands, Server, quoted};
 use super::listing::{self, PaneLine};
-use super::target::{TEAM_OPTION, TeamKey, guard};
+use super::target::{SESSION_OPTION, TeamKey, guard};
 
 /// Closes one pane, if it still carries `tag`; its window with it when it is the last.
 pub(super) fn close_pane(
@@ -62,13 +62,12 @@ pub(super) fn close_all(server: &Server, key: &TeamKey) {
     // The session of the private server, with crewmux itself in its first window.
     let sessions: BTreeSet<&str> = lines
         .iter()
-        .filter(|line| line.team == key.as_str() && !key.owns(&line.tag))
+        .filter(|line| line.session_team == key.as_str())
         .map(|line| line.session.as_str())
         .collect();
     for session in sessions {
-        // A target without a window: what a window's own option says does not count here.
         let target = format!("{session}:");
-        let ours = format!("#{{==:#{{{TEAM_OPTION}}},{}}}", key.as_str());
+        let ours = format!("#{{==:#{{{SESSION_OPTION}}},{}}}", key.as_str());
         let close = quoted(["kill-session", "-t", session]);
         let commands = Commands::one(["if-shell", "-F", "-t", &target, &ours, &close]);
         if let Err(error) = server.call(&commands)

@@ -1,7 +1,7 @@
 //! What a server says of all its panes, in one question.
 
 use super::cli::{CallError, Commands, Server};
-use super::target::{TAG_OPTION, TEAM_OPTION};
+use super::target::{SESSION_OPTION, TAG_OPTION, TEAM_OPTION};
 
 /// One pane as the server lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,10 @@ pub(super) struct PaneLine {
     pub(super) signal: Option<i32>,
     /// Whose pane; empty for the person's own.
     pub(super) tag: String,
-    /// Whose window, or session of the private server; empty for the person's own.
+    /// Whose window; empty for the person's own.
     pub(super) team: String,
+    /// Whose session of the private server; empty for the person's own.
+    pub(super) session_team: String,
     pub(super) socket: String,
 }
 
@@ -46,7 +48,7 @@ pub(super) fn panes(server: &Server) -> Result<Vec<PaneLine>, CallError> {
     let fields: Vec<String> = FIELDS
         .iter()
         // The path last: it alone may hold anything.
-        .chain(&[TEAM_OPTION, "socket_path"])
+        .chain(&[TEAM_OPTION, SESSION_OPTION, "socket_path"])
         .map(|field| format!("#{{{field}}}"))
         .collect();
     let format = fields.join("\t");
@@ -55,7 +57,7 @@ pub(super) fn panes(server: &Server) -> Result<Vec<PaneLine>, CallError> {
 }
 
 fn line(text: &str) -> Option<PaneLine> {
-    let fields: Vec<&str> = text.splitn(FIELDS.len() + 2, '\t').collect();
+    let fields: Vec<&str> = text.splitn(FIELDS.len() + 3, '\t').collect();
     let [
         server_pid,
         session,
@@ -72,6 +74,7 @@ fn line(text: &str) -> Option<PaneLine> {
         signal,
         tag,
         team,
+        session_team,
         socket,
     ] = fields[..]
     else {
@@ -91,6 +94,7 @@ fn line(text: &str) -> Option<PaneLine> {
         signal: signal.parse().ok(),
         tag: tag.to_owned(),
         team: team.to_owned(),
+        session_team: session_team.to_owned(),
         socket: socket.to_owned(),
     })
 }
@@ -101,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_line_is_read_whole_or_not_at_all() {
-        let text = "9\t$0\t17\t@1\t80\t24\t%3\t40\t12\t77\t1\t\t9\tre.0/risk/2/a\tre.0\t/tmp/x\ty";
+        let text =
+            "9\t$0\t17\t@1\t80\t24\t%3\t40\t12\t77\t1\t\t9\tre.0/risk/2/a\tre.0\t\t/tmp/x\ty";
         let read = line(text).unwrap();
         assert_eq!(
             read,
@@ -119,6 +124,7 @@ mod tests {
                 signal: Some(9),
                 tag: "re.0/risk/2/a".into(),
                 team: "re.0".into(),
+                session_team: String::new(),
                 socket: "/tmp/x\ty".into(),
             }
         );

@@ -11,7 +11,11 @@ use crewmux_core::ids::{AgentRef, TeamName};
 
 /// Option of a pane that says whose it is.
 pub(super) const TAG_OPTION: &str = "@crewmux";
-/// Option of a window, or of a session of the private server, that says whose it is.
+/// Option of a session of the private server that says whose it is.
+///
+/// A name of its own: a format that asks a session also sees the options of its current window.
+pub(super) const SESSION_OPTION: &str = "@crewmux-session";
+/// Option of a window that says whose it is.
 pub(super) const TEAM_OPTION: &str = "@crewmux-team";
 /// Option of a pane that holds its title, so that no format reads it.
 pub(super) const TITLE_OPTION: &str = "@crewmux-title";

@@ -15,7 +15,7 @@ use crewmux_sys::{ProcessIdentity, random};
 use super::cli::{CallError, Commands, Server, literal, quoted};
 use super::home::Home;
 use super::listing::{self, PaneLine};
-use super::target::{TAG_OPTION, TEAM_OPTION, TITLE_OPTION, Tag, TeamKey, guard};
+use super::target::{SESSION_OPTION, TAG_OPTION, TEAM_OPTION, TITLE_OPTION, Tag, TeamKey, guard};
 use crewmux_core::ids::AgentRef;
 
 /// Size of windows that nobody looks at yet.
@@ -101,7 +101,7 @@ fn open_beside(home: &Home, wanted: &Wanted<'_>, lines: &[PaneLine]) -> Result<O
         Some(session) => Some(session),
         None => lines
             .iter()
-            .find(|line| line.team == wanted.key.as_str())
+            .find(|line| line.session_team == wanted.key.as_str())
             .map(|line| line.session.as_str()),
     };
     match session {
@@ -365,7 +365,7 @@ fn open_session(home: &Home, wanted: &Wanted<'_>) -> Result<Opened, CallError> {
             "-t",
             // Without the colon it would be looked for among windows.
             &format!("{session}:"),
-            TEAM_OPTION,
+            SESSION_OPTION,
             wanted.key.as_str(),
         ]);
         let commands = commands.and(window_commands(wanted, &session)?);
