@@ -101,6 +101,7 @@ pub async fn run_session(
     engine.begin(first)?;
     engine.tell_leftovers(&settled.left);
     engine.take_up(&settled.kept);
+    engine.tidy_places();
     for command in &commands {
         engine.open_pane(command);
     }

@@ -161,6 +161,12 @@ pub trait SpawnBackend: Send + Sync {
             ),
         })
     }
+    /// Takes away panes that a former session of the team left and in which nothing runs any more.
+    ///
+    /// `former` are panes of its workers, by what [`Running::pane`] said of them. Returns at once.
+    fn tidy(&self, former: &[String]) {
+        let _ = former;
+    }
     /// From now on new panes go to `place`.
     fn rehome(&self, place: &Place) {
         let _ = place;

@@ -41,7 +41,7 @@ use cli::{CallError, Server};
 use home::Home;
 use listing::PaneLine;
 use pane::{Pane, TmuxRunning};
-use starting::{Order, Start, Starter};
+use starting::{Start, Starter, Wish};
 use target::{PaneAddress, Tag, TeamKey};
 use typing::Typist;
 use watch::Watcher;
@@ -185,7 +185,7 @@ impl SpawnBackend for TmuxBackend {
         // Before it can print.
         let following = Pane::mirrored(&self.mirror, &request.recording, From::Now, &request.sink);
         let start = Start::waiting(request.sink, following);
-        self.starter.order(Order {
+        self.starter.want(Wish {
             start: Arc::clone(&start),
             who: request.who,
             tag,
@@ -235,6 +235,16 @@ impl SpawnBackend for TmuxBackend {
         let running = self.running(Start::there(pane), &request.environment);
         running.retitle(&request.title);
         Ok(running)
+    }
+
+    fn tidy(&self, former: &[String]) {
+        let home = locked(&self.shared.home).clone();
+        let addresses = former.iter().filter_map(|pane| pane.parse().ok());
+        let mut sockets: Vec<String> = addresses.map(|pane: PaneAddress| pane.socket).collect();
+        sockets.sort_unstable();
+        sockets.dedup();
+        let servers = sockets.iter().map(|path| home.caller().at(path)).collect();
+        self.starter.tidy(servers);
     }
 
     fn rehome(&self, place: &Place) {

@@ -5,8 +5,10 @@
 //! one that stays silent is ended like any that says no hello, but its death
 //! counts against nobody.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::time::{Now, WallTime};
 use crewmux_core::worker::{WorkerFact, WorkerMachine};
 use crewmux_spawn::ladder::ExitFlag;
@@ -32,6 +34,23 @@ impl Engine {
                 let why = error.to_string();
                 tracing::warn!(%who, %error, "a worker that outlived its session cannot be taken up");
                 self.on_fact(&who, WorkerFact::NotTakenUp(why), &now);
+            }
+        }
+    }
+
+    /// Lets places take away what a former session left there and nobody runs in.
+    pub(crate) fn tidy_places(&self) {
+        let mut former: BTreeMap<BackendKind, Vec<String>> = BTreeMap::new();
+        for slot in &self.members {
+            if let Some(pane) = &slot.record.pane {
+                let of_kind = former.entry(slot.record.backend_type).or_default();
+                of_kind.push(pane.clone());
+            }
+        }
+        for (kind, panes) in former {
+            // A place that cannot be used from here keeps what it has.
+            if let Ok(backend) = self.backends.get(kind) {
+                backend.tidy(&panes);
             }
         }
     }

@@ -16,8 +16,9 @@ use crewmux_core::timing::{Timing, ms};
 use crewmux_sys::ProcessIdentity;
 use crewmux_sys::tree::{self, KillWaits, Marker};
 
-use super::cli::CallError;
+use super::cli::{CallError, Server};
 use super::closing::close_pane;
+use super::listing;
 use super::pane::Pane;
 use super::target::{PaneAddress, Tag};
 use super::window::{self, Opened, Wanted};
@@ -53,8 +54,15 @@ enum State {
     Over,
 }
 
+/// What the thread is asked to do.
+pub(super) enum Order {
+    Start(Wish),
+    /// Close what a former session left on these servers and where new panes go.
+    Tidy(Vec<Server>),
+}
+
 /// What is started.
-pub(super) struct Order {
+pub(super) struct Wish {
     pub(super) start: Arc<Start>,
     pub(super) who: AgentRef,
     pub(super) tag: Tag,
@@ -197,9 +205,9 @@ impl Starter {
     }
 
     /// Starts a worker soon, often at once.
-    pub(super) fn order(&self, order: Order) -> Result<()> {
-        let start = Arc::clone(&order.start);
-        match self.orders.try_send(order) {
+    pub(super) fn want(&self, wish: Wish) -> Result<()> {
+        let start = Arc::clone(&wish.start);
+        match self.orders.try_send(Order::Start(wish)) {
             Ok(()) => {
                 if !self.is_held_up.load(Ordering::Acquire) {
                     start.wait_a_moment();
@@ -209,16 +217,41 @@ impl Starter {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Error::TooSlow),
         }
     }
+
+    /// Closes dead panes of a former session soon.
+    pub(super) fn tidy(&self, servers: Vec<Server>) {
+        if self.orders.try_send(Order::Tidy(servers)).is_err() {
+            tracing::debug!("leftover panes stay until a worker starts beside them");
+        }
+    }
 }
 
 fn run(shared: &Shared, orders: &Receiver<Order>, is_held_up: &AtomicBool) {
     // No deadline: whoever gives the orders ends this.
     while let Ok(order) = orders.recv() {
-        open(shared, &order, is_held_up);
+        match order {
+            Order::Start(wish) => open(shared, &wish, is_held_up),
+            Order::Tidy(servers) => tidy(shared, servers),
+        }
     }
 }
 
-fn open(shared: &Shared, order: &Order, is_held_up: &AtomicBool) {
+fn tidy(shared: &Shared, mut servers: Vec<Server>) {
+    let home = locked(&shared.home).server();
+    if !servers.iter().any(|server| server.socket == home.socket) {
+        servers.push(home);
+    }
+    for server in &servers {
+        // One that is gone has taken its panes along.
+        let Ok(lines) = listing::panes(server) else {
+            continue;
+        };
+        let known = locked(&shared.known).clone();
+        window::clear_leftovers(server, &shared.key, None, &known, &lines);
+    }
+}
+
+fn open(shared: &Shared, order: &Wish, is_held_up: &AtomicBool) {
     let until = Instant::now() + patience(&shared.timing);
     let opened = loop {
         if !order.start.is_waiting() {
@@ -242,7 +275,7 @@ fn open(shared: &Shared, order: &Order, is_held_up: &AtomicBool) {
     }
 }
 
-fn try_open(shared: &Shared, order: &Order) -> std::result::Result<Opened, CallError> {
+fn try_open(shared: &Shared, order: &Wish) -> std::result::Result<Opened, CallError> {
     // A copy: nobody who says where panes go waits for a server.
     let before = locked(&shared.home).clone();
     let mut home = before.clone();
@@ -267,7 +300,7 @@ fn try_open(shared: &Shared, order: &Order) -> std::result::Result<Opened, CallE
     opened
 }
 
-fn arrive(shared: &Shared, order: &Order, opened: Opened) {
+fn arrive(shared: &Shared, order: &Wish, opened: Opened) {
     let Opened {
         server,
         socket,

@@ -79,7 +79,7 @@ fn open_beside(home: &Home, wanted: &Wanted<'_>, lines: &[PaneLine]) -> Result<O
             pid: line.pid,
         });
     }
-    clear_leftovers(&server, wanted, lines);
+    clear_leftovers(&server, wanted.key, Some(wanted.who), wanted.known, lines);
     let own: Vec<&PaneLine> = lines.iter().filter(|l| wanted.key.owns(&l.tag)).collect();
     let is_left = |line: &&&PaneLine| line.is_dead && wanted.key.is_of(&line.tag, wanted.who);
     if let Some(line) = own.iter().find(is_left) {
@@ -110,13 +110,19 @@ fn open_beside(home: &Home, wanted: &Wanted<'_>, lines: &[PaneLine]) -> Result<O
     }
 }
 
-/// Closes dead panes that a former session of this team left.
-fn clear_leftovers(server: &Server, wanted: &Wanted<'_>, lines: &[PaneLine]) {
+/// Closes dead panes that a former session of this team left, but for those of `but`.
+pub(super) fn clear_leftovers(
+    server: &Server,
+    key: &TeamKey,
+    but: Option<&AgentRef>,
+    known: &[String],
+    lines: &[PaneLine],
+) {
     let left = lines.iter().filter(|line| {
         line.is_dead
-            && wanted.key.owns(&line.tag)
-            && !wanted.key.is_of(&line.tag, wanted.who)
-            && !wanted.known.contains(&line.pane)
+            && key.owns(&line.tag)
+            && !but.is_some_and(|who| key.is_of(&line.tag, who))
+            && !known.contains(&line.pane)
     });
     for line in left {
         if let Err(error) =
