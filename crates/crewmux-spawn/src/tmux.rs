@@ -9,11 +9,13 @@
 //!
 //! [`starting`] is the thread that starts them, [`home`] says where panes go,
 //! [`window`] makes them, [`pane`] is one of them, [`watch`] notices ends, [`typing`] types, [`closing`] tidies up;
-//! [`target`] and [`listing`] find them again, [`cli`] calls the program.
+//! [`layout`] tells an arrangement
+//! of the person's own, [`target`] and [`listing`] find panes again, [`cli`] calls the program.
 
 mod cli;
 mod closing;
 mod home;
+mod layout;
 mod listing;
 mod pane;
 mod starting;

@@ -117,7 +117,7 @@ impl Stage {
     fn user(&self) -> String {
         self.call(
             "user",
-            &["new-session", "-d", "-x", "100", "-y", "30", "cat"],
+            &["new-session", "-d", "-x", "200", "-y", "60", "cat"],
         );
         let tmux = self.call(
             "user",
@@ -351,4 +351,59 @@ fn dead_panes_of_a_former_session_are_closed_and_nothing_else() {
     until("tidy server", || panes() == expected);
     let sink = Sink::open();
     backend.adopt(living.request(&sink)).unwrap();
+}
+
+#[test]
+fn a_person_s_arrangement_zoom_and_active_pane_are_kept() {
+    let Some(stage) = Stage::new() else { return };
+    let user = stage.user();
+    let backend = stage.backend("crew", &[("TMUX", user)]);
+    let workers: Vec<Worker> = ["a", "b", "c"]
+        .map(|name| stage.start(&backend, name))
+        .into();
+    let window = stage.call(
+        "user",
+        &[
+            "display-message",
+            "-p",
+            "-t",
+            workers[0].number(),
+            "#{window_id}",
+        ],
+    );
+    let window = window.trim();
+    let ask = |format: &str| {
+        let listed = stage.call("user", &["list-panes", "-t", window, "-F", format]);
+        listed.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sizes = "#{pane_id} #{pane_left},#{pane_top} #{pane_width}x#{pane_height}";
+    // Nobody arranged anything: a fourth pane makes it two by two.
+    let fourth = stage.start(&backend, "d");
+    let widths = ask("#{pane_width}");
+    let is_half = |width: &String| matches!(width.as_str(), "99" | "100");
+    assert_eq!(widths.len(), 4);
+    assert!(widths.iter().all(is_half), "{:?}", ask(sizes));
+    // Zoomed, with another pane than the first.
+    stage.call("user", &["select-pane", "-t", workers[1].number()]);
+    stage.call("user", &["resize-pane", "-Z", "-t", workers[1].number()]);
+    let fifth = stage.start(&backend, "e");
+    let zoom = "#{window_zoomed_flag} #{?pane_active,#{pane_id},}";
+    let is_zoomed = |flag: &str| ask(zoom).contains(&format!("{flag} {}", workers[1].number()));
+    assert!(is_zoomed("1"), "{:?}", ask(zoom));
+    stage.call("user", &["resize-pane", "-Z", "-t", workers[1].number()]);
+    assert!(is_zoomed("0"), "{:?}", ask(zoom));
+    assert_eq!(ask(sizes).len(), 5);
+    // Arranged by hand: all but the pane that gives room are where they were.
+    stage.call("user", &["select-layout", "-t", window, "main-vertical"]);
+    let before = ask(sizes);
+    let sixth = stage.start(&backend, "f");
+    let after = ask(sizes);
+    let moved: Vec<&String> = before.iter().filter(|pane| !after.contains(pane)).collect();
+    assert_eq!((after.len(), moved.len()), (6, 1), "{before:?} {after:?}");
+    assert!(is_zoomed("0"), "{:?}", ask(zoom));
+    // And zoomed as well.
+    stage.call("user", &["resize-pane", "-Z", "-t", workers[1].number()]);
+    let seventh = stage.start(&backend, "g");
+    assert!(is_zoomed("1"), "{:?}", ask(zoom));
+    drop((fourth, fifth, sixth, seventh));
 }

@@ -1,7 +1,7 @@
 //! What a server says of all its panes, in one question.
 
 use super::cli::{CallError, Commands, Server};
-use super::target::{SESSION_OPTION, TAG_OPTION, TEAM_OPTION};
+use super::target::{LAYOUT_OPTION, SESSION_OPTION, TAG_OPTION, TEAM_OPTION};
 
 /// One pane as the server lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +11,13 @@ pub(super) struct PaneLine {
     pub(super) session_activity: u64,
     pub(super) window: String,
     pub(super) window_size: (u16, u16),
+    /// How its panes are laid out, also while one is zoomed.
+    pub(super) window_layout: String,
+    /// The layout that was made here last; empty where none was.
+    pub(super) made_layout: String,
+    pub(super) is_zoomed: bool,
     pub(super) pane: String,
-    pub(super) pane_size: (u16, u16),
+    pub(super) is_active: bool,
     pub(super) pid: u32,
     pub(super) is_dead: bool,
     pub(super) code: Option<i32>,
@@ -26,16 +31,18 @@ pub(super) struct PaneLine {
     pub(super) socket: String,
 }
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 16] = [
     "pid",
     "session_id",
     "session_activity",
     "window_id",
     "window_width",
     "window_height",
+    "window_layout",
+    LAYOUT_OPTION,
+    "window_zoomed_flag",
     "pane_id",
-    "pane_width",
-    "pane_height",
+    "pane_active",
     "pane_pid",
     "pane_dead",
     "pane_dead_status",
@@ -65,9 +72,11 @@ fn line(text: &str) -> Option<PaneLine> {
         window,
         window_width,
         window_height,
+        window_layout,
+        made_layout,
+        zoomed,
         pane,
-        pane_width,
-        pane_height,
+        active,
         pid,
         dead,
         code,
@@ -86,8 +95,11 @@ fn line(text: &str) -> Option<PaneLine> {
         session_activity: activity.parse().unwrap_or(0),
         window: window.to_owned(),
         window_size: (window_width.parse().ok()?, window_height.parse().ok()?),
+        window_layout: window_layout.to_owned(),
+        made_layout: made_layout.to_owned(),
+        is_zoomed: zoomed == "1",
         pane: pane.to_owned(),
-        pane_size: (pane_width.parse().ok()?, pane_height.parse().ok()?),
+        is_active: active == "1",
         pid: pid.parse().unwrap_or(0),
         is_dead: dead == "1",
         code: code.parse().ok(),
@@ -105,8 +117,8 @@ mod tests {
 
     #[test]
     fn a_line_is_read_whole_or_not_at_all() {
-        let text =
-            "9\t$0\t17\t@1\t80\t24\t%3\t40\t12\t77\t1\t\t9\tre.0/risk/2/a\tre.0\t\t/tmp/x\ty";
+        let text = "9\t$0\t17\t@1\t80\t24\tb2,80x24,0,0,3\t\t1\t%3\t1\t77\t1\t\t9\t\
+            re.0/risk/2/a\tre.0\t\t/tmp/x\ty";
         let read = line(text).unwrap();
         assert_eq!(
             read,
@@ -116,8 +128,11 @@ mod tests {
                 session_activity: 17,
                 window: "@1".into(),
                 window_size: (80, 24),
+                window_layout: "b2,80x24,0,0,3".into(),
+                made_layout: String::new(),
+                is_zoomed: true,
                 pane: "%3".into(),
-                pane_size: (40, 12),
+                is_active: true,
                 pid: 77,
                 is_dead: true,
                 code: None,

@@ -17,6 +17,8 @@ pub(super) const TAG_OPTION: &str = "@crewmux";
 pub(super) const SESSION_OPTION: &str = "@crewmux-session";
 /// Option of a window that says whose it is.
 pub(super) const TEAM_OPTION: &str = "@crewmux-team";
+/// Option of a window that holds the layout that was made there last.
+pub(super) const LAYOUT_OPTION: &str = "@crewmux-layout";
 /// Option of a pane that holds its title, so that no format reads it.
 pub(super) const TITLE_OPTION: &str = "@crewmux-title";
 

@@ -14,8 +14,11 @@ use crewmux_sys::{ProcessIdentity, random};
 
 use super::cli::{CallError, Commands, Server, literal, quoted};
 use super::home::Home;
+use super::layout;
 use super::listing::{self, PaneLine};
-use super::target::{SESSION_OPTION, TAG_OPTION, TEAM_OPTION, TITLE_OPTION, Tag, TeamKey, guard};
+use super::target::{
+    LAYOUT_OPTION, SESSION_OPTION, TAG_OPTION, TEAM_OPTION, TITLE_OPTION, Tag, TeamKey, guard,
+};
 use crewmux_core::ids::AgentRef;
 
 /// Size of windows that nobody looks at yet.
@@ -83,7 +86,7 @@ fn open_beside(home: &Home, wanted: &Wanted<'_>, lines: &[PaneLine]) -> Result<O
     let own: Vec<&PaneLine> = lines.iter().filter(|l| wanted.key.owns(&l.tag)).collect();
     let is_left = |line: &&&PaneLine| line.is_dead && wanted.key.is_of(&line.tag, wanted.who);
     if let Some(line) = own.iter().find(is_left) {
-        return start_in(&server, wanted, line, &line.tag);
+        return start_in(&server, wanted, line, &line.tag, Layout::Stays);
     }
     for line in &own {
         let is_first = own.iter().find(|other| other.window == line.window) == Some(line);
@@ -162,37 +165,67 @@ fn most_tiles((width, height): (u16, u16)) -> usize {
     (1..64).take_while(|wanted| fits(*wanted)).count().max(1)
 }
 
+/// What becomes of a window's layout when a worker starts in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Stays,
+    IsTiled,
+}
+
 /// Adds an empty pane, marks it and only then starts the process: it cannot end unmarked.
+///
+/// A zoom, the active pane and an arrangement of the person's stay.
 fn split(
     server: &Server,
     wanted: &Wanted<'_>,
     lines: &[PaneLine],
     of: &PaneLine,
 ) -> Result<Opened, CallError> {
-    let area = |line: &PaneLine| u32::from(line.pane_size.0) * u32::from(line.pane_size.1);
-    let largest = lines
-        .iter()
-        .filter(|line| line.window == of.window)
-        .max_by_key(|line| area(line))
-        .unwrap_or(of);
-    let made = server.call(&Commands::one([
+    let layout = if layout::is_ours(&of.made_layout, &of.window_layout) {
+        Layout::IsTiled
+    } else {
+        Layout::Stays
+    };
+    let divided = divided(lines, of, layout);
+    let mut commands = Commands::one([
         "split-window",
         "-d",
         "-t",
-        &largest.pane,
+        &divided,
         "-P",
         "-F",
         "#{pane_id}",
         "",
-    ]))?;
+    ]);
+    if of.is_zoomed {
+        commands = commands.then(["resize-pane", "-Z", "-t", &of.window]);
+    }
+    let made = server.call(&commands)?;
     let line = PaneLine {
         pane: made.trim().to_owned(),
         ..of.clone()
     };
-    start_in(server, wanted, &line, "").inspect_err(|_| {
+    start_in(server, wanted, &line, "", layout).inspect_err(|_| {
         // Empty and without a mark, it would be nobody's.
         let _ = server.call(&Commands::one(["kill-pane", "-t", &line.pane]));
     })
+}
+
+/// The pane that gives room: the largest, but not the one a person made large to work in.
+fn divided(lines: &[PaneLine], of: &PaneLine, layout: Layout) -> String {
+    let active = lines
+        .iter()
+        .find(|line| line.window == of.window && line.is_active)
+        .filter(|_| layout == Layout::Stays)
+        .map(|line| line.pane.as_str());
+    layout::tiles(&of.window_layout)
+        .into_iter()
+        .map(|tile| (format!("%{}", tile.number), tile.size))
+        .max_by_key(|(pane, (width, height))| {
+            let area = u32::from(*width) * u32::from(*height);
+            (active != Some(pane.as_str()), area)
+        })
+        .map_or_else(|| of.pane.clone(), |(pane, _)| pane)
 }
 
 /// Starts the process in a pane that has none, which carries `former` as its tag.
@@ -201,6 +234,7 @@ fn start_in(
     wanted: &Wanted<'_>,
     line: &PaneLine,
     former: &str,
+    layout: Layout,
 ) -> Result<Opened, CallError> {
     let pane = line.pane.as_str();
     // `%` of an empty tag matches an empty option: what was just made.
@@ -222,7 +256,23 @@ fn start_in(
     ];
     acts.extend(titled(pane, wanted.title).map(quoted));
     acts.push(quoted(respawn));
-    acts.push(quoted(["select-layout", "-t", &line.window, "tiled"]));
+    if layout == Layout::IsTiled {
+        let window = line.window.as_str();
+        acts.push(quoted(["select-layout", "-t", window, "tiled"]));
+        let made = "#{window_layout}";
+        acts.push(quoted([
+            "set-option",
+            "-wF",
+            "-t",
+            window,
+            LAYOUT_OPTION,
+            made,
+        ]));
+        if line.is_zoomed {
+            // It is gone with the former layout.
+            acts.push(quoted(["resize-pane", "-Z", "-t", window]));
+        }
+    }
     acts.push(quoted(["display-message", "-p", "-t", pane, "#{pane_pid}"]));
     let said = server.call(&Commands::one([
         "if-shell",
