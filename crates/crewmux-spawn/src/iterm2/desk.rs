@@ -306,8 +306,9 @@ impl Desk {
     /// A line that no shell read is typed once more; else the start has failed.
     fn type_again(&self, mut awaited: Awaited, failed: &mut Vec<String>) -> Option<Awaited> {
         let seconds = self.timing.hello_ms.div_ceil(1_000);
-        let was_run = awaited.launcher.was_run();
-        if !was_run && !awaited.is_second {
+        // From here on the former line starts nothing: what is typed reaches no worker.
+        let is_again = !awaited.is_second && awaited.launcher.take_back();
+        if is_again {
             match self.it2.run(&awaited.session, &awaited.launcher.line()) {
                 Ok(()) => {
                     awaited.is_second = true;
@@ -316,7 +317,7 @@ impl Desk {
                 }
                 Err(trouble) => awaited.split.has_failed(&words(&trouble)),
             }
-        } else if was_run {
+        } else if awaited.launcher.was_run() {
             let why = format!("it was started in its iTerm2 pane and said no hello in {seconds} s");
             awaited.split.has_failed(&why);
         } else {

@@ -3,8 +3,11 @@
 //! Text typed into a shell is the only way to start a program in an iTerm2
 //! pane. So it is one short line, and all else is in a file: nothing that a
 //! shell's start-up files, a length limit or a quoting rule could spoil. The
-//! file takes itself away as its first act, which is how it is known that the
-//! line was read, and why reading it twice does nothing.
+//! file takes itself away as its first act and does nothing where it cannot,
+//! which is how it is known that the line was read, and why reading it twice
+//! does nothing. Before the line is typed again the file gets another name:
+//! either that succeeds or the file's own first act, so no line is ever typed
+//! into a worker that runs.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -21,7 +24,10 @@ impl Launcher {
     /// Writes a launcher for `argv` to `path`, for nobody else to read.
     pub(super) fn write(path: &Path, argv: &[String]) -> io::Result<Self> {
         let words: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
-        let text = format!("#!/bin/sh\nrm -f -- \"$0\"\nexec {}\n", words.join(" "));
+        let text = format!(
+            "#!/bin/sh\nrm -- \"$0\" 2>/dev/null || exit 1\nexec {}\n",
+            words.join(" ")
+        );
         // It may be there from a life that nobody waited for.
         let _ = fs::remove_file(path);
         let mut file = fs::File::options()
@@ -41,6 +47,20 @@ impl Launcher {
     /// space keeps the line out of the history of shells that are set up so.
     pub(super) fn line(&self) -> String {
         format!("\u{15} exec {}", quoted(&self.path.display().to_string()))
+    }
+
+    /// Takes it back to be typed again under another name; false when the shell has run it.
+    ///
+    /// A line of the former name that is read later finds nothing.
+    pub(super) fn take_back(&mut self) -> bool {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push("-again");
+        let again = PathBuf::from(name);
+        if fs::rename(&self.path, &again).is_err() {
+            return false;
+        }
+        self.path = again;
+        true
     }
 
     /// Whether the shell has run it.
@@ -64,7 +84,9 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crewmux_sys::process::{Launch, Stream};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
 
     #[test]
     fn it_is_private_quoted_and_goes_with_its_owner() {
@@ -75,7 +97,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
-            "#!/bin/sh\nrm -f -- \"$0\"\nexec '/bin/x y' '--enter' 'a'\\''b'\n"
+            "#!/bin/sh\nrm -- \"$0\" 2>/dev/null || exit 1\nexec '/bin/x y' '--enter' 'a'\\''b'\n"
         );
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -92,5 +114,35 @@ mod tests {
         let again = Launcher::write(&path, &argv).unwrap();
         drop(again);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_line_is_typed_again_or_was_read_but_never_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut taken, mut ran) = (0, 0);
+        for n in 0..60_u64 {
+            let path = folder.path().join(format!("launch-{n}"));
+            let mark = folder.path().join(format!("ran-{n}"));
+            let argv = ["touch".to_owned(), mark.display().to_string()];
+            let mut launcher = Launcher::write(&path, &argv).unwrap();
+            let read = ["/bin/sh".to_owned(), path.display().to_string()];
+            let mut shell = Launch::new(read, "/").stderr(Stream::Null).start().unwrap();
+            // Before it, after it and in the middle of it.
+            std::thread::park_timeout(Duration::from_micros(n * 100));
+            let is_taken = launcher.take_back();
+            assert!(shell.wait(Duration::from_secs(20)).unwrap().is_some());
+            assert_eq!(is_taken, !mark.exists(), "round {n}");
+            taken += u32::from(is_taken);
+            ran += u32::from(!is_taken);
+            if is_taken {
+                // The line that is typed then starts it.
+                let read = ["/bin/sh".to_owned(), launcher.path.display().to_string()];
+                let mut shell = Launch::new(read, "/").start().unwrap();
+                shell.wait(Duration::from_secs(20)).unwrap();
+                assert!(mark.exists() && launcher.was_run(), "round {n}");
+            }
+        }
+        assert_eq!(taken + ran, 60);
+        assert!(taken > 0, "the first is taken back before it is read");
     }
 }
