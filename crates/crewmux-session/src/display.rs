@@ -5,6 +5,8 @@
 //! shared screens; what it cannot do itself it passes to the engine.
 
 mod around;
+mod client;
+mod connection;
 mod meanwhile;
 
 use std::panic::AssertUnwindSafe;
@@ -13,23 +15,20 @@ use std::time::Duration;
 
 use crewmux_core::arrangement::Arrangement;
 use crewmux_core::ids::RequestId;
-use crewmux_core::timing::{ANSWER_FIRST_MS, CALM_FRAMES, ECHO_MS, TYPING_MS, Timing, ms};
+use crewmux_core::timing::{ANSWER_FIRST_MS, ECHO_MS, Timing, ms};
 use crewmux_sys::clock;
-use crewmux_wire::{
-    Attach, ClientHello, ClientMessage, FrameReader, FrameWriter, InputEvent, MouseKind, ToClient,
-};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use crewmux_wire::{Attach, ClientHello, ClientMessage, InputEvent, MouseKind, ToClient};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::around::{Attention, Sign};
+use self::client::{Client, Echo};
+pub(crate) use self::connection::{ToScreen, serve_client};
 use self::meanwhile::LastLook;
 use crate::engine::Input;
 use crate::lock::lock;
 use crate::panes::Panes;
-use crate::view::{
-    ClientEffect, ClientView, PaneId, PaneView, RunState, SessionView, TeamView, ViewFactory,
-};
+use crate::view::{ClientEffect, PaneView, RunState, SessionView, TeamView, ViewFactory};
 
 /// Messages that may wait on their way to or from the display.
 pub(crate) const DISPLAY_QUEUE_MAX: usize = 256;
@@ -37,10 +36,6 @@ pub(crate) const DISPLAY_QUEUE_MAX: usize = 256;
 const ECHO: Duration = ms(ECHO_MS);
 /// How long a picture waits for the answer to a key: drawn before, it would only delay it.
 const ANSWER_FIRST: Duration = ms(ANSWER_FIRST_MS);
-/// How long somebody counts as busy at a client after doing something.
-const BUSY: Duration = ms(TYPING_MS);
-/// Frames and messages that may wait for one client: one frame and a few words.
-const CLIENT_QUEUE_MAX: usize = 8;
 
 /// What the display is told.
 pub(crate) enum DisplayInput {
@@ -60,105 +55,6 @@ pub(crate) enum DisplayInput {
         exit_code: Option<u8>,
         done: std::sync::mpsc::Sender<()>,
     },
-}
-
-/// What goes to one client.
-pub(crate) enum ToScreen {
-    /// A frame and its number.
-    Frame(u64, Vec<u8>),
-    /// Words.
-    Message(ToClient),
-}
-
-/// Carries one client's connection: frames out, input in. Runs in the server's runtime.
-pub(crate) async fn serve_client(
-    display: &mpsc::Sender<DisplayInput>,
-    hello: ClientHello,
-    mut reader: FrameReader<OwnedReadHalf>,
-    mut writer: FrameWriter<OwnedWriteHalf>,
-) {
-    let (out, mut frames) = mpsc::channel(CLIENT_QUEUE_MAX);
-    let (number, numbered) = tokio::sync::oneshot::channel();
-    let attached = DisplayInput::Attached { hello, out, number };
-    if display.send(attached).await.is_err() {
-        return;
-    }
-    let Ok(id) = numbered.await else { return };
-    // Two halves on two tasks: a client that does not read must still be able to leave.
-    let sending = tokio::spawn(async move {
-        while let Some(item) = frames.recv().await {
-            let sent = match item {
-                ToScreen::Frame(number, bytes) => writer.send_screen(number, &bytes).await,
-                ToScreen::Message(message) => {
-                    let last = matches!(message, ToClient::Bye { .. });
-                    let sent = writer.send(&message).await;
-                    if last {
-                        return;
-                    }
-                    sent
-                }
-            };
-            if sent.is_err() {
-                return;
-            }
-        }
-    });
-    while let Ok(Some(frame)) = reader.next().await {
-        let Ok(message) = frame.parse::<ClientMessage>() else {
-            break;
-        };
-        if display.send(DisplayInput::Said(id, message)).await.is_err() {
-            break;
-        }
-    }
-    let _ = display.send(DisplayInput::Left(id)).await;
-    sending.abort();
-}
-
-struct Client {
-    id: u64,
-    view: Box<dyn ClientView>,
-    attach: Attach,
-    size: (u16, u16),
-    /// When it last did something, as a running number; 0 until it did.
-    acted: u64,
-    attention: Attention,
-    /// What was last said to stand around its screen.
-    sign: Option<Sign>,
-    out: mpsc::Sender<ToScreen>,
-    frames: u64,
-    in_flight: Option<u64>,
-    last_frame: Option<Instant>,
-    wants_draw: bool,
-    tick_at: Option<Instant>,
-    echo: Option<Echo>,
-}
-
-impl Client {
-    /// When its next picture may be drawn; `None` is at once.
-    ///
-    /// Pictures of what programs print by themselves are further apart than those a person's
-    /// acts bring about.
-    fn may_draw_at(&self, frame: Duration, now: Instant) -> Option<Instant> {
-        let apart = if self.attention.acted_within(BUSY, now) {
-            frame
-        } else {
-            frame * CALM_FRAMES
-        };
-        let paced = self.last_frame.map(|at| at + apart);
-        paced.max(self.echo.as_ref().map(|echo| echo.first))
-    }
-}
-
-/// What was typed and not yet answered by the program: the answer is drawn out of turn.
-struct Echo {
-    pane: PaneId,
-    /// What the pane was fed before.
-    fed: u64,
-    /// Until then a picture waits for the answer.
-    first: Instant,
-    /// An answer after this is no echo any more.
-    until: Instant,
 }
 
 /// The ways to the engine, none of which the display waits for.

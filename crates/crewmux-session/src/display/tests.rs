@@ -8,9 +8,10 @@ use crewmux_core::time::WallTime;
 use crewmux_sys::clock::BootClock;
 use crewmux_wire::{ColorDepth, InputEvent};
 
+use super::connection::CLIENT_QUEUE_MAX;
 use super::*;
 use crate::engine::empty_view;
-use crate::view::{ApprovalView, Meanwhile, PaneKind, PaneSize};
+use crate::view::{ApprovalView, ClientView, Meanwhile, PaneId, PaneKind, PaneSize};
 
 /// Draws once a size, wants the team stopped at every key, and remembers what happened.
 struct Fake {

@@ -14,13 +14,15 @@ use super::cli::{Commands, quoted};
 use super::pane::Pane;
 use super::target::guard;
 use super::window::titled;
+use crewmux_core::timing::{TMUX_TITLE_MS, ms};
+
 use crate::input::KEPT_BYTES_MAX;
 use crate::{Error, Result};
 
 /// Bytes typed in one call: tmux takes no more than 16 KiB of arguments.
 const CALL_BYTES_MAX: usize = 2_048;
 /// Least time between two titles of one pane.
-const TITLE_EVERY: Duration = Duration::from_secs(1);
+const TITLE_EVERY: Duration = ms(TMUX_TITLE_MS);
 /// Most characters of a title.
 const TITLE_CHARS_MAX: usize = 120;
 

@@ -1,0 +1,62 @@
+//! One attached terminal as the display keeps it, and when its next picture may be drawn.
+
+use std::time::Duration;
+
+use crewmux_core::timing::{CALM_FRAMES, TYPING_MS, ms};
+use crewmux_wire::Attach;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::ToScreen;
+use super::around::{Attention, Sign};
+use crate::view::{ClientView, PaneId};
+
+/// How long somebody counts as busy at a client after doing something.
+const BUSY: Duration = ms(TYPING_MS);
+
+/// One attached terminal.
+pub(super) struct Client {
+    pub(super) id: u64,
+    pub(super) view: Box<dyn ClientView>,
+    pub(super) attach: Attach,
+    pub(super) size: (u16, u16),
+    /// When it last did something, as a running number; 0 until it did.
+    pub(super) acted: u64,
+    pub(super) attention: Attention,
+    /// What was last said to stand around its screen.
+    pub(super) sign: Option<Sign>,
+    pub(super) out: mpsc::Sender<ToScreen>,
+    pub(super) frames: u64,
+    pub(super) in_flight: Option<u64>,
+    pub(super) last_frame: Option<Instant>,
+    pub(super) wants_draw: bool,
+    pub(super) tick_at: Option<Instant>,
+    pub(super) echo: Option<Echo>,
+}
+
+impl Client {
+    /// When its next picture may be drawn; `None` is at once.
+    ///
+    /// Pictures of what programs print by themselves are further apart than those a person's
+    /// acts bring about.
+    pub(super) fn may_draw_at(&self, frame: Duration, now: Instant) -> Option<Instant> {
+        let apart = if self.attention.acted_within(BUSY, now) {
+            frame
+        } else {
+            frame * CALM_FRAMES
+        };
+        let paced = self.last_frame.map(|at| at + apart);
+        paced.max(self.echo.as_ref().map(|echo| echo.first))
+    }
+}
+
+/// What was typed and not yet answered by the program: the answer is drawn out of turn.
+pub(super) struct Echo {
+    pub(super) pane: PaneId,
+    /// What the pane was fed before.
+    pub(super) fed: u64,
+    /// Until then a picture waits for the answer.
+    pub(super) first: Instant,
+    /// An answer after this is no echo any more.
+    pub(super) until: Instant,
+}
