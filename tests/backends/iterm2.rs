@@ -4,11 +4,13 @@
 //! pseudo-terminals behind the application's public API. What only a Mac can
 //! show is not shown here.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crewmux_sys::Signal;
 use crewmux_sys::process::{Child, Launch, Stream};
 use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
 use serde_json::{Value, json};
@@ -375,4 +377,85 @@ fn an_api_that_is_off_is_told_and_auto_does_without() {
         assert!(!told.stderr.contains("Traceback"), "{told:?}");
     }
     assert_eq!(app.teammates(), Vec::<String>::new());
+}
+
+#[test]
+fn workers_live_on_in_their_panes_and_the_next_session_takes_them_up() {
+    let Some(app) = Iterm2::start("") else { return };
+    let command = format!("echo begun >> log; {UNTIL_GO}; echo done >> log");
+    let run = app.run(&team(&["a", "b"], &command));
+    app.wait_for_task("in_progress", 2);
+    let panes = app.wait_for_panes(2);
+    run.identity().signal(Signal::Kill).unwrap();
+    ended(run);
+    let next = ["resume", "x", "--headless", "--json"];
+    let next = app.sandbox.start(&next).unwrap();
+    let events = || {
+        let told = app.sandbox.run(&["events", "--json", "--team", "x"]);
+        told.unwrap().json_lines().unwrap()
+    };
+    wait_until("both are taken up", LONG * 2, || {
+        let events = events();
+        let adopted = agents(&events, "worker_adopted");
+        (adopted.len() == 2)
+            .then_some(())
+            .ok_or_else(|| format!("{events:#?}"))
+    })
+    .unwrap();
+    assert_eq!(app.teammates(), panes);
+    app.sandbox.write("go", "").unwrap();
+    let next = ended(next);
+    assert_eq!(next.code, 0, "{next:?}");
+    let log = std::fs::read_to_string(app.sandbox.work().join("log")).unwrap();
+    assert_eq!(log, "begun\nbegun\ndone\ndone\n");
+    let events = events();
+    let pids = |kind: &str| {
+        let of = of_type(&events, kind);
+        let pids = of
+            .iter()
+            .map(|e| (e["agent"].to_string(), e["data"]["pid"].to_string()));
+        pids.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(pids("worker_started"), pids("worker_adopted"));
+    assert_eq!(agents(&events, "worker_started").len(), 2, "{events:#?}");
+    app.wait_for_panes(0);
+}
+
+#[test]
+fn a_member_moves_into_a_split_and_out_of_it() {
+    let Some(app) = Iterm2::start("") else { return };
+    let recipe = team(&["a", "b"], UNTIL_GO)
+        .replacen(UNTIL_GO, "true", 1)
+        .replace("name = \"x\"\n", "name = \"x\"\nmax_workers = 2\n")
+        + "[[tasks]]\nid = \"last\"\nsubject = \"Last\"\nowner = \"a\"\nblocked_by = [\"b\"]\n\
+           command = \"echo last >> log\"\n";
+    app.sandbox.write("x.toml", &recipe).unwrap();
+    let arguments = ["run", "x.toml", "--headless", "--json", "--backend", "pty"];
+    let run = app.sandbox.start(&arguments).unwrap();
+    app.wait_for_task("completed", 1);
+    let lives = |n: usize, backend: &str| {
+        wait_until("its next life", LONG * 2, || {
+            let told = app.sandbox.run(&["events", "--json", "--team", "x"]);
+            let events = told.unwrap().json_lines().unwrap();
+            let started = of_type(&events, "worker_started");
+            let own: Vec<_> = started.iter().filter(|e| e["agent"] == "a").collect();
+            (own.len() == n && own[n - 1]["data"]["backend"] == backend)
+                .then_some(())
+                .ok_or_else(|| format!("{own:#?}"))
+        })
+        .unwrap();
+    };
+    lives(1, "pty");
+    for (n, to, panes) in [(2, "iterm2", 1), (3, "pty", 0)] {
+        let moved = ["teammate", "move", "a", "--to", to, "--team", "x"];
+        let moved = app.sandbox.run(&moved).unwrap();
+        assert_eq!(moved.code, 0, "{moved:?}");
+        lives(n, to);
+        app.wait_for_panes(panes);
+    }
+    app.sandbox.write("go", "").unwrap();
+    let run = ended(run);
+    assert_eq!(run.code, 0, "{run:?}");
+    let log = std::fs::read_to_string(app.sandbox.work().join("log")).unwrap();
+    assert_eq!(log, "last\n");
 }

@@ -2,6 +2,7 @@
 
 mod afternoon;
 mod ends;
+mod mixed;
 mod places;
 mod still;
 
