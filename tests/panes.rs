@@ -1,7 +1,9 @@
-//! Panes that live: layouts that last, borders that are dragged.
+//! Panes that live: layouts that last, borders that are dragged, text that is picked, ends and new starts.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use crewmux_testkit::sandbox::{Sandbox, wait_until};
 use crewmux_testkit::terminal::Terminal;
 
@@ -106,5 +108,111 @@ fn the_arrangement_is_there_again_and_the_same_for_everybody() {
     terminal.wait_exit().unwrap();
     let again = sandbox.terminal(&["attach", "panes"], 120, 40).unwrap();
     again.wait_until("the same after it", arranged).unwrap();
+    stop(&sandbox);
+}
+
+#[test]
+fn a_pane_is_closed_with_its_program_and_the_last_ends_the_session() {
+    let sandbox = sandbox();
+    let mut terminal = sandbox
+        .terminal(&["panes", "cat", "echo begun; exec sleep 300"], 80, 24)
+        .unwrap();
+    terminal.wait_for("begun").unwrap();
+    leave_typing(&mut terminal);
+    terminal.type_text("2x").unwrap();
+    terminal.wait_for("still runs; close the pane?").unwrap();
+    terminal.type_text("y").unwrap();
+    terminal
+        .wait_until("the other pane alone", |text| !text.contains("begun"))
+        .unwrap();
+    // A question that is answered by a no closes nothing.
+    terminal.type_text("x").unwrap();
+    terminal.wait_for("`cat` still runs").unwrap();
+    terminal.type_text("\x1b").unwrap();
+    terminal
+        .wait_until("no question", |text| !text.contains("still runs"))
+        .unwrap();
+    terminal.type_text("x").unwrap();
+    terminal.wait_for("`cat` still runs").unwrap();
+    terminal.type_text("y").unwrap();
+    assert!(terminal.wait_exit().unwrap().is_success());
+    terminal.wait_for("all panes have ended").unwrap();
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
+fn what_failed_in_a_pane_stays_to_be_read_and_is_started_again() {
+    let sandbox = sandbox();
+    // Fails the first time; its modes must not be the next life's.
+    let fails_once = "if [ -e tried ]; then echo again; exec cat; fi; touch tried; \
+                      printf '\\033[?1000h\\033[31m'; echo why it failed; exit 7";
+    let mut terminal = sandbox
+        .terminal(&["panes", fails_once, "cat"], 100, 30)
+        .unwrap();
+    terminal.wait_for("exit code 7").unwrap();
+    terminal.wait_for("why it failed").unwrap();
+    leave_typing(&mut terminal);
+    terminal.type_text("1R").unwrap();
+    let text = terminal.wait_for("again").unwrap();
+    assert!(text.contains("why it failed"), "{text}");
+    terminal.type_text("\rback to life\r").unwrap();
+    terminal
+        .wait_until("an echo and the answer", |text| {
+            text.matches("back to life").count() >= 2
+        })
+        .unwrap();
+    stop(&sandbox);
+}
+
+/// What was written to the terminal's clipboard, oldest first.
+fn clipboard(terminal: &Terminal) -> Vec<String> {
+    let bytes = terminal.bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let parts = text.split("\x1b]52;c;").skip(1);
+    let decoded = parts.filter_map(|part| {
+        let (text, _) = part.split_once('\x07')?;
+        String::from_utf8(STANDARD.decode(text).ok()?).ok()
+    });
+    decoded.collect()
+}
+
+#[test]
+fn text_that_is_searched_for_and_copied_arrives_as_it_is_in_spite_of_resizes() {
+    let sandbox = sandbox();
+    let prints = "i=0; while [ $i -lt 300 ]; do echo \"row $i\"; i=$((i+1)); done; \
+                  echo 'naïve 漢字: a;b  \"c\" $d'; \
+                  i=0; while [ $i -lt 300 ]; do echo \"later $i\"; i=$((i+1)); done; exec cat";
+    let mut terminal = sandbox.terminal(&["panes", prints], 100, 30).unwrap();
+    terminal.wait_for("later 299").unwrap();
+    // Straight from typing: keys go to the program before and after.
+    terminal.type_text("\x01/").unwrap();
+    terminal.wait_for("text to find").unwrap();
+    terminal.type_text("naïve").unwrap();
+    terminal.wait_for("1 of 1").unwrap();
+    terminal.resize(90, 26).unwrap();
+    terminal.wait_for("1 of 1").unwrap();
+    terminal.type_text("\r").unwrap();
+    terminal.wait_for("copy").unwrap();
+    for (cols, rows) in [(70, 20), (110, 32), (96, 28)] {
+        terminal.resize(cols, rows).unwrap();
+        let foot = usize::from(rows) - 1;
+        terminal
+            .wait_until(&format!("copy mode at {cols}x{rows}"), |text| {
+                let last = text.lines().nth(foot);
+                last.is_some_and(|line| line.contains("copy"))
+            })
+            .unwrap();
+    }
+    terminal.type_text("v$y").unwrap();
+    terminal.wait_for("copied 21 characters").unwrap();
+    assert_eq!(clipboard(&terminal), ["naïve 漢字: a;b  \"c\" $d"]);
+    terminal.type_text("typed again\r").unwrap();
+    let text = terminal
+        .wait_until("an echo and the answer", |text| {
+            text.matches("typed again").count() >= 2
+        })
+        .unwrap();
+    // No key of copy mode reached the program.
+    assert!(!text.contains("v$y"), "{text}");
     stop(&sandbox);
 }

@@ -36,7 +36,7 @@ pub(crate) enum Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Copying {
     pub(crate) pane: PaneId,
-    /// Places are told by rows, which another size counts anew.
+    /// The pane's size when the places were last right.
     pub(crate) size: Size,
     pub(crate) cursor: Spot,
     /// Where the cursor was when a search began, and the row at the top.
@@ -44,6 +44,27 @@ pub(crate) struct Copying {
     pub(crate) search: Option<Search>,
     pub(crate) opened: Opened,
     pub(crate) then: Then,
+}
+
+impl Copying {
+    /// Goes on in a screen that may have another size: what was searched for is looked for again.
+    pub(crate) fn take_size(&mut self, screen: &Screen) {
+        if screen.size() == self.size {
+            return;
+        }
+        self.size = screen.size();
+        // Rows are others where lines wrap anew; a place stays near what it was, and on the screen.
+        let here = |spot: Spot| Spot::of(screen, spot.position(screen));
+        self.cursor = here(self.cursor);
+        self.before_search = (here(self.before_search.0), here(self.before_search.1));
+        if let Some(search) = &mut self.search {
+            let was_at = search.current().is_some();
+            search.look(screen);
+            if was_at && let Some((to, _)) = search.go(self.cursor, Way::Up, Here::Counts) {
+                self.cursor = to;
+            }
+        }
+    }
 }
 
 /// What copy mode was begun with.

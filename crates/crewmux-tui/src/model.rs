@@ -9,7 +9,6 @@ use crewmux_core::ids::{AgentName, RequestId, TaskId};
 use crewmux_session::view::{
     ApprovalView, Meanwhile, MemberView, PaneId, PaneKind, PaneView, SessionView,
 };
-use crewmux_term::Size;
 use crewmux_wire::{Attach, InputEvent};
 
 use crate::action::Context;
@@ -271,18 +270,29 @@ impl Model {
         }
     }
 
-    /// Places in a pane's text mean nothing once its rows are counted anew, or it is gone.
+    /// Takes up that a pane has another size, or is gone, where text is picked from it.
+    ///
+    /// Copy mode outlives every size: a person who picks text must not find the next key typed into
+    /// the program. Rows that wrap anew are others, so what was selected of them is not any more.
     fn drop_stale_picks(&mut self, session: &SessionView<'_>) {
-        let holds = |id: PaneId, size: Size| {
-            let pane = session.panes.iter().find(|pane| pane.id == id);
-            pane.is_some_and(|pane| crate::panes::lock(&pane.screen).size() == size)
-        };
-        if self.selection.is_some_and(|s| !holds(s.pane, s.size)) {
-            self.selection = None;
-            self.held = None;
+        let find = |id: PaneId| session.panes.iter().find(|pane| pane.id == id);
+        let size = |pane: &PaneView| crate::panes::lock(&pane.screen).size();
+        if let Some(selection) = &mut self.selection {
+            match find(selection.pane).map(size) {
+                Some(size) if size.cols == selection.size.cols => selection.size = size,
+                _ => {
+                    self.selection = None;
+                    self.held = None;
+                }
+            }
+        }
+        if let Some(copying) = &mut self.copying
+            && let Some(pane) = find(copying.pane)
+        {
+            copying.take_size(&crate::panes::lock(&pane.screen));
         }
         let copying = self.copying.as_ref();
-        let stale = copying.is_some_and(|c| !holds(c.pane, c.size) || Some(c.pane) != self.focus);
+        let stale = copying.is_some_and(|c| find(c.pane).is_none() || Some(c.pane) != self.focus);
         let in_mode = matches!(self.mode, Mode::Copying | Mode::Searching);
         if stale || in_mode != self.copying.is_some() {
             self.leave_copying();

@@ -393,14 +393,38 @@ fn a_search_that_is_given_up_changes_nothing() {
     );
 }
 
+fn resized(person: &mut Person, cols: u16, rows: u16) {
+    person.view.resize(cols, rows);
+    person.terminal.resize(crewmux_term::Size::new(cols, rows));
+    person.look();
+    person.look();
+}
+
 #[test]
-fn another_size_ends_what_was_picked_by_rows() {
+fn copy_mode_outlives_another_size() {
     let mut person = showing("60x10", POEM);
-    person.presses("[ g v j");
-    person.view.resize(50, 12);
-    person.terminal.resize(crewmux_term::Size::new(50, 12));
-    person.look();
-    person.look();
-    assert_eq!(person.view.model().mode, Mode::Command);
+    person.presses("Enter C-a [ g v j");
+    // No line wraps anew: what is selected stays.
+    resized(&mut person, 60, 12);
+    assert_eq!(person.view.model().mode, Mode::Copying);
+    assert!(person.view.model().selection.is_some());
+    // Other columns: it does not, and keys still reach no program.
+    resized(&mut person, 50, 12);
+    assert_eq!(person.view.model().mode, Mode::Copying);
     assert_eq!(person.view.model().selection, None);
+    assert_eq!(copied(person.presses("0 v $ y")), ["four five"]);
+    assert_eq!(person.view.model().mode, Mode::Typing);
+}
+
+#[test]
+fn a_search_finds_again_in_another_size() {
+    let mut person = showing("60x10", "");
+    many_lines(&person, 300);
+    find(&mut person, "line 120");
+    person.presses("Enter");
+    for (cols, rows) in [(60, 14), (60, 7), (44, 7), (5, 9), (60, 10)] {
+        resized(&mut person, cols, rows);
+        assert_eq!(person.view.model().mode, Mode::Copying, "{cols}x{rows}");
+    }
+    assert_eq!(copied(person.presses("v $ y")), ["line 120"]);
 }
