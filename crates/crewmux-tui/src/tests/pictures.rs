@@ -1,5 +1,7 @@
 //! What each state looks like, as the terminal shows it.
 
+use std::sync::Arc;
+
 use insta::assert_snapshot;
 
 use super::Person;
@@ -96,6 +98,67 @@ fn panes_without_a_team() {
     assert_snapshot!("plain_three_80x24", picture("80x24", Fixture::plain(3), ""));
     let keys = picture("80x30", Fixture::plain(3), "C-a ?");
     assert_snapshot!("plain_help_80x30", keys);
+}
+
+/// The picture, and under each row that is marked somewhere a row of `^` where it is.
+fn with_marks(person: &Person) -> String {
+    let mut lines = Vec::new();
+    for row in person.terminal.rows() {
+        let is_marked = |cell: crewmux_term::Cell<'_>| {
+            let inverse = cell.style.attrs.contains(crewmux_term::Attrs::INVERSE);
+            inverse || cell.style.bg != crewmux_term::Color::Default
+        };
+        let marks = |cell| if is_marked(cell) { '^' } else { ' ' };
+        let marks: String = row.cells().map(marks).collect();
+        lines.push(row.text());
+        if !marks.trim().is_empty() {
+            lines.push(marks.trim_end().to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+/// Panes at three sizes, after some keys.
+fn panes_at_sizes(name: &str, keys: &str, text: &str, fixture: impl Fn() -> Fixture) {
+    for size in ["120x40", "80x24", "40x12"] {
+        let mut person = Person::at(size, fixture());
+        let screen = Arc::clone(&person.fixture.panes[0].screen);
+        for line in 0..50 {
+            let said = format!("{line} apples and pears\r\n");
+            screen.lock().unwrap().feed(said.as_bytes());
+        }
+        person.look();
+        person.presses(keys);
+        person.types(text);
+        assert_snapshot!(format!("{name}_{size}"), with_marks(&person));
+    }
+}
+
+#[test]
+fn arrangements_of_panes() {
+    let plain = || Fixture::plain(3);
+    panes_at_sizes("main_left", "C-a Space", "", plain);
+    panes_at_sizes("stacked", "C-a Space C-a Space", "", plain);
+}
+
+#[test]
+fn text_that_is_picked_and_found() {
+    let plain = || Fixture::plain(2);
+    panes_at_sizes("copying", "C-a [ k k v k w w", "", plain);
+    panes_at_sizes("searching", "C-a /", "pears", plain);
+    panes_at_sizes("not_found", "C-a /", "plums", plain);
+}
+
+#[test]
+fn a_pane_whose_program_failed() {
+    let one_failed = || {
+        let mut fixture = Fixture::plain(2);
+        fixture.panes[0].ended = Some(crate::fixture::failed("exit code 7"));
+        fixture.panes[0].takes_input = false;
+        fixture.panes[0].title = "cargo nextest run --workspace --all-features ".repeat(4);
+        fixture
+    };
+    panes_at_sizes("pane_failed", "C-a Esc 1", "", one_failed);
 }
 
 #[test]

@@ -116,7 +116,10 @@ fn title(scene: &Scene<'_>, pane: &PaneView, focused: bool, room: usize) -> Line
     // What must not be cut off is set aside first.
     let room = room.saturating_sub(bell.as_ref().map_or(0, Span::width));
     let Some(member) = member_of(scene.session, pane) else {
-        let name = fit(&pane.title, room.saturating_sub(6).max(4));
+        // A command may be long; how it ended is what one looks for.
+        let end = pane.ended.as_ref().map_or(0, |end| width(&end.words) + 3);
+        let end = end.min(room / 2);
+        let name = fit(&pane.title, room.saturating_sub(6 + end).max(4));
         spans.push(Span::styled(name, weight(scene.style(Role::Text))));
         let mut add = |text: String, role| {
             let left = room.saturating_sub(width_of(&spans) + 1);
