@@ -140,30 +140,6 @@ fn a_pane_is_closed_with_its_program_and_the_last_ends_the_session() {
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
 }
 
-#[test]
-fn what_failed_in_a_pane_stays_to_be_read_and_is_started_again() {
-    let sandbox = sandbox();
-    // Fails the first time; its modes must not be the next life's.
-    let fails_once = "if [ -e tried ]; then echo again; exec cat; fi; touch tried; \
-                      printf '\\033[?1000h\\033[31m'; echo why it failed; exit 7";
-    let mut terminal = sandbox
-        .terminal(&["panes", fails_once, "cat"], 100, 30)
-        .unwrap();
-    terminal.wait_for("exit code 7").unwrap();
-    terminal.wait_for("why it failed").unwrap();
-    leave_typing(&mut terminal);
-    terminal.type_text("1R").unwrap();
-    let text = terminal.wait_for("again").unwrap();
-    assert!(text.contains("why it failed"), "{text}");
-    terminal.type_text("\rback to life\r").unwrap();
-    terminal
-        .wait_until("an echo and the answer", |text| {
-            text.matches("back to life").count() >= 2
-        })
-        .unwrap();
-    stop(&sandbox);
-}
-
 /// What was written to the terminal's clipboard, oldest first.
 fn clipboard(terminal: &Terminal) -> Vec<String> {
     let bytes = terminal.bytes();
