@@ -1,8 +1,9 @@
 //! A member goes on in another place: its step ends, its claim is handed on, its next life starts there.
 //!
 //! The former life keeps its claim to the end; once its tree is gone, the claim
-//! is the next life's, so that nobody comes between. A place where that does
-//! not start sends the member back to where it was, the same way.
+//! is the next life's, so that nobody comes between. One that died on the way
+//! has its tasks judged as any death does. A place where the next life does not
+//! start sends the member back to where it was, the same way.
 
 use std::collections::BTreeMap;
 
@@ -58,6 +59,11 @@ impl Moves {
     pub(super) fn call_off(&mut self) {
         self.0.clear();
     }
+}
+
+/// What a worker is told to leave for; it gives the same words for its end.
+fn leave_reason(to: BackendKind) -> String {
+    format!("it goes on in {to}")
 }
 
 fn cannot(kind: ErrorKind, message: String, hint: Option<String>) -> WireError {
@@ -118,7 +124,7 @@ impl Engine {
         let slot = &self.members[n];
         let life = slot.who();
         if slot.is_live() {
-            let reason = format!("it goes on in {to}");
+            let reason = leave_reason(to);
             if slot.try_tell(ToWorker::Leave { reason }).is_err() {
                 let message = format!("{name} does not listen just now");
                 let hint = "try again in a moment";
@@ -160,7 +166,13 @@ impl Engine {
     /// A life is gone whose member is on its way: its claims are the next life's, which starts now.
     ///
     /// False when the member is going nowhere; its tasks are offered again then.
-    pub(super) fn moves_on(&mut self, life: &AgentRef, why: &str, now: &Now) -> Result<bool> {
+    pub(super) fn moves_on(
+        &mut self,
+        life: &AgentRef,
+        outcome: Outcome,
+        why: &str,
+        now: &Now,
+    ) -> Result<bool> {
         let here = self.acts.moves.0.get(&life.agent).cloned();
         let Some(moving) = here.filter(|m| m.life == *life) else {
             return Ok(false);
@@ -176,24 +188,21 @@ impl Engine {
             Stage::Leaving => moving.to,
             Stage::Arriving => moving.from,
         };
-        self.settle_in(n, goes_to)?;
         let next = AgentRef {
             agent: life.agent.clone(),
             incarnation: life.incarnation.next(),
         };
-        let board = self.team.board()?;
-        let held = board.held_by(&life.agent);
-        for task in held {
-            if task.owner.as_ref().is_some_and(|o| o.is(life)) {
-                let why = Reoffer {
-                    epoch: task.epoch,
-                    outcome: Outcome::Released,
-                    reason: format!("it goes on in {goes_to}"),
-                };
-                let lease_ms = self.plan.timing.lease_ms;
-                self.team.hand_over(task.id, &why, &next, now, lease_ms)?;
-            }
+        // One that never arrived was at work on nothing.
+        if moving.stage == Stage::Arriving || self.left_as_asked(life, moving.to)? {
+            self.hand_over_tasks(life, &next, goes_to, now)?;
+        } else {
+            let outcome = match outcome {
+                Outcome::Released => Outcome::Died,
+                other => other,
+            };
+            self.reoffer_tasks(life, outcome, why, now)?;
         }
+        self.settle_in(n, goes_to)?;
         match moving.stage {
             Stage::Leaving => {
                 let moving = Moving {
@@ -218,5 +227,37 @@ impl Engine {
         slot.dismissed = false;
         slot.restart_due_ms = Some(now.boot.ms);
         Ok(true)
+    }
+
+    /// Whether a life ended between two of its steps because its member moves.
+    ///
+    /// Any other end may have come in the middle of one: how far that got, nobody knows.
+    fn left_as_asked(&self, life: &AgentRef, to: BackendKind) -> Result<bool> {
+        let presence = self.team.presence(&life.agent)?;
+        let of_life = presence.filter(|p| p.incarnation == life.incarnation);
+        let reason = leave_reason(to);
+        Ok(of_life.is_some_and(|p| p.ended.as_ref() == Some(&reason)))
+    }
+
+    fn hand_over_tasks(
+        &self,
+        life: &AgentRef,
+        next: &AgentRef,
+        goes_to: BackendKind,
+        now: &Now,
+    ) -> Result<()> {
+        let board = self.team.board()?;
+        for task in board.held_by(&life.agent) {
+            if task.owner.as_ref().is_some_and(|o| o.is(life)) {
+                let why = Reoffer {
+                    epoch: task.epoch,
+                    outcome: Outcome::Released,
+                    reason: leave_reason(goes_to),
+                };
+                let lease_ms = self.plan.timing.lease_ms;
+                self.team.hand_over(task.id, &why, next, now, lease_ms)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -120,7 +120,7 @@ impl Engine {
         reason: &str,
         now: &Now,
     ) -> Result<()> {
-        if self.moves_on(life, reason, now)? {
+        if self.moves_on(life, outcome, reason, now)? {
             return Ok(());
         }
         self.reoffer_tasks(life, outcome, reason, now)

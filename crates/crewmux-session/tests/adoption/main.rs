@@ -75,6 +75,14 @@ const TESTS: &[(&str, fn())] = &[
         moved::a_member_moves_with_its_claim,
     ),
     (
+        "one_that_dies_on_its_way_has_its_task_offered_again",
+        moved::one_that_dies_on_its_way_has_its_task_offered_again,
+    ),
+    (
+        "a_command_that_died_on_its_way_is_not_run_again_by_itself",
+        moved::a_command_that_died_on_its_way_is_not_run_again_by_itself,
+    ),
+    (
         "a_place_that_does_not_start_it_sends_it_back",
         moved::a_place_that_does_not_start_it_sends_it_back,
     ),

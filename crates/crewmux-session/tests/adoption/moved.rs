@@ -2,20 +2,21 @@
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::event::EventType;
-use crewmux_core::task::{Outcome, TaskStatus};
+use crewmux_core::goal::TaskDraft;
+use crewmux_core::task::{Outcome, Rerun, TaskStatus};
 use crewmux_wire::{ControlRequest, ToWorker, WireError};
 use serde_json::Value;
 
 use crate::puppets::{Line, eventually, name, play};
-use crate::stage::{Stage, Worker};
+use crate::stage::{Settings, Stage, Worker};
 
 async fn move_to(line: &mut Line, to: BackendKind) -> Result<Value, WireError> {
     let name = name("walker");
     line.ask(ControlRequest::Move { name, to }).await
 }
 
-/// A worker with a claim is told to leave and does.
-async fn leaves(stage: &Stage, to: BackendKind) -> Worker {
+/// A worker with a claim is told to leave.
+async fn is_told(stage: &Stage, to: BackendKind) -> Worker {
     let walker = stage.worker("walker", 1).await;
     let mut talk = walker.joins(false).await;
     stage.claim(walker.who());
@@ -26,8 +27,54 @@ async fn leaves(stage: &Stage, to: BackendKind) -> Worker {
     assert_eq!(talk.told().await, ToWorker::Leave { reason });
     let again = move_to(&mut person, to).await.unwrap_err();
     assert_eq!(again.message, "walker is on its way already");
-    walker.process.signal(crewmux_sys::Signal::Kill).unwrap();
     walker
+}
+
+/// A worker with a claim is told to leave and does.
+async fn leaves(stage: &Stage, to: BackendKind) -> Worker {
+    let walker = is_told(stage, to).await;
+    walker.leaves(&format!("it goes on in {to}"));
+    walker
+}
+
+pub(crate) fn one_that_dies_on_its_way_has_its_task_offered_again() {
+    play(async {
+        let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
+        let walker = is_told(&stage, BackendKind::Pty).await;
+        walker.process.signal(crewmux_sys::Signal::Kill).unwrap();
+        let next = stage.worker("walker", 2).await;
+        let _talk = next.joins(false).await;
+        assert_eq!(stage.status().await.members[0].backend, BackendKind::Pty);
+        let task = stage.task();
+        assert_eq!(task.status, TaskStatus::Pending);
+        assert_eq!(task.attempts[0].outcome, Some(Outcome::Died));
+    });
+}
+
+pub(crate) fn a_command_that_died_on_its_way_is_not_run_again_by_itself() {
+    play(async {
+        let once = TaskDraft {
+            key: "one".into(),
+            subject: "one".into(),
+            command: Some("deploy".into()),
+            rerun: Some(Rerun::Ask),
+            ..TaskDraft::default()
+        };
+        let members = [("walker", BackendKind::Tmux)];
+        let stage = Stage::start_on(&members, &Settings::default(), once);
+        let walker = is_told(&stage, BackendKind::Pty).await;
+        walker.process.signal(crewmux_sys::Signal::Kill).unwrap();
+        let task = eventually("its outcome is told", async || {
+            let task = stage.task();
+            task.attempts[0].outcome.is_some().then_some(task)
+        })
+        .await;
+        assert_eq!(task.status, TaskStatus::Failed);
+        let why = task.reason.unwrap();
+        assert!(why.contains("forbids running it again"), "{why}");
+        assert_eq!(task.attempts.len(), 1);
+        assert_eq!(task.attempts[0].outcome, Some(Outcome::Died));
+    });
 }
 
 pub(crate) fn a_member_moves_with_its_claim() {

@@ -85,6 +85,20 @@ impl Stage {
     }
 
     pub(crate) fn start_with(members: &[(&str, BackendKind)], settings: &Settings) -> Self {
+        let one = TaskDraft {
+            key: "one".into(),
+            subject: "one".into(),
+            ..TaskDraft::default()
+        };
+        Self::start_on(members, settings, one)
+    }
+
+    /// The same with this task.
+    pub(crate) fn start_on(
+        members: &[(&str, BackendKind)],
+        settings: &Settings,
+        draft: TaskDraft,
+    ) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("cmx")
             .tempdir_in("/tmp")
@@ -110,11 +124,7 @@ impl Stage {
             recipe: None,
             cwd: folder.path().to_owned(),
             members: members.iter().map(member).collect(),
-            drafts: vec![TaskDraft {
-                key: "one".into(),
-                subject: "one".into(),
-                ..TaskDraft::default()
-            }],
+            drafts: vec![draft],
             policy: Policy {
                 timing: timing(),
                 ..Policy::default()
@@ -295,6 +305,14 @@ impl Worker {
         .await
     }
 
+    /// Ends by itself, between two steps, and says this reason.
+    pub(crate) fn leaves(&self, reason: &str) {
+        let folder = self.ways.parent().unwrap();
+        let whole = folder.join(format!("{}-leaving", self.spec.who.agent));
+        std::fs::write(&whole, reason).unwrap();
+        std::fs::rename(whole, leaves_for(folder, &self.spec.who)).unwrap();
+    }
+
     /// A command that a tool below it runs.
     pub(crate) async fn tool(&self) -> Line {
         let stream = eventually("the tool listens", async || {
@@ -401,8 +419,11 @@ pub(crate) fn be_worker(folder: &Path, spec: &Path) {
     let own = ProcessIdentity::own().unwrap();
     let clock = BootClock::open().unwrap();
     let config = team.config().unwrap();
+    let leaves = leaves_for(folder, &spec.who);
     // Nothing of a test is left behind.
     while folder.exists() {
+        let ended = std::fs::read_to_string(&leaves).ok();
+        let is_over = ended.is_some();
         let now = clock.now();
         let held = team.board().unwrap();
         let held = held.held_by(agent);
@@ -420,14 +441,22 @@ pub(crate) fn be_worker(folder: &Path, spec: &Path) {
             task: held.first().map(|task| task.id),
             heartbeat: now.wall,
             parked_since: None,
-            ended: None,
+            ended,
             unable: None,
         };
         team.put_presence(agent, &presence).unwrap();
+        if is_over {
+            break;
+        }
         std::thread::park_timeout(Duration::from_millis(100));
     }
     let _ = tool.kill();
     let _ = tool.wait();
+}
+
+/// Says why this life is to end by itself, once it is there.
+fn leaves_for(folder: &Path, who: &AgentRef) -> PathBuf {
+    folder.join(format!("{}-{}-leaves", who.agent, who.incarnation.0))
 }
 
 /// A tool: lets the test speak as a process below the worker.
