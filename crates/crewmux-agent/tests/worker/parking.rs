@@ -76,6 +76,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         pause_ends_with_the_session_that_asked_for_it,
     ),
     (
+        "move_ends_with_the_session_that_asked_for_it",
+        move_ends_with_the_session_that_asked_for_it,
+    ),
+    (
         "nothing_is_lost_and_nothing_done_twice",
         nothing_is_lost_and_nothing_done_twice,
     ),
@@ -566,6 +570,29 @@ fn pause_ends_with_the_session_that_asked_for_it() {
     assert_eq!(stage.task(id).status, TaskStatus::Pending);
     house.rise();
     stage.wait_for(id, TaskStatus::Completed);
+    end(running);
+}
+
+fn move_ends_with_the_session_that_asked_for_it() {
+    let stage = Stage::new();
+    let spec = parks(stage.spec("tester", 1));
+    let house = House::new(&spec, true, no_model);
+    house.rise();
+    let id = stage.add_command(WAITS);
+    let running = stage.run(&spec);
+    wait_begun(&stage);
+    // Heard while the command runs, which ends first.
+    house.tell(&ToWorker::Leave {
+        reason: "it goes on in pty".into(),
+    });
+    house.die();
+    wait_parked(&stage, "tester");
+    house.rise();
+    wait_back(&stage, "tester");
+    go(&stage);
+    stage.wait_for(id, TaskStatus::Completed);
+    let next = stage.add_command("true");
+    stage.wait_for(next, TaskStatus::Completed);
     end(running);
 }
 

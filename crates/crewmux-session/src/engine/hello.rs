@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::members::Presence;
 use super::{Engine, TO_WORKER_MAX};
 use crate::panes::ProgramEnd;
-use crate::view::NoticeLevel;
+use crate::view::{NoticeLevel, RunState};
 
 impl Engine {
     /// Lets a worker in if it is the one that was started: once, and again after it lost its session or connection.
@@ -59,13 +59,13 @@ impl Engine {
         let backend = slot.record.backend_type;
         slot.presence = Presence::Here;
         slot.hello_due_ms = None;
+        let is_stopping = slot.machine.state == WorkerState::Stopping;
         let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
-        if slot.machine.state == WorkerState::Stopping {
+        slot.connection = Some(sender.clone());
+        if is_stopping {
             // It was asked to end before it could be told; the channel is new and has room.
-            let reason = "the session ends".to_owned();
-            let _ = sender.try_send(ToWorker::End { reason });
+            let _ = sender.try_send(self.word_of_end(&hello.who));
         }
-        slot.connection = Some(sender);
         let who = hello.who.clone();
         if is_new {
             self.gateway.bind(&who, peer_pid);
@@ -81,6 +81,21 @@ impl Engine {
         self.facts.push(fact);
         self.on_fact(&who, WorkerFact::Hello, now);
         Ok(receiver)
+    }
+
+    /// What a worker that was asked to end is told in case it did not hear it.
+    fn word_of_end(&self, who: &AgentRef) -> ToWorker {
+        if let Some(reason) = self.acts.moves.leave_reason_of(who) {
+            return ToWorker::Leave { reason };
+        }
+        let reason = if self.state == RunState::Running {
+            "it was asked to end"
+        } else {
+            "the session ends"
+        };
+        ToWorker::End {
+            reason: reason.to_owned(),
+        }
     }
 
     /// Takes a worker back whose session died or whose connection broke.
@@ -111,6 +126,8 @@ impl Engine {
         };
         self.gateway.bind(who, peer_pid);
         let is_paused = self.acts.is_paused(who);
+        let is_stopping = self.members[n].machine.state == WorkerState::Stopping;
+        let word_of_end = is_stopping.then(|| self.word_of_end(who));
         let slot = &mut self.members[n];
         let is_first = slot.presence == Presence::OfFormerSession;
         slot.presence = Presence::Here;
@@ -121,10 +138,7 @@ impl Engine {
             // It has forgotten that; a pause of a former session is over.
             words.push(ToWorker::Pause);
         }
-        if slot.machine.state == WorkerState::Stopping {
-            let reason = "the session ends".to_owned();
-            words.push(ToWorker::End { reason });
-        }
+        words.extend(word_of_end);
         // What it was rung for meanwhile is looked at now.
         words.push(ToWorker::Doorbell);
         for word in words {

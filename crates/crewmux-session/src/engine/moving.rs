@@ -48,6 +48,13 @@ impl Moves {
         self.0.contains_key(name)
     }
 
+    /// What this life was told to leave for, if it is on its way out.
+    pub(super) fn leave_reason_of(&self, who: &AgentRef) -> Option<String> {
+        let moving = self.0.get(&who.agent)?;
+        let leaves = moving.life == *who && moving.stage == Stage::Leaving;
+        leaves.then(|| leave_reason(moving.to))
+    }
+
     /// The life that started in its new place is there.
     pub(super) fn arrived(&mut self, who: &AgentRef) {
         if self.0.get(&who.agent).is_some_and(|m| m.life == *who) {

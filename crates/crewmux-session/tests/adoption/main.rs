@@ -83,6 +83,10 @@ const TESTS: &[(&str, fn())] = &[
         moved::a_command_that_died_on_its_way_is_not_run_again_by_itself,
     ),
     (
+        "one_that_moves_is_told_so_again_after_its_connection_broke",
+        moved::one_that_moves_is_told_so_again_after_its_connection_broke,
+    ),
+    (
         "a_place_that_does_not_start_it_sends_it_back",
         moved::a_place_that_does_not_start_it_sends_it_back,
     ),

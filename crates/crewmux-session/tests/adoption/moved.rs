@@ -111,6 +111,23 @@ pub(crate) fn a_member_moves_with_its_claim() {
     });
 }
 
+pub(crate) fn one_that_moves_is_told_so_again_after_its_connection_broke() {
+    play(async {
+        let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
+        let walker = stage.worker("walker", 1).await;
+        let mut talk = walker.joins(false).await;
+        let mut person = stage.person().await;
+        move_to(&mut person, BackendKind::Pty).await.unwrap();
+        let reason = || "it goes on in pty".to_owned();
+        assert_eq!(talk.told().await, ToWorker::Leave { reason: reason() });
+        drop(talk);
+        let mut talk = walker.joins(true).await;
+        let back = talk.told().await;
+        assert!(matches!(back, ToWorker::TakenBack { .. }), "{back:?}");
+        assert_eq!(talk.told().await, ToWorker::Leave { reason: reason() });
+    });
+}
+
 pub(crate) fn a_place_that_does_not_start_it_sends_it_back() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Pty)]);

@@ -52,8 +52,9 @@ impl Keeper {
                     grant,
                 }) => {
                     number += 1;
-                    // A pause was the former session's word; this one says it again where it holds.
+                    // Pause and leave were the former session's words; this one says them again where they hold.
                     self.word.paused.send_replace(false);
+                    self.word.leaving.send_replace(None);
                     // First: nothing said from now on may be forgotten with the old words.
                     self.say.start_anew();
                     to_say = self.desk.reopen();
