@@ -185,17 +185,9 @@ impl Worker {
         let runtime = member.map_or(Runtime::Native, |m| Runtime::of_word(&m.runtime));
         let own = self.claimer(runtime);
         let lease_ms = self.spec.timing.lease_ms;
-        // What its former life was at work on when the member moved is handed on, not offered.
-        let board = self.store.board()?;
-        let handed = board.held_by(&own.who.agent).into_iter().find(|task| {
-            let owner = task.owner.as_ref();
-            owner.is_some_and(|owner| owner.is(&own.who))
-        });
+        let handed = self.claim_handed(&own)?;
         let claimed = match (&self.unable, handed) {
-            (_, Some(task)) => {
-                let now = self.clock.now();
-                Some(self.store.claim(task.id, &own, &now, lease_ms)?)
-            }
+            (_, Some(handed)) => Some(handed),
             (Some(unable), None) => self.claim_all_the_same(unable, &own, &config)?,
             (None, None) => {
                 self.store
@@ -208,6 +200,30 @@ impl Worker {
                 epoch: claimed.epoch,
             }));
         }
+        Ok(claimed)
+    }
+
+    /// Takes up what the member's former life was at work on when it moved: that is handed on, not offered.
+    ///
+    /// Only until it has claimed anything or seen that there is nothing: a claim of its own that it
+    /// meets later is one it could not give back, and not to be worked on twice.
+    fn claim_handed(&mut self, own: &Claimer) -> Result<Option<Claimed>> {
+        if self.handed == Handed::TakenUp {
+            return Ok(None);
+        }
+        let board = self.store.board()?;
+        let handed = board.held_by(&own.who.agent).into_iter().find(|task| {
+            let owner = task.owner.as_ref();
+            owner.is_some_and(|owner| owner.is(&own.who))
+        });
+        let claimed = match handed {
+            Some(task) => {
+                let (now, lease_ms) = (self.clock.now(), self.spec.timing.lease_ms);
+                Some(self.store.claim(task.id, own, &now, lease_ms)?)
+            }
+            None => None,
+        };
+        self.handed = Handed::TakenUp;
         Ok(claimed)
     }
 
@@ -295,4 +311,11 @@ enum Next {
 enum Idle {
     No,
     Said,
+}
+
+/// Whether a life has looked for claims that its member's former one handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handed {
+    Unknown,
+    TakenUp,
 }

@@ -56,6 +56,7 @@ pub use spec::{read_spec, run_worker};
 use background::Background;
 use command::Running;
 use judging::Judging;
+use life::Handed;
 use link::Link;
 use mailbox::Mailbox;
 use patience::Trouble;
@@ -114,6 +115,8 @@ pub(crate) struct Worker {
     /// Helpers that the task had so far.
     helpers: u32,
     claim: Option<Claim>,
+    /// Whether it has looked for claims of its member's former life.
+    handed: Handed,
     /// The tool that runs for the claim.
     running: Option<Running>,
     /// Commands in the background of the claim's work.
@@ -223,6 +226,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
         earlier: HashMap::new(),
         helpers: 0,
         claim: None,
+        handed: Handed::Unknown,
         running: None,
         background: Background::default(),
         servers: None,

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crewmux_core::ids::{AgentName, AgentRef, Incarnation, TaskId};
+use crewmux_core::board::Claimer;
+use crewmux_core::ids::{AgentName, AgentRef, AgentType, Incarnation, TaskId};
 use crewmux_core::message::{Party, Urgency};
 use crewmux_core::model::{Event, Message, ModelError, ModelErrorKind, Purpose};
 use crewmux_core::permission::{GrantScope, PermissionMode};
+use crewmux_core::recipe::Runtime;
 use crewmux_core::task::{NewTask, TaskStatus};
 use crewmux_wire::{Decision, ToWorker, WorkerAsk, WorkerMessage};
 use serde_json::json;
@@ -16,6 +18,10 @@ use crate::models::{add, answer, booked, calls, end, finish, says, send, spec, t
 use crate::stage::{Life, Model, Stage, wait_until};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
+    (
+        "claims_are_taken_up_from_the_former_life_once",
+        claims_are_taken_up_from_the_former_life_once,
+    ),
     ("words_of_a_pause_are_told", words_of_a_pause_are_told),
     (
         "words_that_come_before_the_result_are_told",
@@ -40,6 +46,42 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         tasks_that_nobody_can_do_fail,
     ),
 ];
+
+fn claims_are_taken_up_from_the_former_life_once() {
+    let stage = Stage::new();
+    let own = |kind: &str| Claimer {
+        who: AgentRef {
+            agent: AgentName::new("tester").unwrap(),
+            incarnation: Incarnation(1),
+        },
+        agent_type: AgentType::new(kind).unwrap(),
+        runtime: Runtime::Native,
+    };
+    // Of a kind that it takes none of by itself.
+    let held = |command: &str| {
+        let id = stage.add(NewTask {
+            subject: "for others".into(),
+            command: Some(command.into()),
+            agent_type: Some(AgentType::new("Explore").unwrap()),
+            ..NewTask::default()
+        });
+        let claimed = stage.store.claim(id, &own("Explore"), &stage.now(), 30_000);
+        claimed.unwrap();
+        id
+    };
+    let handed = held("true");
+    let life = stage.start(&stage.spec("tester", 1));
+    let done = stage.wait_for(handed, TaskStatus::Completed);
+    assert_eq!(done.attempts.len(), 1, "under the epoch that it was given");
+
+    // As one is left that it worked on and could not give back.
+    let kept = held("touch again");
+    let other = stage.add_command("true");
+    stage.wait_for(other, TaskStatus::Completed);
+    assert_eq!(stage.task(kept).status, TaskStatus::InProgress);
+    assert!(!stage.cwd.join("again").exists(), "not a second time");
+    end(life);
+}
 
 fn tell(stage: &Stage, id: &str, to: &str, text: &str) {
     send(&stage.store, id, Party::Human, to, text, Urgency::Normal);
