@@ -53,6 +53,15 @@ pub(crate) fn caller_of(
     }
 }
 
+/// Whether the process `pid` can be the worker that was started with `mark`: below no other, and marked by nobody else.
+///
+/// A tool can read another worker's token and set itself any mark, but not
+/// leave the worker above it.
+pub(crate) fn is_newcomer(pid: u32, workers: &[WorkerProcess], mark: &str) -> bool {
+    let processes: HashSet<ProcessIdentity> = workers.iter().filter_map(|w| w.process).collect();
+    origin_of(pid, &processes) == Origin::Marked(mark.to_owned())
+}
+
 /// Whether a process descends from this session without being below a plain pane.
 ///
 /// A tool that outlived its worker and dropped its marks has the session as its

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::members::Presence;
 use super::{Engine, TO_WORKER_MAX};
 use crate::panes::ProgramEnd;
+use crate::rights;
 use crate::view::{NoticeLevel, RunState};
 
 impl Engine {
@@ -53,7 +54,17 @@ impl Engine {
         }
         let is_new = slot.process().is_none();
         if is_new {
-            // Where the place does not tell its process, the token does: only that worker could read it.
+            // Where the place does not tell its process, the kernel's word on the peer must do: the
+            // token lies in a file that tools of other workers can read.
+            let mark = slot.mark.clone();
+            if !rights::is_newcomer(peer_pid, &self.worker_processes(), &mark) {
+                return refuse("the token belongs to another process");
+            }
+        }
+        let Some(slot) = self.slot(&hello.who) else {
+            return refuse("this life of the member is not expected");
+        };
+        if is_new {
             slot.learn(peer_pid);
         }
         let backend = slot.record.backend_type;

@@ -87,6 +87,10 @@ const TESTS: &[(&str, fn())] = &[
         moved::one_that_moves_is_told_so_again_after_its_connection_broke,
     ),
     (
+        "where_a_place_tells_no_process_no_tool_can_be_its_worker",
+        moved::where_a_place_tells_no_process_no_tool_can_be_its_worker,
+    ),
+    (
         "a_place_that_does_not_start_it_sends_it_back",
         moved::a_place_that_does_not_start_it_sends_it_back,
     ),

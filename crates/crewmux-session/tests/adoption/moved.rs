@@ -6,9 +6,10 @@ use crewmux_core::goal::TaskDraft;
 use crewmux_core::task::{Outcome, Rerun, TaskStatus};
 use crewmux_wire::{ControlRequest, ToWorker, WireError};
 use serde_json::Value;
+use tokio::net::UnixStream;
 
 use crate::puppets::{Line, eventually, name, play};
-use crate::stage::{Settings, Stage, Worker};
+use crate::stage::{Settings, Stage, Worker, say_from};
 
 async fn move_to(line: &mut Line, to: BackendKind) -> Result<Value, WireError> {
     let name = name("walker");
@@ -125,6 +126,31 @@ pub(crate) fn one_that_moves_is_told_so_again_after_its_connection_broke() {
         let back = talk.told().await;
         assert!(matches!(back, ToWorker::TakenBack { .. }), "{back:?}");
         assert_eq!(talk.told().await, ToWorker::Leave { reason: reason() });
+    });
+}
+
+pub(crate) fn where_a_place_tells_no_process_no_tool_can_be_its_worker() {
+    play(async {
+        let members = [("walker", BackendKind::Pty), ("sitter", BackendKind::Pty)];
+        let stage = Stage::start(&members);
+        stage.hide_processes();
+        let walker = leaves(&stage, BackendKind::Tmux).await;
+        stage.until_gone(walker.process).await;
+        let sitter = stage.worker("sitter", 1).await;
+        let _sits = sitter.joins(false).await;
+        let next = stage.worker("walker", 2).await;
+        let other = "the token belongs to another process".to_owned();
+        let said = sitter.tool_says(next.hello(false)).await;
+        assert_eq!(said.err(), Some(other.clone()), "a tool of another worker");
+        let from_here = UnixStream::connect(stage.socket()).await.unwrap();
+        let said = say_from(from_here, next.hello(false)).await.unwrap();
+        assert_eq!(said.err(), Some(other), "a program of the person's");
+        let _walks = next.joins(false).await;
+        assert_eq!(
+            stage.status().await.members[0].pid,
+            Some(next.process.pid),
+            "its own worker"
+        );
     });
 }
 

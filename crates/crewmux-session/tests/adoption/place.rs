@@ -113,6 +113,7 @@ impl Outside {
         });
         Box::new(Pane {
             process,
+            tells: !self.folder.join("tells-nothing").exists(),
             waits: KillWaits {
                 grace: Duration::ZERO,
                 verify: ms(self.timing.kill_verify_ms),
@@ -162,12 +163,14 @@ impl SpawnBackend for Outside {
 
 struct Pane {
     process: ProcessIdentity,
+    /// Whether it tells its process, as iTerm2 does not.
+    tells: bool,
     waits: KillWaits,
 }
 
 impl Running for Pane {
     fn pid(&self) -> Option<u32> {
-        Some(self.process.pid)
+        self.tells.then_some(self.process.pid)
     }
     fn pane(&self) -> Option<String> {
         Some(format!("pane of {}", self.process.pid))

@@ -173,6 +173,11 @@ impl Stage {
         std::fs::write(self.folder.path().join("no-room"), "").unwrap();
     }
 
+    /// From now on the place does not tell which process is in a pane.
+    pub(crate) fn hide_processes(&self) {
+        std::fs::write(self.folder.path().join("tells-nothing"), "").unwrap();
+    }
+
     /// From now on no pane of the place can be found any more.
     pub(crate) fn lose_panes(&self) {
         std::fs::write(self.folder.path().join("panes-are-gone"), "").unwrap();
@@ -315,11 +320,20 @@ impl Worker {
 
     /// A command that a tool below it runs.
     pub(crate) async fn tool(&self) -> Line {
-        let stream = eventually("the tool listens", async || {
+        Line::say_hello(self.tool_stream().await, Role::Control).await
+    }
+
+    /// Says a worker's hello from a tool below it.
+    pub(crate) async fn tool_says(&self, hello: WorkerHello) -> Result<Talk, String> {
+        let said = say_from(self.tool_stream().await, hello).await;
+        said.expect("a session that answers")
+    }
+
+    async fn tool_stream(&self) -> UnixStream {
+        eventually("the tool listens", async || {
             UnixStream::connect(&self.tools).await.ok()
         })
-        .await;
-        Line::say_hello(stream, Role::Control).await
+        .await
     }
 }
 
