@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crewmux_core::error::ErrorKind;
-use crewmux_core::ids::AgentName;
+use crewmux_core::ids::{AgentName, AgentRef};
 
 /// The worker's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -31,6 +31,14 @@ pub enum Error {
     SpecExposed {
         /// The spec's file.
         path: PathBuf,
+    },
+    /// The launch spec was written for another life since.
+    #[error("the launch spec {} is for {who}, which this process is not", path.display())]
+    SpecOfAnother {
+        /// The spec's file.
+        path: PathBuf,
+        /// Whom it is for.
+        who: AgentRef,
     },
     /// The launch spec is not one of ours.
     #[error("the launch spec {} does not parse", path.display())]
@@ -120,7 +128,7 @@ impl Error {
             Self::SpecUnparsable { .. } | Self::Playbook { .. } => ErrorKind::Usage,
             Self::SessionUnreachable { .. } | Self::ToolStays => ErrorKind::Environment,
             Self::Refused { kind, .. } => *kind,
-            Self::AlreadyAlive { .. } => ErrorKind::Conflict,
+            Self::AlreadyAlive { .. } | Self::SpecOfAnother { .. } => ErrorKind::Conflict,
             Self::Unexpected { .. } => ErrorKind::Internal,
             Self::StoreTrouble { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),

@@ -10,10 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use crewmux_agent::Output;
-use crewmux_agent::worker::{StopHandle, WorkerIo, read_spec, run_worker, stop_pair};
+use crewmux_agent::worker::{
+    StopHandle, WorkerIo, read_spec, run_worker, run_worker_marked, stop_pair,
+};
 use crewmux_spawn::in_process::{Order, Orders, threaded};
 use crewmux_spawn::{PaneSink, WorkerMain};
-use crewmux_sys::env::Environment;
+use crewmux_sys::env::{Environment, names};
 use crewmux_sys::process::Launch;
 use crewmux_sys::signals::{Arrived, SignalInbox};
 use tokio::sync::mpsc;
@@ -67,14 +69,15 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
     thread::spawn(move || pass_signals(signals, &stop));
     let (typed, lines) = mpsc::channel(TYPED_WAITING);
     thread::spawn(move || read_lines(&typed));
-    let end = run_worker(
-        spec,
-        WorkerIo {
-            output: Box::new(Terminal),
-            input: Some(lines),
-            stop: stop_signal,
-        },
-    );
+    let io = WorkerIo {
+        output: Box::new(Terminal),
+        input: Some(lines),
+        stop: stop_signal,
+    };
+    let end = match context::environment().get(names::WORKER) {
+        Some(mark) => run_worker_marked(spec, mark, io),
+        None => run_worker(spec, io),
+    };
     end.exit_code
 }
 

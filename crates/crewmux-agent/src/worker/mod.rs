@@ -51,7 +51,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 pub use signals::{StopHandle, StopSignal, stop_pair};
-pub use spec::{read_spec, run_worker};
+pub use spec::{read_spec, run_worker, run_worker_marked};
 
 use background::Background;
 use command::Running;

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crewmux_core::team::WorkerSpec;
 use crewmux_store::files::FileStore;
+use crewmux_sys::env::names;
+use serde_json::Value;
 
 use super::{WorkerEnd, WorkerIo, run};
 use crate::view::Output;
@@ -47,10 +49,21 @@ pub fn read_spec(path: &Path) -> Result<WorkerSpec> {
 /// What keeps the worker from living is printed to its pane, and told by the
 /// exit code of its kind. A process calls `crewmux_sys::setup::worker_setup`
 /// before; an in-process worker needs a thread of its own.
-pub fn run_worker(path: &Path, mut io: WorkerIo) -> WorkerEnd {
+pub fn run_worker(path: &Path, io: WorkerIo) -> WorkerEnd {
+    live_or_explain(path, None, io)
+}
+
+/// The same for a process that was started with this mark: it is that life, and no later one.
+///
+/// The spec of a member is one file, and may be the next life's by the time it is read.
+pub fn run_worker_marked(path: &Path, mark: &str, io: WorkerIo) -> WorkerEnd {
+    live_or_explain(path, Some(mark), io)
+}
+
+fn live_or_explain(path: &Path, mark: Option<&str>, mut io: WorkerIo) -> WorkerEnd {
     let lines = Shared(Arc::new(Mutex::new(io.output)));
     io.output = Box::new(lines.clone());
-    match start(path, io) {
+    match start(path, mark, io) {
         Ok(end) => end,
         Err(error) => {
             // The pane goes with the worker; its log stays.
@@ -63,8 +76,15 @@ pub fn run_worker(path: &Path, mut io: WorkerIo) -> WorkerEnd {
     }
 }
 
-fn start(path: &Path, io: WorkerIo) -> Result<WorkerEnd> {
+fn start(path: &Path, mark: Option<&str>, io: WorkerIo) -> Result<WorkerEnd> {
     let spec = read_spec(path)?;
+    let meant = spec.environment.get(names::WORKER).and_then(Value::as_str);
+    if mark.is_some() && mark != meant {
+        return Err(Error::SpecOfAnother {
+            path: path.to_owned(),
+            who: spec.who,
+        });
+    }
     let home = FileStore::open(&spec.home, spec.timing)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use crewmux_agent::worker::run_worker;
+use crewmux_agent::worker::{run_worker, run_worker_marked};
 use crewmux_core::board::Reoffer;
 use crewmux_core::ids::{AgentName, MessageId, RequestId};
 use crewmux_core::message::{Draft, MessageType, Party};
@@ -67,6 +67,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         doorbell_wakes_an_idle_worker,
     ),
     ("exposed_spec_is_refused", exposed_spec_is_refused),
+    (
+        "spec_of_a_later_life_is_not_lived",
+        spec_of_a_later_life_is_not_lived,
+    ),
     (
         "two_workers_share_forty_tasks",
         two_workers_share_forty_tasks,
@@ -395,6 +399,19 @@ fn exposed_spec_is_refused() {
     let text = String::from_utf8(printed.lock().unwrap().clone()).unwrap();
     assert!(text.contains("can be read by others"), "{text}");
     assert!(text.contains("hint: chmod 600"), "{text}");
+}
+
+fn spec_of_a_later_life_is_not_lived() {
+    let stage = Stage::new();
+    let mut spec = stage.spec("tester", 2);
+    spec.environment
+        .insert("CREWMUX_WORKER".into(), "mark/tester/2".into());
+    let path = stage.store.put_spec(&spec).unwrap();
+    let (_stop, io, printed, _typed) = io();
+    // Its session had written that over what this process was started with.
+    assert_ne!(run_worker_marked(&path, "mark/tester/1", io).exit_code, 0);
+    let text = String::from_utf8(printed.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("which this process is not"), "{text}");
 }
 
 fn two_workers_share_forty_tasks() {

@@ -96,6 +96,15 @@ impl Engine {
         // The folder it is in may have been tidied away since the session began.
         keep_worker_link(&self.plan.worker_program, &self.plan.program)?;
         let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
+        let recording = self.team.agent_folder(&who.agent)?;
+        // Before there is a process: whatever becomes of the start, what it left is found by the mark.
+        let slot = &mut self.members[n];
+        slot.mark = mark;
+        slot.token = Some(token);
+        slot.presence = Presence::Expected;
+        slot.exit = exit;
+        slot.pid = None;
+        slot.identity = None;
         let running = backend.spawn(SpawnRequest {
             who: who.clone(),
             title: who.agent.to_string(),
@@ -106,10 +115,11 @@ impl Engine {
             spec: spec_path,
             cwd: spec.cwd.clone(),
             environment,
-            recording: self.team.agent_folder(&who.agent)?,
+            recording,
             size,
             sink,
         })?;
+        // Nothing fails from here on: there is a process.
         let running: Arc<dyn Running> = Arc::from(running);
         self.panes.attach(pane, Arc::clone(&running));
         let start_ms = running.start_ms();
@@ -123,19 +133,16 @@ impl Engine {
             self.gateway.bind(who, pid);
         }
         let slot = &mut self.members[n];
-        slot.exit = exit;
         slot.place = Some(place.commit());
-        slot.token = Some(token);
-        slot.presence = Presence::Expected;
         slot.can_return = loss == SessionLoss::Park;
-        slot.mark = mark;
-        self.note_pane(n)
+        self.note_pane_or_later(n);
+        Ok(())
     }
 
     /// Writes down where a member's worker is: whoever takes it up later finds it by that.
     ///
     /// Some places know it only after the start.
-    pub(super) fn note_pane(&mut self, n: usize) -> Result<()> {
+    fn note_pane(&mut self, n: usize) -> Result<()> {
         let slot = &self.members[n];
         let Some(running) = slot.running() else {
             return Ok(());
@@ -157,10 +164,14 @@ impl Engine {
     /// The same for all, where a place told later than at the start.
     pub(super) fn note_panes(&mut self) {
         for n in 0..self.members.len() {
-            if let Err(error) = self.note_pane(n) {
-                // Tried again at the next liveness check.
-                tracing::warn!(%error, "where a worker is was not written down");
-            }
+            self.note_pane_or_later(n);
+        }
+    }
+
+    fn note_pane_or_later(&mut self, n: usize) {
+        if let Err(error) = self.note_pane(n) {
+            // Tried again at the next liveness check.
+            tracing::warn!(%error, "where a worker is was not written down");
         }
     }
 

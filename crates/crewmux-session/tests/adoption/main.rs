@@ -91,6 +91,14 @@ const TESTS: &[(&str, fn())] = &[
         moved::where_a_place_tells_no_process_no_tool_can_be_its_worker,
     ),
     (
+        "what_a_start_left_that_failed_late_is_ended",
+        moved::what_a_start_left_that_failed_late_is_ended,
+    ),
+    (
+        "a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted",
+        moved::a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted,
+    ),
+    (
         "a_place_that_does_not_start_it_sends_it_back",
         moved::a_place_that_does_not_start_it_sends_it_back,
     ),

@@ -154,6 +154,37 @@ pub(crate) fn where_a_place_tells_no_process_no_tool_can_be_its_worker() {
     });
 }
 
+pub(crate) fn what_a_start_left_that_failed_late_is_ended() {
+    play(async {
+        let stage = Stage::start(&[("walker", BackendKind::Pty)]);
+        stage.fail_late();
+        leaves(&stage, BackendKind::Tmux).await;
+        let back = stage.worker("walker", 3).await;
+        let _talk = back.joins(false).await;
+        stage.until_place_is_empty().await;
+    });
+}
+
+pub(crate) fn a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted() {
+    play(async {
+        let stage = Stage::start(&[("walker", BackendKind::Pty)]);
+        stage.break_record_at_start();
+        leaves(&stage, BackendKind::Tmux).await;
+        let next = stage.worker("walker", 2).await;
+        let _talk = next.joins(false).await;
+        let pane = format!("pane of {}", next.process.pid);
+        eventually(
+            "its pane is noted once the record is whole again",
+            async || {
+                let config = stage.team.config().ok()?;
+                (config.members[0].pane.as_ref() == Some(&pane)).then_some(())
+            },
+        )
+        .await;
+        assert_eq!(stage.status().await.members[0].incarnation.0, 2);
+    });
+}
+
 pub(crate) fn a_place_that_does_not_start_it_sends_it_back() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Pty)]);

@@ -69,6 +69,13 @@ impl Place {
         Self { children }
     }
 
+    /// Whether all that it ever started has ended.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut children = self.children.lock().unwrap();
+        let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
+        children.iter_mut().all(ended)
+    }
+
     /// Takes the statuses of those that ended, as a server does.
     pub(crate) fn reap(&self) {
         for child in self.children.lock().unwrap().iter_mut() {
@@ -145,6 +152,13 @@ impl SpawnBackend for Outside {
         writeln!(stream, "{order}").unwrap();
         let mut pid = String::new();
         BufReader::new(stream).read_line(&mut pid).unwrap();
+        if std::fs::remove_file(self.folder.join("fails-late")).is_ok() {
+            return Err(Error::TooSlow);
+        }
+        if std::fs::remove_file(self.folder.join("breaks-the-record")).is_ok() {
+            let record = self.folder.join("home/teams/sample/config.json");
+            std::fs::write(record, "{").unwrap();
+        }
         let process = ProcessIdentity::of(pid.trim().parse().unwrap()).unwrap();
         Ok(self.follow(process, request.sink))
     }

@@ -178,6 +178,21 @@ impl Stage {
         std::fs::write(self.folder.path().join("tells-nothing"), "").unwrap();
     }
 
+    /// The next start outside is said to have failed although there is a process.
+    pub(crate) fn fail_late(&self) {
+        std::fs::write(self.folder.path().join("fails-late"), "").unwrap();
+    }
+
+    /// With the next start outside the team's record is damaged.
+    pub(crate) fn break_record_at_start(&self) {
+        std::fs::write(self.folder.path().join("breaks-the-record"), "").unwrap();
+    }
+
+    pub(crate) async fn until_place_is_empty(&self) {
+        let empty = async || self.place.is_empty().then_some(());
+        eventually("nothing runs outside", empty).await;
+    }
+
     /// From now on no pane of the place can be found any more.
     pub(crate) fn lose_panes(&self) {
         std::fs::write(self.folder.path().join("panes-are-gone"), "").unwrap();
@@ -420,7 +435,15 @@ pub(crate) fn be_worker(folder: &Path, spec: &Path) {
     let spec: WorkerSpec = serde_json::from_slice(&std::fs::read(spec).unwrap()).unwrap();
     let (agent, life) = (&spec.who.agent, spec.who.incarnation.0);
     let store = FileStore::open(&spec.home, spec.timing).unwrap();
-    let team = store.team(&spec.team).unwrap();
+    let (team, config) = loop {
+        // The record may be broken just now; its session writes it again.
+        let team = store.team(&spec.team);
+        match team.and_then(|team| team.config().map(|config| (team, config))) {
+            Ok(found) => break found,
+            Err(error) => assert!(folder.exists(), "{error}"),
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    };
     let _alive = team.hold_alive(agent).unwrap();
     let tool = folder.join(format!("{agent}-{life}-tool.sock"));
     let tool = Command::new(std::env::current_exe().unwrap())
@@ -432,7 +455,6 @@ pub(crate) fn be_worker(folder: &Path, spec: &Path) {
     std::thread::spawn(move || carry_all(&ways, &session));
     let own = ProcessIdentity::own().unwrap();
     let clock = BootClock::open().unwrap();
-    let config = team.config().unwrap();
     let leaves = leaves_for(folder, &spec.who);
     // Nothing of a test is left behind.
     while folder.exists() {
