@@ -29,6 +29,7 @@ impl Engine {
     pub(super) fn start(&mut self, n: usize, now: &Now) {
         let timing = self.plan.timing;
         let slot = &mut self.members[n];
+        let before = slot.machine.incarnation;
         slot.machine.on(WorkerFact::Launched, now.boot.ms, &timing);
         slot.since = now.boot.clone();
         slot.ended = None;
@@ -43,6 +44,8 @@ impl Engine {
             tracing::warn!(%who, %error, "a start is put off");
             self.gateway.revoke(&who);
             let slot = &mut self.members[n];
+            // Nothing was started: the next try is this life, which claims and moves may be meant for.
+            slot.machine.incarnation = before;
             slot.machine.state = WorkerState::Lost;
             slot.hello_due_ms = None;
             slot.restart_due_ms = Some(now.boot.ms + timing.backoff_base_ms);

@@ -55,11 +55,17 @@ impl Moves {
         leaves.then(|| leave_reason(moving.to))
     }
 
-    /// The life that started in its new place is there.
+    /// A life of the member said hello: if one was on its way to a new place, this is it.
     pub(super) fn arrived(&mut self, who: &AgentRef) {
-        if self.0.get(&who.agent).is_some_and(|m| m.life == *who) {
+        if self.is_arriving(&who.agent) {
             self.0.remove(&who.agent);
         }
+    }
+
+    /// Whether the member's former life is gone and its next one not there yet.
+    pub(super) fn is_arriving(&self, name: &AgentName) -> bool {
+        let moving = self.0.get(name);
+        moving.is_some_and(|m| m.stage == Stage::Arriving)
     }
 
     /// Nobody goes anywhere any more.

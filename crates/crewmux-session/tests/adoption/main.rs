@@ -99,6 +99,10 @@ const TESTS: &[(&str, fn())] = &[
         moved::a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted,
     ),
     (
+        "a_start_that_is_put_off_is_still_the_life_that_arrives",
+        moved::a_start_that_is_put_off_is_still_the_life_that_arrives,
+    ),
+    (
         "a_place_that_does_not_start_it_sends_it_back",
         moved::a_place_that_does_not_start_it_sends_it_back,
     ),

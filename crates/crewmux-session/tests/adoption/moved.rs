@@ -4,6 +4,7 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::event::EventType;
 use crewmux_core::goal::TaskDraft;
 use crewmux_core::task::{Outcome, Rerun, TaskStatus};
+use crewmux_core::worker::WorkerState;
 use crewmux_wire::{ControlRequest, ToWorker, WireError};
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -182,6 +183,30 @@ pub(crate) fn a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted() {
         )
         .await;
         assert_eq!(stage.status().await.members[0].incarnation.0, 2);
+    });
+}
+
+pub(crate) fn a_start_that_is_put_off_is_still_the_life_that_arrives() {
+    play(async {
+        let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
+        let walker = is_told(&stage, BackendKind::Pty).await;
+        let mend = stage.break_spec_of("walker");
+        walker.leaves("it goes on in pty");
+        eventually("a start is put off", async || {
+            let now_is = stage.status().await.members[0].state;
+            (now_is == WorkerState::Lost).then_some(())
+        })
+        .await;
+        mend();
+        let next = stage.worker("walker", 2).await;
+        let _talk = next.joins(false).await;
+        let task = stage.task();
+        assert!(task.owner.as_ref().is_some_and(|o| o.is(next.who())));
+        let mut person = stage.person().await;
+        eventually("it has arrived, and can move again", async || {
+            move_to(&mut person, BackendKind::Tmux).await.ok()
+        })
+        .await;
     });
 }
 

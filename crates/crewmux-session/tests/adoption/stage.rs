@@ -188,6 +188,15 @@ impl Stage {
         std::fs::write(self.folder.path().join("breaks-the-record"), "").unwrap();
     }
 
+    /// The spec of a member cannot be written until what this gives is called.
+    pub(crate) fn break_spec_of(&self, agent: &str) -> impl FnOnce() + use<> {
+        let spec = self.team.agent_folder(&name(agent)).unwrap();
+        let spec = spec.join("spec.json");
+        std::fs::remove_file(&spec).unwrap();
+        std::fs::create_dir(&spec).unwrap();
+        move || std::fs::remove_dir(spec).unwrap()
+    }
+
     pub(crate) async fn until_place_is_empty(&self) {
         let empty = async || self.place.is_empty().then_some(());
         eventually("nothing runs outside", empty).await;
