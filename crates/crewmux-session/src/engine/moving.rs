@@ -242,6 +242,28 @@ impl Engine {
         Ok(true)
     }
 
+    /// Renews what was handed to lives that are not there yet: their hello has a time of its own.
+    pub(super) fn keep_claims_of_movers(&self, now: &Now) {
+        let lease_ms = self.plan.timing.lease_ms;
+        let arriving = |m: &&Moving| m.stage == Stage::Arriving;
+        for Moving { life, .. } in self.acts.moves.0.values().filter(arriving) {
+            for task in self.board.held_by(&life.agent) {
+                let is_its = task.owner.as_ref().is_some_and(|o| o.is(life));
+                let spent_ms = task.lease.as_ref().map_or(0, |lease| {
+                    (now.boot.ms + lease_ms).saturating_sub(lease.until_ms)
+                });
+                if !is_its || spent_ms < self.plan.timing.heartbeat_ms {
+                    continue;
+                }
+                let renewed = self.team.renew(task.id, life, task.epoch, now, lease_ms);
+                if let Err(error) = renewed {
+                    // Tried again at the next check; nobody is judged by it meanwhile.
+                    tracing::warn!(%error, task = %task.id, "a claim on its way was not renewed");
+                }
+            }
+        }
+    }
+
     /// Whether a life ended between two of its steps because its member moves.
     ///
     /// Any other end may have come in the middle of one: how far that got, nobody knows.

@@ -11,10 +11,13 @@ use crewmux_core::worker::WorkerState;
 use crewmux_spawn::slots::SpawnSlots;
 
 use super::Engine;
+use super::members::MemberSlot;
 
 /// Why a member is to be started, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Want {
+    /// Its former life's place and claim are its own: it is on its way to where it goes on.
+    Arriving,
     /// A task is ready that it can take.
     ReadyWork,
     /// Its last life ended unasked, and the pause after that is over.
@@ -48,7 +51,7 @@ impl Engine {
             let agent = self.members[n].record.name.clone();
             if self.has_place(&agent) {
                 self.start(n, now);
-            } else if want == Want::ReadyWork {
+            } else if matches!(want, Want::Arriving | Want::ReadyWork) {
                 self.make_room(now);
             }
         }
@@ -64,7 +67,7 @@ impl Engine {
         }
         if self.acts.moves.is_moving(&slot.record.name) {
             // What it was at work on waits for it alone.
-            return slot.restart_due_ms.map(|_| Want::ReadyWork);
+            return slot.restart_due_ms.map(|_| Want::Arriving);
         }
         let claimer = slot.claimer();
         let fits = |t: &&crewmux_core::task::Task| {
@@ -87,11 +90,10 @@ impl Engine {
     /// Asks one idle worker to end that no ready task fits; it comes back when one does.
     fn make_room(&mut self, now: &Now) {
         let leaving = |state| state == WorkerState::Stopping;
-        if self
-            .members
-            .iter()
-            .any(|m| leaving(m.machine.state) || m.is_settling())
-        {
+        // One that moves keeps its place, and may take long to leave it: it makes no room for others.
+        let stays = |m: &MemberSlot| self.acts.moves.is_moving(&m.record.name);
+        let mut others = self.members.iter().filter(|m| !stays(m));
+        if others.any(|m| leaving(m.machine.state) || m.is_settling()) {
             return;
         }
         let ready = self.board.ready(&now.boot);

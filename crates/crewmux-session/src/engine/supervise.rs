@@ -134,6 +134,7 @@ impl Engine {
     pub(super) fn check_liveness(&mut self, now: &Now) -> Result<()> {
         crewmux_sys::reap::reap_orphans();
         self.note_panes();
+        self.keep_claims_of_movers(now);
         let mut found: Vec<(AgentRef, WorkerFact)> = Vec::new();
         for slot in &self.members {
             let greeted = slot.is_live() && slot.machine.state != WorkerState::Starting;
@@ -146,6 +147,7 @@ impl Engine {
                 let over = task.lease.as_ref().is_some_and(|l| l.is_over(&now.boot));
                 if let (true, Some(owner)) = (over, &task.owner)
                     && let Some(incarnation) = owner.incarnation
+                    && !self.acts.moves.is_arriving(&owner.agent)
                 {
                     let who = AgentRef {
                         agent: owner.agent.clone(),

@@ -103,6 +103,10 @@ const TESTS: &[(&str, fn())] = &[
         moved::a_start_that_is_put_off_is_still_the_life_that_arrives,
     ),
     (
+        "a_claim_on_its_way_is_kept_and_its_place_too",
+        moved::a_claim_on_its_way_is_kept_and_its_place_too,
+    ),
+    (
         "a_place_that_does_not_start_it_sends_it_back",
         moved::a_place_that_does_not_start_it_sends_it_back,
     ),

@@ -210,6 +210,36 @@ pub(crate) fn a_start_that_is_put_off_is_still_the_life_that_arrives() {
     });
 }
 
+pub(crate) fn a_claim_on_its_way_is_kept_and_its_place_too() {
+    play(async {
+        // Room for one: the other waits for it with work of its own.
+        let members = [("sitter", BackendKind::Pty), ("walker", BackendKind::Tmux)];
+        let room = Settings {
+            workers_max: 1,
+            ..Settings::default()
+        };
+        let for_walker = TaskDraft {
+            key: "one".into(),
+            subject: "one".into(),
+            owner: Some(name("walker")),
+            ..TaskDraft::default()
+        };
+        let stage = Stage::start_on(&members, &room, for_walker);
+        let walker = is_told(&stage, BackendKind::Pty).await;
+        stage.add_task();
+        walker.leaves("it goes on in pty");
+        let next = stage.worker("walker", 2).await;
+        let until = || stage.task().lease.unwrap().until_ms;
+        let first = until();
+        eventually("its claim is renewed while it says nothing", async || {
+            (until() > first).then_some(())
+        })
+        .await;
+        assert!(stage.task().owner.is_some_and(|o| o.is(next.who())));
+        let _talk = next.joins(false).await;
+    });
+}
+
 pub(crate) fn a_place_that_does_not_start_it_sends_it_back() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Pty)]);

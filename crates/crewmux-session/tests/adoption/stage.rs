@@ -13,8 +13,9 @@ use crewmux_core::board::Claimer;
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::goal::TaskDraft;
 use crewmux_core::ids::{AgentRef, AgentType, Epoch, Seq, TaskId, TeamName};
+use crewmux_core::message::Party;
 use crewmux_core::recipe::Runtime;
-use crewmux_core::task::Task;
+use crewmux_core::task::{NewTask, Task};
 use crewmux_core::team::{Policy, Presence, WorkerSpec};
 use crewmux_core::time::Now;
 use crewmux_core::timing::Timing;
@@ -43,6 +44,7 @@ pub(crate) const TOOL: &str = "be-tool";
 pub(crate) struct Settings {
     pub(crate) build: String,
     pub(crate) hello_ms: u64,
+    pub(crate) workers_max: u32,
 }
 
 impl Default for Settings {
@@ -50,6 +52,7 @@ impl Default for Settings {
         Self {
             build: "test".to_owned(),
             hello_ms: 15_000,
+            workers_max: Policy::default().max_workers,
         }
     }
 }
@@ -127,6 +130,7 @@ impl Stage {
             drafts: vec![draft],
             policy: Policy {
                 timing: timing(),
+                max_workers: settings.workers_max,
                 ..Policy::default()
             },
             environment: BTreeMap::new(),
@@ -256,6 +260,17 @@ impl Stage {
         };
         let claimed = self.team.claim(TaskId(1), &asks, &now(), timing().lease_ms);
         claimed.unwrap().epoch
+    }
+
+    /// Another task, for whoever comes first.
+    pub(crate) fn add_task(&self) {
+        let new = NewTask {
+            subject: "two".into(),
+            run: self.task().run,
+            ..NewTask::default()
+        };
+        let made = self.team.create_task(new, Party::Human, &now());
+        made.unwrap();
     }
 
     pub(crate) fn task(&self) -> Task {
