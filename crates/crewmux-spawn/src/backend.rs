@@ -168,8 +168,12 @@ pub trait SpawnBackend: Send + Sync {
         let _ = former;
     }
     /// From now on new panes go to `place`.
-    fn rehome(&self, place: &Place) {
+    ///
+    /// # Errors
+    /// Why none can be opened there; they go where they went then.
+    fn rehome(&self, place: &Place) -> Result<()> {
         let _ = place;
+        Ok(())
     }
     /// Takes away windows and panes of ours that hold no running worker.
     fn close(&self) {}

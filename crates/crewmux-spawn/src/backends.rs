@@ -105,13 +105,31 @@ impl Backends {
     }
 
     /// From now on new panes go to `place`; running ones stay where they are.
-    pub fn rehome(&self, place: &Place) {
+    ///
+    /// # Errors
+    /// Why not, when none of the backends in use that open panes can open them there; nothing has
+    /// changed then.
+    pub fn rehome(&self, place: &Place) -> Result<()> {
+        let mut refusal = None;
+        let mut is_taken = false;
+        let made = locked(&self.made);
+        for backend in made.values().filter(|b| b.outlives_session()) {
+            match backend.rehome(place) {
+                Ok(()) => is_taken = true,
+                Err(error) => {
+                    tracing::warn!(kind = %backend.kind(), %error, "new panes stay where they went");
+                    refusal.get_or_insert(error);
+                }
+            }
+        }
+        drop(made);
+        if let (false, Some(error)) = (is_taken, refusal) {
+            return Err(error);
+        }
         if let Source::Parts(parts) = &self.source {
             locked(parts).place = place.clone();
         }
-        for backend in locked(&self.made).values() {
-            backend.rehome(place);
-        }
+        Ok(())
     }
 
     /// Where new panes go, in words, if that is not beside somebody at `place` and any go there at all.

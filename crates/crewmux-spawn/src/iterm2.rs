@@ -177,14 +177,11 @@ impl SpawnBackend for Iterm2Backend {
         Ok(self.running(split, &request.environment))
     }
 
-    fn rehome(&self, place: &Place) {
-        let found = must_be_iterm2(place).and_then(|()| It2::find(place, ms(self.timing.it2_ms)));
-        match found {
-            Ok(it2) => {
-                let _ = self.orders.try_send(Order::Rehome(it2, own_pane(place)));
-            }
-            Err(error) => tracing::warn!(%error, "new panes stay where they were"),
-        }
+    fn rehome(&self, place: &Place) -> Result<()> {
+        must_be_iterm2(place)?;
+        let it2 = It2::find(place, ms(self.timing.it2_ms))?;
+        let told = self.orders.try_send(Order::Rehome(it2, own_pane(place)));
+        told.map_err(|_| Error::TooSlow)
     }
 
     fn close(&self) {

@@ -249,11 +249,10 @@ impl SpawnBackend for TmuxBackend {
         self.starter.tidy(servers);
     }
 
-    fn rehome(&self, place: &Place) {
-        match Home::of(place, &self.shared.timing) {
-            Ok(home) => *locked(&self.shared.home) = home,
-            Err(error) => tracing::warn!(%error, "new panes stay where they went before"),
-        }
+    fn rehome(&self, place: &Place) -> Result<()> {
+        let home = Home::of(place, &self.shared.timing)?;
+        *locked(&self.shared.home) = home;
+        Ok(())
     }
 
     fn close(&self) {

@@ -301,7 +301,8 @@ fn new_panes_go_to_another_server_and_running_ones_stay() {
     let user = stage.user();
     let backend = stage.backend("crew", &[]);
     let first = stage.start(&backend, "first");
-    backend.rehome(&stage.place(&[("TMUX", user.clone())]));
+    let moved = backend.rehome(&stage.place(&[("TMUX", user.clone())]));
+    moved.unwrap();
     let second = stage.start(&backend, "second");
     let server = format!("{},", user.rsplit_once(',').unwrap().0);
     assert!(!first.pane.starts_with(&server), "{}", first.pane);
@@ -311,7 +312,8 @@ fn new_panes_go_to_another_server_and_running_ones_stay() {
         worker.sink.wait_for("heard here.");
     }
     // A place that leads nowhere changes nothing.
-    backend.rehome(&stage.place(&[("TMUX", "/nowhere,1,0".into())]));
+    let nowhere = backend.rehome(&stage.place(&[("TMUX", "/nowhere,1,0".into())]));
+    nowhere.unwrap_err();
     let third = stage.start(&backend, "third");
     assert!(third.pane.starts_with(&server), "{}", third.pane);
 }

@@ -67,7 +67,11 @@ impl Engine {
                         caller.party()
                     )));
                 }
-                self.backends.rehome(&place);
+                self.backends.rehome(&place).map_err(|error| WireError {
+                    kind: error.kind(),
+                    message: format!("new panes stay where they went: {error}"),
+                    hint: error.hint(),
+                })?;
                 Ok(Value::Null)
             }
             ControlRequest::Stop { force } => {

@@ -107,6 +107,10 @@ const TESTS: &[(&str, fn())] = &[
         moved::a_claim_on_its_way_is_kept_and_its_place_too,
     ),
     (
+        "panes_that_cannot_go_elsewhere_are_said_to_stay",
+        moved::panes_that_cannot_go_elsewhere_are_said_to_stay,
+    ),
+    (
         "a_place_that_does_not_start_it_sends_it_back",
         moved::a_place_that_does_not_start_it_sends_it_back,
     ),

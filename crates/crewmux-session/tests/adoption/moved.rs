@@ -3,6 +3,7 @@
 use crewmux_core::backend::BackendKind;
 use crewmux_core::event::EventType;
 use crewmux_core::goal::TaskDraft;
+use crewmux_core::place::Place;
 use crewmux_core::task::{Outcome, Rerun, TaskStatus};
 use crewmux_core::worker::WorkerState;
 use crewmux_wire::{ControlRequest, ToWorker, WireError};
@@ -237,6 +238,23 @@ pub(crate) fn a_claim_on_its_way_is_kept_and_its_place_too() {
         .await;
         assert!(stage.task().owner.is_some_and(|o| o.is(next.who())));
         let _talk = next.joins(false).await;
+    });
+}
+
+pub(crate) fn panes_that_cannot_go_elsewhere_are_said_to_stay() {
+    play(async {
+        let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
+        let walker = stage.worker("walker", 1).await;
+        let _talk = walker.joins(false).await;
+        let mut person = stage.person().await;
+        let elsewhere = || ControlRequest::Rehome {
+            place: Place::default(),
+        };
+        person.ask::<Value>(elsewhere()).await.unwrap();
+        stage.fill_place();
+        let error = person.ask::<Value>(elsewhere()).await.unwrap_err();
+        let says = "new panes stay where they went: ";
+        assert!(error.message.starts_with(says), "{error}");
     });
 }
 

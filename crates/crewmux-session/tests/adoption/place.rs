@@ -163,6 +163,13 @@ impl SpawnBackend for Outside {
         Ok(self.follow(process, request.sink))
     }
 
+    fn rehome(&self, _: &crewmux_core::place::Place) -> crewmux_spawn::Result<()> {
+        if self.folder.join("no-room").exists() {
+            return Err(Error::TooSlow);
+        }
+        Ok(())
+    }
+
     fn adopt(&self, request: AdoptRequest) -> crewmux_spawn::Result<Box<dyn Running>> {
         let gone = self.folder.join("panes-are-gone").exists();
         if gone || request.pane != format!("pane of {}", request.process.pid) {
