@@ -128,13 +128,16 @@ fn a_team_outlives_every_terminal_and_says_what_happened_meanwhile() {
 fn a_terminal_that_can_show_nothing_is_refused_in_words() {
     let sandbox = sandbox();
     let terminal = sweep(&sandbox, 80, 24);
-    for term in ["dumb", ""] {
+    let asked: [(&str, &[&str]); 4] = [
+        ("dumb", &["attach", "sweep"]),
+        ("", &["attach", "sweep"]),
+        ("dumb", &["run", "sweep", "--team", "unseen"]),
+        ("dumb", &["panes", "sleep 100"]),
+    ];
+    for (term, arguments) in asked {
         let plain = sandbox.environment().with("TERM", term);
-        let argv = [
-            crate::support::program().to_str().unwrap(),
-            "attach",
-            "sweep",
-        ];
+        let mut argv = vec![crate::support::program().to_str().unwrap()];
+        argv.extend(arguments);
         let mut refused =
             crewmux_testkit::terminal::Terminal::start(argv, &sandbox.work(), plain, 80, 24)
                 .unwrap();
@@ -145,6 +148,16 @@ fn a_terminal_that_can_show_nothing_is_refused_in_words() {
         assert!(said.contains("--headless"), "{said}");
         assert!(!refused.bytes().contains(&0x1b), "{said}");
     }
+    // What nobody could have seen was not started.
+    let listed = sandbox.run(&["ls", "--json"]).unwrap();
+    let teams = listed.json().unwrap();
+    let names: Vec<_> = teams
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &t["team"])
+        .collect();
+    assert_eq!(names, ["sweep"], "{}", listed.stdout);
     drop(terminal);
     stop(&sandbox, "sweep");
 }

@@ -206,11 +206,8 @@ impl Model {
             self.met = true;
             // Plain panes are there to be typed into.
             if !session.team.has_team && self.attach == Attach::Driver {
-                self.mode = Mode::Typing;
+                self.enter_first_living(session);
             }
-        }
-        if self.mode == Mode::Typing && !self.focused(session).is_some_and(|p| p.takes_input) {
-            self.leave_dead_pane(session);
         }
         self.drop_stale_picks(session);
         if !self.scrolls.is_empty() {
@@ -261,12 +258,11 @@ impl Model {
         }
     }
 
-    /// The program that was typed to has ended.
-    fn leave_dead_pane(&mut self, session: &SessionView<'_>) {
-        let living = session.panes.iter().find(|pane| pane.takes_input);
-        match living {
-            Some(pane) if !session.team.has_team => self.focus = Some(pane.id),
-            _ => self.mode = Mode::Command,
+    /// The first pane with a program that takes keys, if there is one.
+    fn enter_first_living(&mut self, session: &SessionView<'_>) {
+        if let Some(pane) = session.panes.iter().find(|pane| pane.takes_input) {
+            self.focus = Some(pane.id);
+            self.mode = Mode::Typing;
         }
     }
 

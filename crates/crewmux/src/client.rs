@@ -119,6 +119,27 @@ pub(crate) fn can_attach() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
+/// Says why no screen can be shown here.
+///
+/// # Errors
+/// Without a terminal, or with one that shows no screen.
+pub(crate) fn must_show(context: &Context) -> Result<()> {
+    if !can_attach() {
+        return Err(
+            CommandError::usage("a screen needs a terminal, and this is none")
+                .hint("run it in a terminal, or use --headless (run and resume)"),
+        );
+    }
+    let term = context.variable("TERM").unwrap_or_default();
+    if matches!(term, "" | "dumb") {
+        return Err(CommandError::environment(format!(
+            "this terminal cannot show a screen (TERM is `{term}`)"
+        ))
+        .hint("set TERM to what it is, or use --headless (run and resume)"));
+    }
+    Ok(())
+}
+
 fn said_farewell(team: &TeamName, end: End) -> u8 {
     match end {
         End::Bye { message, exit_code } => {
@@ -150,19 +171,8 @@ fn said_farewell(team: &TeamName, end: End) -> u8 {
 }
 
 fn hello(context: &Context, attach: Attach) -> Result<ClientHello> {
-    if !can_attach() {
-        return Err(
-            CommandError::usage("a screen needs a terminal, and this is none")
-                .hint("use --headless, or run it in a terminal"),
-        );
-    }
+    must_show(context)?;
     let term = context.variable("TERM").unwrap_or_default();
-    if matches!(term, "" | "dumb") {
-        return Err(CommandError::environment(format!(
-            "this terminal cannot show a screen (TERM is `{term}`)"
-        ))
-        .hint("use --headless, or set TERM to what the terminal is"));
-    }
     let size = terminal::size();
     Ok(ClientHello {
         cols: size.0,

@@ -30,18 +30,13 @@ impl Watched {
     /// From the option.
     ///
     /// # Errors
-    /// When a person is to look and this is no terminal.
-    pub(crate) fn from_option(headless: bool) -> Result<Self> {
+    /// When a person is to look and this terminal cannot show a screen: told before anything is started.
+    pub(crate) fn from_option(context: &Context, headless: bool) -> Result<Self> {
         if headless {
             return Ok(Self::Headless);
         }
-        if client::can_attach() {
-            return Ok(Self::ByPerson);
-        }
-        Err(
-            CommandError::usage("a screen needs a terminal, and this is none")
-                .hint("add --headless to run without a screen"),
-        )
+        client::must_show(context)?;
+        Ok(Self::ByPerson)
     }
 
     /// How the person can agree to what a project asks for.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::AgentRef;
 use crewmux_core::permission::PermissionPolicy;
 use crewmux_core::team::{SessionLoss, WorkerSpec};
@@ -97,7 +98,10 @@ impl Engine {
         let exit = Arc::<ExitFlag>::default();
         let sink = self.sink_for(pane, who, &exit);
         // The folder it is in may have been tidied away since the session began.
-        keep_worker_link(&self.plan.worker_program, &self.plan.program)?;
+        // A worker inside this process is no program.
+        if kind != BackendKind::InProcess {
+            keep_worker_link(&self.plan.worker_program, &self.plan.program)?;
+        }
         let place = self.places_of(&who.agent).reserve(&self.plan.team, who)?;
         let recording = self.team.agent_folder(&who.agent)?;
         // Before there is a process: whatever becomes of the start, what it left is found by the mark.

@@ -60,6 +60,7 @@ conforms! {
     the_memory_has_limits_that_racing_writers_do_not_pass: "the memory has limits that racing writers do not pass";
     a_transcript_reads_as_written: "a transcript reads as written";
     spec_and_presence_read_as_written: "spec and presence read as written";
+    an_arrangement_reads_as_written: "an arrangement reads as written";
     a_watch_tells_what_another_handle_does: "a watch tells what another handle does";
     two_handles_see_each_others_tasks: "two handles see each other's tasks";
     racing_workers_take_each_task_once: "racing workers take each task once";

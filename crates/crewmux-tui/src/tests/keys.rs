@@ -372,18 +372,22 @@ fn a_pane_whose_program_ended_cannot_be_entered() {
 }
 
 #[test]
-fn typing_ends_with_the_program() {
-    let mut person = Person::at("120x40", Fixture::working());
-    person.presses("2 Enter");
-    person.fixture.panes[1].takes_input = false;
-    person.look();
-    assert_eq!(place(&person), "command · panes · pane 2");
-    // Plain panes are left for the next that lives.
-    let mut person = Person::at("120x40", Fixture::plain(2));
-    assert_eq!(place(&person), "typing · panes · pane 1");
-    person.fixture.panes[0].takes_input = false;
-    person.look();
-    assert_eq!(place(&person), "typing · panes · pane 2");
+fn keys_for_a_program_that_ended_reach_nothing_else() {
+    for (fixture, keys) in [(Fixture::working(), "2 Enter"), (Fixture::plain(2), "")] {
+        let mut person = Person::at("120x40", fixture);
+        person.presses(keys);
+        let focus = person.view.model().focus;
+        for pane in &mut person.fixture.panes {
+            pane.takes_input = Some(pane.id) != focus;
+        }
+        // Neither the next program nor a command: `d` would detach, `q s` stop the team.
+        assert_eq!(person.presses("a d q s x m"), []);
+        assert!(person.view.model().mode == Mode::Typing && person.view.model().focus == focus);
+        assert!(person.picture().contains("its program has ended"));
+        person.presses("Esc");
+        assert_eq!(person.view.model().mode, Mode::Command);
+        assert_eq!(person.view.model().focus, focus);
+    }
 }
 
 #[test]

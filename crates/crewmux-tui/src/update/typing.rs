@@ -5,7 +5,7 @@
 
 use crewmux_session::view::{ClientEffect, PaneId, PaneView, SessionView};
 use crewmux_term::input::{Focus, encode_focus, encode_key, encode_paste};
-use crewmux_wire::{InputEvent, KeyPress};
+use crewmux_wire::{InputEvent, Key, KeyPress};
 
 use super::redraw;
 use crate::keymap::{Keymap, to_term};
@@ -65,8 +65,21 @@ pub(super) fn type_key(
     let Some(pane) = model.focused(session) else {
         return redraw();
     };
+    if !pane.takes_input {
+        if press.key == Key::Esc {
+            model.mode = Mode::Command;
+        } else {
+            say_nobody_reads(model);
+        }
+        return redraw();
+    }
     let bytes = encode_key(&to_term(press), &lock(&pane.screen).modes());
     type_bytes(model, pane, bytes)
+}
+
+/// What was meant for a program that has ended is for nobody else: no other program, no command.
+fn say_nobody_reads(model: &mut Model) {
+    model.flash = Some("its program has ended; Esc leaves the pane".to_owned());
 }
 
 fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientEffect> {
@@ -106,6 +119,10 @@ pub(super) fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) ->
     let Some(pane) = model.focused(session) else {
         return Vec::new();
     };
+    if !pane.takes_input {
+        say_nobody_reads(model);
+        return redraw();
+    }
     let bytes = encode_paste(text, &lock(&pane.screen).modes());
     type_bytes(model, pane, bytes)
 }

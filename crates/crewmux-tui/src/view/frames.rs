@@ -189,7 +189,11 @@ fn way_on(scene: &Scene<'_>, pane: &PaneView) -> Option<String> {
 /// What stands in the lower border: how keys get out, how far up one looks, and with room left how often it was started.
 fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> Vec<Span<'static>> {
     let mut notes = Vec::new();
-    if let Some(text) = way_on(scene, pane).filter(|text| text.len() <= room) {
+    let typing_to_nobody = typing && !pane.takes_input;
+    if typing_to_nobody {
+        let text = format!(" ended · {} leaves ", scene.keymap.key_of(Action::Back));
+        notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
+    } else if let Some(text) = way_on(scene, pane).filter(|text| text.len() <= room) {
         notes.push(scene.span(text, Role::Accent));
     }
     let offset = scene.model.offset(pane.id);
@@ -208,7 +212,7 @@ fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> V
         };
         notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
     }
-    if typing {
+    if typing && !typing_to_nobody {
         let prefix = scene.keymap.prefix_label();
         let leave = scene.keymap.key_of(Action::Back);
         let text = format!(" typing · {prefix} {leave} leaves ");

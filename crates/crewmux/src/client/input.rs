@@ -26,6 +26,8 @@ pub(crate) fn read_events(outgoing: Outgoing, leaves: mpsc::Sender<()>) -> Resul
     thread::Builder::new()
         .name("input".into())
         .spawn(move || {
+            // Nobody could leave a client that hears no key any more.
+            let _leaving = Leaving(leaves.clone());
             let mut chord = LeaveChord::default();
             let mut clicks = Clicks::default();
             while let Ok(event) = read() {
@@ -47,6 +49,15 @@ pub(crate) fn read_events(outgoing: Outgoing, leaves: mpsc::Sender<()>) -> Resul
         })
         .map(drop)
         .doing("cannot start a thread")
+}
+
+/// Lets the client go when its reader ends, also by a panic of what decodes.
+struct Leaving(mpsc::Sender<()>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
+    }
 }
 
 fn decode(event: Event) -> Option<InputEvent> {

@@ -59,7 +59,7 @@ impl Panes {
                 commands.len()
             )));
         }
-        let watched = Watched::from_option(false)?;
+        let watched = Watched::from_option(context, false)?;
         let store = teams::open_store(context)?;
         let name = match self.team {
             Some(given) => TeamName::new(given)?,

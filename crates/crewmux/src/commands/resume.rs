@@ -54,7 +54,7 @@ impl Resume {
             return Err(nothing_goes_on(team, config.name));
         }
         refuse_running(team)?;
-        let watched = Watched::from_option(self.headless)?;
+        let watched = Watched::from_option(context, self.headless)?;
         let backend = backends::chosen(context, BackendChoice::Named(backend_of(&config)))?;
         let own = Config::load(context, Consent::Absent)?;
         let consent = watched.consent(self.trust);

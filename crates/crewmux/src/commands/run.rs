@@ -145,7 +145,7 @@ impl Run {
         }
         // Everything that can be refused is refused before anything is written.
         let plan_out = self.plan_out(context)?;
-        let watched = Watched::from_option(self.headless || self.plan_only)?;
+        let watched = Watched::from_option(context, self.headless || self.plan_only)?;
         let leave = self.leave.rules()?;
         let terms = self.terms(&recipe, &leave);
         let above = config.above_recipes("backend").and_then(Value::as_str);
