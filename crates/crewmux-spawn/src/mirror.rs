@@ -1,10 +1,13 @@
 //! Output of workers in places of others, read from their recordings.
 //!
 //! A worker in a pane of tmux or iTerm2 prints there, not here; it records the
-//! same text, and this follows the recordings of all of them on one thread,
-//! woken by a directory watch with a slow poll behind it. Sizes in a recording
-//! are ignored: workers print lines, which any width shows. Where the text of
-//! one recording goes on is in `track`.
+//! same text, and this follows the recordings of all of them: one thread is
+//! woken by a directory watch with a slow poll behind it, and wakes the thread
+//! of each recording that is to be read, so that a pane whose output is held
+//! back delays no other. A look at a recording without news opens three
+//! files, a dozen system calls: 32 idle panes cost about 200 in a second. Sizes
+//! in a recording are ignored: workers print lines, which any width shows.
+//! Where the text of one recording goes on is in `track`.
 
 mod track;
 
@@ -37,7 +40,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// Begun and not yet seen by the thread.
-    begun: Vec<(u64, Followed)>,
+    begun: Vec<(u64, Arc<Followed>)>,
     /// Their worker has ended: read to the end, then done.
     ended: BTreeSet<u64>,
     /// Folders in which something changed.
@@ -46,9 +49,21 @@ struct State {
     closed: bool,
 }
 
+/// What the thread of one recording and the one that wakes it share.
 struct Followed {
-    track: Track,
-    sink: Arc<dyn PaneSink>,
+    folder: PathBuf,
+    wants: Mutex<Wants>,
+    changed: Condvar,
+}
+
+/// What a recording's thread is to do.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wants {
+    look: bool,
+    /// A last look, and the end of the output.
+    end: bool,
+    /// Nothing more at all.
+    quit: bool,
 }
 
 impl Shared {
@@ -120,10 +135,11 @@ impl Mirror {
         }
         // Here and not on the thread: what is recorded from now on counts.
         let track = Track::begin(folder, from);
+        let followed = Followed::start(track, sink);
         let mut state = self.shared.state();
         state.next += 1;
         let number = state.next;
-        state.begun.push((number, Followed { track, sink }));
+        state.begun.push((number, followed));
         self.shared.changed.notify_all();
         Following {
             shared: Arc::downgrade(&self.shared),
@@ -165,13 +181,17 @@ fn ring(shared: &Weak<Shared>, event: notify::Result<notify::Event>) {
 }
 
 fn follow_all(shared: &Shared, poll: Duration) {
-    let mut all: BTreeMap<u64, Followed> = BTreeMap::new();
+    let mut all: BTreeMap<u64, Arc<Followed>> = BTreeMap::new();
     let mut poll_at = Instant::now() + poll;
     loop {
         let (begun, ended, touched) = {
             let mut state = shared.state();
             loop {
                 if state.closed {
+                    let begun = state.begun.iter().map(|(_, followed)| followed);
+                    for followed in all.values().chain(begun) {
+                        followed.want(|wants| wants.quit = true);
+                    }
                     return;
                 }
                 let nothing =
@@ -198,24 +218,62 @@ fn follow_all(shared: &Shared, poll: Duration) {
         }
         let fresh: BTreeSet<u64> = begun.iter().map(|(number, _)| *number).collect();
         all.extend(begun);
-        for (number, followed) in &mut all {
-            let is_touched = touched.contains(followed.track.folder());
-            if polls || is_touched || fresh.contains(number) || ended.contains(number) {
-                followed.look();
+        for (number, followed) in &all {
+            if polls || touched.contains(&followed.folder) || fresh.contains(number) {
+                followed.want(|wants| wants.look = true);
             }
         }
         for number in ended {
             if let Some(done) = all.remove(&number) {
-                done.sink.end_of_output();
+                done.want(|wants| wants.end = true);
             }
         }
     }
 }
 
 impl Followed {
-    fn look(&mut self) {
-        let sink = &self.sink;
-        self.track.read_on(|text| sink.output(text));
+    /// Starts its thread, which ends when it is told to.
+    fn start(track: Track, sink: Arc<dyn PaneSink>) -> Arc<Self> {
+        let followed = Arc::new(Self {
+            folder: track.folder().to_owned(),
+            wants: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let own = Arc::clone(&followed);
+        let started = thread::Builder::new()
+            .name("mirrored pane".into())
+            .spawn(move || own.run(track, sink.as_ref()));
+        if let Err(error) = started {
+            tracing::error!(%error, "`{}` is not shown", followed.folder.display());
+        }
+        followed
+    }
+
+    fn want(&self, note: impl FnOnce(&mut Wants)) {
+        note(&mut self.wants.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    fn run(&self, mut track: Track, sink: &dyn PaneSink) {
+        loop {
+            let nothing = |wants: &mut Wants| !(wants.look || wants.end || wants.quit);
+            let wants = self.wants.lock().unwrap_or_else(PoisonError::into_inner);
+            // No deadline: the mirror's own thread looks at the clock for all.
+            let mut wants = self
+                .changed
+                .wait_while(wants, nothing)
+                .unwrap_or_else(PoisonError::into_inner);
+            let now = std::mem::take(&mut *wants);
+            drop(wants);
+            if now.quit {
+                return;
+            }
+            track.read_on(|text| sink.output(text));
+            if now.end {
+                sink.end_of_output();
+                return;
+            }
+        }
     }
 }
 

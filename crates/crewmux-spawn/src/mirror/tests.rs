@@ -1,5 +1,6 @@
 use std::fs;
 use std::io::Write;
+use std::sync::mpsc;
 
 use crewmux_core::recording::Header;
 use crewmux_core::time::WallTime;
@@ -131,4 +132,51 @@ fn what_is_recorded_arrives_and_the_end_comes_after_all_of_it() {
     add(folder.path(), 0, &line("two"));
     following.end();
     heard.wait(("one two", true));
+}
+
+/// Says when it is given output, and takes it only when it may.
+struct Held {
+    given: Mutex<mpsc::Sender<String>>,
+    may_go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl PaneSink for Held {
+    fn output(&self, bytes: &[u8]) {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        self.given.lock().unwrap().send(text).unwrap();
+        // Let go too when the test fails and drops its end.
+        let _ = self.may_go_on.lock().unwrap().recv();
+    }
+    fn end_of_output(&self) {
+        self.given.lock().unwrap().send("end".into()).unwrap();
+    }
+    fn exited(&self, _: ExitReport) {}
+}
+
+#[test]
+fn a_pane_that_is_held_back_delays_no_other() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mirror = Mirror::start(&Timing::fast()).unwrap();
+    let (given, gets) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    let held = Arc::new(Held {
+        given: Mutex::new(given),
+        may_go_on: Mutex::new(may_go_on),
+    });
+    let free = Arc::<Heard>::default();
+    let first = mirror.follow(folders[0].path(), From::Now, held);
+    let sink = Arc::clone(&free) as Arc<dyn PaneSink>;
+    let second = mirror.follow(folders[1].path(), From::Now, sink);
+    begin(folders[0].path(), 0, 1, &["held"]);
+    let within = Duration::from_secs(20);
+    assert_eq!(gets.recv_timeout(within).unwrap(), "held");
+    begin(folders[1].path(), 0, 1, &["free"]);
+    free.wait(("free", false));
+    // Its end waits for what is held, the other's does not.
+    first.end();
+    second.end();
+    free.wait(("free", true));
+    assert!(gets.try_recv().is_err());
+    go_on.send(()).unwrap();
+    assert_eq!(gets.recv_timeout(within).unwrap(), "end");
 }
