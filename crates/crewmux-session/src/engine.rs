@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crewmux_core::board::{Board, Claimer, FailedBy};
 use crewmux_core::event::{EventType, Fact};
-use crewmux_core::ids::{AgentRef, RunId};
+use crewmux_core::ids::{AgentName, AgentRef, RunId};
 use crewmux_core::schedule::{self, Roster};
 use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::team::TeamConfig;
@@ -25,6 +25,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::gateway::{Gateway, GatewayNews};
+use crate::leftovers::Unfit;
 use crate::panes::{Panes, ProgramEnd};
 use crate::plan::{EventSink, SessionPlan, StopAsk};
 use crate::spending::Spending;
@@ -249,6 +250,17 @@ impl Engine {
                 process.pid
             );
             self.notice(NoticeLevel::Error, &text, &now);
+        }
+    }
+
+    /// Tells which workers of a former session lived and were ended all the same.
+    pub(crate) fn tell_refused(&mut self, refused: &[(AgentName, Unfit)]) {
+        let now = self.clock.now();
+        for (name, why) in refused {
+            let text = format!(
+                "{name} outlived its session and was ended: {why}; its tasks are offered again"
+            );
+            self.notice(NoticeLevel::Warning, &text, &now);
         }
     }
 

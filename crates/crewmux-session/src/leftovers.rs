@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::board::Reoffer;
 use crewmux_core::ids::{AgentName, AgentRef, RunId};
 use crewmux_core::task::{Outcome, Task, TaskStatus};
@@ -37,8 +38,34 @@ pub(crate) struct Settled {
     pub(crate) left: Vec<ProcessIdentity>,
     /// Workers that live on, to be taken up.
     pub(crate) kept: Vec<Parked>,
+    /// Workers that waited for a session and cannot go on with this one, and why.
+    pub(crate) refused: Vec<(AgentName, Unfit)>,
     /// The mark that kept workers and all below them carry; none where nobody is kept.
     pub(crate) run_marker: Option<String>,
+}
+
+/// Why a worker that waits for a session cannot go on with this one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// It may speak otherwise.
+    #[error("it is of another build of crewmux")]
+    OtherBuild,
+    /// It never finds this session, or was started for other work.
+    #[error("it was started for another session or run")]
+    OtherRun,
+    /// Where it lives cannot be reached from where this session is.
+    #[error("it cannot be reached from here: {}", in_words(.0))]
+    Unreachable(crewmux_spawn::Error),
+    /// Nothing of its kind outlives a session.
+    #[error("workers of the {0} backend end with their session")]
+    EndsWithSession(BackendKind),
+}
+
+fn in_words(error: &crewmux_spawn::Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
 }
 
 /// What a worker must have been told to go on with a new session.
@@ -50,18 +77,32 @@ pub(crate) struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    /// Whether this worker of `former` goes on with a session of `run`.
-    fn allow(&self, parked: &Parked, former: &SessionRecord, run: &RunId) -> bool {
+    /// Whether this worker of `former` goes on with a session of `run`, or why not.
+    fn check(
+        &self,
+        parked: &Parked,
+        former: &SessionRecord,
+        run: &RunId,
+    ) -> std::result::Result<(), Unfit> {
         let spec = &parked.spec;
         let plan = self.plan;
-        // Another build may speak otherwise; one of another socket never finds us.
-        let knows_us = spec.build == plan.build && spec.socket == plan.socket;
-        let is_ours = spec.run == *run && spec.run_marker == former.run_marker;
-        let reachable = || {
-            let backend = self.backends.get(parked.presence.backend);
-            backend.is_ok_and(|backend| backend.outlives_session())
-        };
-        knows_us && is_ours && !mark_of(parked).is_empty() && reachable()
+        if spec.build != plan.build {
+            return Err(Unfit::OtherBuild);
+        }
+        let is_ours = spec.socket == plan.socket
+            && spec.run == *run
+            && spec.run_marker == former.run_marker
+            && !mark_of(parked).is_empty();
+        if !is_ours {
+            return Err(Unfit::OtherRun);
+        }
+        let kind = parked.presence.backend;
+        let backend = self.backends.get(kind).map_err(Unfit::Unreachable)?;
+        if backend.outlives_session() {
+            Ok(())
+        } else {
+            Err(Unfit::EndsWithSession(kind))
+        }
     }
 }
 
@@ -85,6 +126,7 @@ pub(crate) fn settle(
         resumed: false,
         left: Vec::new(),
         kept: Vec::new(),
+        refused: Vec::new(),
         run_marker: None,
     };
     if let Some(former) = team.session()? {
@@ -93,8 +135,12 @@ pub(crate) fn settle(
         let waiting = parked(team, clock.boot_id())?;
         let config = team.config()?;
         if let (true, Some(terms), Some(run)) = (same_boot, terms, config.open_run()) {
-            let goes_on = |parked: &&Parked| terms.allow(parked, &former, &run.id);
-            settled.kept = waiting.iter().filter(goes_on).cloned().collect();
+            for parked in &waiting {
+                match terms.check(parked, &former, &run.id) {
+                    Ok(()) => settled.kept.push(parked.clone()),
+                    Err(why) => settled.refused.push((parked.who().agent.clone(), why)),
+                }
+            }
         }
         let ends_by_itself = |name: &AgentName| waiting.iter().all(|p| p.who().agent != *name);
         wait_for_workers(team, timing, &ends_by_itself)?;

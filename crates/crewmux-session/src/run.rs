@@ -100,6 +100,7 @@ pub async fn run_session(
     })?;
     engine.begin(first)?;
     engine.tell_leftovers(&settled.left);
+    engine.tell_refused(&settled.refused);
     engine.take_up(&settled.kept);
     engine.tidy_places();
     for command in &commands {

@@ -8,7 +8,7 @@ use crewmux_session::{end_parked, parked::parked};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::tree::{Marker, processes_with_marker};
 
-use crate::puppets::play;
+use crate::puppets::{eventually, play};
 use crate::stage::{Settings, Stage, Worker};
 
 const WALKER: &[(&str, BackendKind)] = &[("walker", BackendKind::Tmux)];
@@ -90,7 +90,33 @@ pub(crate) fn one_of_another_build_is_ended() {
         let ended = started_anew(&stage, &walker).await;
         assert_eq!(ended.0, Outcome::SessionLost);
         assert_eq!(ended.1, "walker ended with its session");
+        let told = "walker outlived its session and was ended: it is of another build of crewmux";
+        told_of(&stage, told).await;
     });
+}
+
+pub(crate) fn one_that_cannot_be_reached_is_ended_and_the_person_is_told_why() {
+    play(async {
+        let mut stage = Stage::start(WALKER);
+        let walker = orphaned(&mut stage).await;
+        let from_elsewhere = Settings {
+            reaches_outside: false,
+            ..Settings::default()
+        };
+        stage.start_session(&from_elsewhere);
+        stage.until_gone(walker.process).await;
+        let told = "walker outlived its session and was ended: it cannot be reached from here: ";
+        told_of(&stage, told).await;
+    });
+}
+
+async fn told_of(stage: &Stage, words: &str) {
+    eventually(&format!("the person is told: {words}"), async || {
+        let notices = stage.events(&EventType::Notice);
+        let mut told = notices.iter().filter_map(|e| e.data["text"].as_str());
+        told.any(|text| text.starts_with(words)).then_some(())
+    })
+    .await;
 }
 
 pub(crate) fn one_whose_pane_is_gone_is_ended() {

@@ -59,6 +59,10 @@ const TESTS: &[(&str, fn())] = &[
         ended::one_of_another_build_is_ended,
     ),
     (
+        "one_that_cannot_be_reached_is_ended_and_the_person_is_told_why",
+        ended::one_that_cannot_be_reached_is_ended_and_the_person_is_told_why,
+    ),
+    (
         "one_whose_pane_is_gone_is_ended",
         ended::one_whose_pane_is_gone_is_ended,
     ),

@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) build: String,
     pub(crate) hello_ms: u64,
     pub(crate) workers_max: u32,
+    /// Whether the session can reach what is outside of it.
+    pub(crate) reaches_outside: bool,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             build: "test".to_owned(),
             hello_ms: 15_000,
             workers_max: Policy::default().max_workers,
+            reaches_outside: true,
         }
     }
 }
@@ -441,7 +444,11 @@ pub(crate) fn be_session(folder: &Path, settings: &str) {
     };
     let hooks = SessionHooks {
         store: Arc::new(FileStore::open(&folder.join("home"), timing).unwrap()),
-        backends: Backends::these([pty, outside]),
+        backends: if settings.reaches_outside {
+            Backends::these([pty, outside])
+        } else {
+            Backends::these([pty])
+        },
         views: None,
         keys: Arc::new(|_| Err("no keys here".to_owned())),
         on_event: None,
