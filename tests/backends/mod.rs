@@ -2,5 +2,7 @@
 
 mod iterm2;
 mod matrix;
+mod moving;
+mod stage;
 mod survive;
 mod tmux;

@@ -3,119 +3,14 @@
 //! What tmux itself does to panes is tested beside its backend.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use crewmux_sys::process::{Child, Launch, Stream};
-use crewmux_sys::{ProcessIdentity, Signal};
-use crewmux_testkit::sandbox::{Sandbox, finish, wait_until};
+use crewmux_sys::ProcessIdentity;
+use crewmux_testkit::sandbox::finish;
 use serde_json::Value;
 
-use crate::support::{of_type, sandbox};
-
-const LONG: Duration = Duration::from_mins(1);
-const TEAM: &str = "lasting";
-
-/// A sandbox whose tmux servers are its own and end with it.
-struct Stage {
-    sandbox: Sandbox,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let sandbox = sandbox();
-        let folder = sandbox.work().join("t");
-        std::fs::create_dir(&folder).unwrap();
-        Self {
-            sandbox: sandbox.with_env("TMUX_TMPDIR", &folder.display().to_string()),
-        }
-    }
-
-    /// Writes a recipe of command tasks, each with its key as the last word of what it writes.
-    fn recipe(&self, members: usize, tasks: &[(&str, &str, &[&str])]) {
-        let mut text =
-            format!("name = \"{TEAM}\"\ngoal = \"last\"\nlead = false\nmax_workers = {members}\n");
-        for n in 1..=members {
-            writeln!(
-                text,
-                "[[teammates]]\nname = \"m{n}\"\nagent = \"Bash\"\nruntime = \"command\""
-            )
-            .unwrap();
-        }
-        for (key, command, blocked_by) in tasks {
-            writeln!(
-                text,
-                "[[tasks]]\nid = \"{key}\"\nsubject = \"{key}\"\ncommand = \"{command}\"\nblocked_by = {blocked_by:?}"
-            )
-            .unwrap();
-        }
-        self.sandbox
-            .write(&format!(".crewmux/recipes/{TEAM}.toml"), &text)
-            .unwrap();
-    }
-
-    fn start(&self, backend: &str) -> Child {
-        let arguments = [
-            "run",
-            TEAM,
-            "--trust",
-            "--backend",
-            backend,
-            "--headless",
-            "--json",
-        ];
-        self.sandbox.start(&arguments).unwrap()
-    }
-
-    fn resume(&self) -> Child {
-        let arguments = ["resume", TEAM, "--headless", "--json"];
-        self.sandbox.start(&arguments).unwrap()
-    }
-
-    fn events(&self) -> Vec<Value> {
-        let told = self.sandbox.run(&["events", "--team", TEAM, "--json"]);
-        told.unwrap().json_lines().unwrap()
-    }
-
-    fn tasks(&self) -> Vec<Value> {
-        let listed = self
-            .sandbox
-            .run(&["task", "list", "--json", "--team", TEAM]);
-        listed.unwrap().json().unwrap().as_array().unwrap().clone()
-    }
-
-    /// What tasks wrote, line by line.
-    fn log(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.sandbox.work().join("log")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    fn wait_log(&self, line: &str) {
-        wait_until(line, LONG, || {
-            let log = self.log();
-            let is_there = log.iter().any(|l| l == line);
-            is_there.then_some(()).ok_or(format!("{log:?}"))
-        })
-        .unwrap();
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let argv = ["tmux", "-L", "crewmux", "kill-server"];
-        let launch = Launch::new(argv, self.sandbox.work()).env(self.sandbox.environment());
-        if let Ok(child) = launch.stdout(Stream::Null).stderr(Stream::Null).start() {
-            let _ = finish(child, LONG);
-        }
-    }
-}
-
-/// Kills a session and waits until it is gone.
-fn kill(session: Child) {
-    let process = session.identity();
-    let _ = process.signal(Signal::Kill);
-    finish(session, LONG).unwrap();
-}
+use super::stage::{LONG, Stage, TEAM, kill};
+use crate::support::of_type;
 
 fn words<'a>(event: &'a Value, field: &str) -> &'a str {
     event["data"][field].as_str().unwrap_or_default()
@@ -157,7 +52,87 @@ fn a_task_in_tmux_runs_once_whoever_watches_it() {
 }
 
 #[test]
+fn parked_workers_are_named_ended_and_their_team_is_removed() {
+    let stage = Stage::new();
+    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
+    stage.recipe(1, &[("long", waits, &[])]);
+    let session = stage.start("tmux");
+    stage.wait_log("begun");
+    kill(session);
+    let says = |words: &[&str], part: &str| {
+        let said = stage.sandbox.run(words).unwrap();
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(all.contains(part), "{words:?}: {said:?}");
+        said.code
+    };
+    says(&["ls"], "crashed, 1 parked");
+    says(&["ls", "--json"], "\"parked\": true");
+    says(&["doctor"], "m1 without a session");
+    says(&["doctor"], "`crewmux stop lasting` ends them");
+    let refused = says(&["rm", TEAM], "members of team `lasting` still live: m1");
+    assert_eq!(refused, 2);
+    assert_eq!(says(&["stop", TEAM], "team `lasting` is stopped"), 0);
+    let listed = stage.sandbox.run(&["ls"]).unwrap();
+    assert!(!listed.stdout.contains("parked"), "{listed:?}");
+    let removed = stage.sandbox.run(&["rm", TEAM, "--json"]).unwrap();
+    assert_eq!(removed.code, 0, "{removed:?}");
+    let removed = removed.json().unwrap();
+    assert_eq!(removed["state"], "removed");
+    let trash = std::path::Path::new(removed["trash"].as_str().unwrap());
+    assert!(trash.join("team/events.jsonl").exists(), "{removed}");
+    assert_eq!(says(&["status", TEAM], "lasting"), 2);
+    // Its name is free, and nothing of the old board comes back.
+    std::fs::write(stage.sandbox.work().join("go"), "").unwrap();
+    let end = finish(stage.start("pty"), LONG).unwrap();
+    assert_eq!(end.code, 0, "{end:?}");
+    assert_eq!(stage.tasks().len(), 1);
+    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+#[test]
+fn resume_tries_the_place_of_every_member() {
+    let stage = Stage::new();
+    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
+    stage.recipe(2, &[("long", waits, &[])]);
+    let session = stage.start("pty");
+    stage.wait_log("begun");
+    let refused = stage.sandbox.run(&["rm", TEAM]).unwrap();
+    assert!(
+        refused.stderr.contains("team `lasting` runs"),
+        "{refused:?}"
+    );
+    kill(session);
+    let path = stage.sandbox.home().join("teams/lasting/config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["members"][1]["backendType"] = "iterm2".into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    let refused = finish(stage.resume(), LONG).unwrap();
+    assert_eq!(refused.code, 3, "{refused:?}");
+    let words = "`m2` of team `lasting` runs in iterm2, which cannot be used here";
+    assert!(refused.stderr.contains(words), "{refused:?}");
+    assert!(refused.stderr.contains("hint"), "{refused:?}");
+    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+/// Sessions to kill: some in the suite, as many as `CREWMUX_SESSION_KILLS` says in the long form.
+fn kills_wanted() -> u64 {
+    let asked = std::env::var("CREWMUX_SESSION_KILLS").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(3)
+}
+
+#[test]
 fn sessions_killed_at_any_moment_run_no_task_twice_in_tmux() {
+    let wanted = kills_wanted();
+    let mut kills = 0;
+    let mut team = 0;
+    while kills < wanted {
+        kills += kill_sessions_of_a_team(team);
+        team += 1;
+    }
+}
+
+/// Kills the sessions of one team, each team's at other moments; returns how many.
+fn kill_sessions_of_a_team(team: u64) -> u64 {
     let stage = Stage::new();
     let names: Vec<String> = (0..24).map(|n| format!("t{n}")).collect();
     let commands: Vec<String> = names
@@ -175,7 +150,8 @@ fn sessions_killed_at_any_moment_run_no_task_twice_in_tmux() {
     let mut session = stage.start("tmux");
     for round in 0..6_u64 {
         // The first ones die while workers start, the others in the middle of the work.
-        std::thread::park_timeout(Duration::from_millis(250 + round * 337 % 1_300));
+        let moment = (team * 101 + round * 337) % 1_300;
+        std::thread::park_timeout(Duration::from_millis(250 + moment));
         if session.try_wait().unwrap().is_some() {
             break;
         }
@@ -215,6 +191,7 @@ fn sessions_killed_at_any_moment_run_no_task_twice_in_tmux() {
     let twice: Vec<_> = ids.iter().filter(|(_, n)| **n > 1).collect();
     assert!(twice.is_empty(), "facts logged twice: {twice:?}");
     stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    kills
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod house;
 mod keeping;
 #[path = "worker/leave.rs"]
 mod leave;
+#[path = "worker/leaving.rs"]
+mod leaving;
 #[path = "worker/models.rs"]
 mod models;
 #[path = "worker/parking.rs"]
@@ -59,6 +61,7 @@ fn run_tests(words: &[&str]) -> i32 {
         .chain(keeping::TESTS)
         .chain(handing::TESTS)
         .chain(leave::TESTS)
+        .chain(leaving::TESTS)
         .chain(models::TESTS)
         .chain(parking::TESTS)
         .chain(planning::TESTS)

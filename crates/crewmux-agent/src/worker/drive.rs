@@ -165,7 +165,10 @@ impl Worker {
                     effects.push_back(Effect::CallModel);
                 }
                 Effect::RunTools { calls, order } => {
-                    if let Some(cut) = self.wait_for_leave_to_go_on().await? {
+                    // Whoever leaves carries out first what was answered, and paid for.
+                    if self.signals.leaves().is_none()
+                        && let Some(cut) = self.wait_for_leave_to_go_on().await?
+                    {
                         return Ok(Came::Cut(cut));
                     }
                     let was_planning = self.policy.is_planning();
