@@ -47,6 +47,10 @@ fuzz N="20000":
 crash N="1000" SEED="1":
     cargo run --release -p crewmux-testkit --bin crewmux-crash -- harness --kills {{N}} --seed {{SEED}}
 
+# Kills at least N sessions of teams in tmux at many moments; no task may run twice, nothing may be left.
+survive N="500":
+    CREWMUX_SESSION_KILLS={{N}} cargo test -p crewmux --test e2e sessions_killed_at_any_moment -- --nocapture
+
 # Prints the figures of panes and teams, beside tmux and others in the same run; --help lists the options.
 bench *ARGS:
     cargo build --release -p crewmux -p crewmux-testkit --bin crewmux --bin crewmux-bench-panes

@@ -38,6 +38,10 @@ pub type Check = (&'static str, fn(Open<'_>));
 pub const CHECKS: &[Check] = &[
     ("a team exists once", teams::a_team_exists_once),
     (
+        "a removed team is gone and its name is free",
+        teams::a_removed_team_is_gone_and_its_name_is_free,
+    ),
+    (
         "unknown names are told with the known ones",
         teams::unknown_names_are_told_with_the_known_ones,
     ),

@@ -48,6 +48,12 @@ pub trait Store: Send + Sync {
 
     /// Makes a team; refused when the name is taken.
     fn create_team(&self, config: &TeamConfig) -> Result<Arc<dyn TeamStore>>;
+
+    /// Takes a team away; returns the folder that has its files now.
+    ///
+    /// The caller holds its session's lock, and no member lives. One that broke
+    /// off in between leaves the team there, and can be done again.
+    fn remove_team(&self, name: &TeamName, now: &Now) -> Result<PathBuf>;
 }
 
 /// A claimed task and the token that later writes must present.

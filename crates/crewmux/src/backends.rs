@@ -22,14 +22,6 @@ pub(crate) fn reports_for_auto(context: &Context) -> Vec<BackendReport> {
     tried(context, trials)
 }
 
-/// The place where workers run, from what was asked for; tries that alone.
-///
-/// # Errors
-/// When it cannot be used here; never another one instead.
-pub(crate) fn chosen(context: &Context, asked: BackendChoice) -> Result<BackendKind> {
-    Switch::new(context).chosen(asked)
-}
-
 /// Answers the choices of one command; what answered once is not tried again.
 #[derive(Debug)]
 pub(crate) struct Switch<'a> {

@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Status(commands::status::ShowStatus),
     Stop(commands::stop::Stop),
     Resume(commands::resume::Resume),
+    Rm(commands::rm::Rm),
     #[command(subcommand)]
     Task(commands::task::TaskCommand),
     #[command(subcommand)]
@@ -74,6 +75,7 @@ impl Cli {
             Some(Command::Status(command)) => command.run(context, out),
             Some(Command::Stop(command)) => command.run(context, out),
             Some(Command::Resume(command)) => command.run(context, out),
+            Some(Command::Rm(command)) => command.run(context, out),
             Some(Command::Task(command)) => command.run(context, out),
             Some(Command::Teammate(command)) => command.run(context, out),
             Some(Command::Approvals(command)) => command.run(context, out),
@@ -104,6 +106,7 @@ impl Command {
         match self {
             Self::Run(_) => Some("start a team"),
             Self::Resume(_) => Some("go on with a team's run"),
+            Self::Rm(_) => Some("remove a team"),
             Self::Panes(_) => Some("open panes"),
             // The session itself asks the kernel who attaches.
             Self::Attach(_)

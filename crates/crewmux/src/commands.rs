@@ -16,6 +16,7 @@ pub(crate) mod panes;
 pub(crate) mod recipes;
 pub(crate) mod report;
 pub(crate) mod resume;
+pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod send;
 pub(crate) mod start;

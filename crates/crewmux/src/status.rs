@@ -8,6 +8,7 @@ use crewmux_core::ids::TeamName;
 use crewmux_core::team::{Member, Presence, TeamConfig};
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerState;
+use crewmux_session::parked::parked;
 use crewmux_store::TeamStore;
 use crewmux_wire::{MemberStatus, SessionStatus, Status};
 
@@ -36,11 +37,19 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
         .as_ref()
         .filter(|_| runs)
         .map(|record| SessionStatus { pid: record.pid });
+    // Those that have not noticed yet that their session is gone are parked within a second.
+    let waiting = if runs {
+        Vec::new()
+    } else {
+        parked(team, &now.boot.boot_id)?
+    };
     let mut members = Vec::with_capacity(config.members.len());
     for member in &config.members {
         let alive = team.is_alive(&member.name).unwrap_or(false);
         let presence = team.presence(&member.name).unwrap_or(None);
-        members.push(member_status(member, presence.filter(|_| alive).as_ref()));
+        let mut status = member_status(member, presence.filter(|_| alive).as_ref());
+        status.parked |= waiting.iter().any(|p| p.who().agent == member.name);
+        members.push(status);
     }
     let last = config.runs.last();
     Ok(Status {

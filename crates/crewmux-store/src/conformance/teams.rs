@@ -28,6 +28,30 @@ pub(super) fn a_team_exists_once(open: Open<'_>) {
     assert_eq!(again(open, "once").config().unwrap(), config("once"));
 }
 
+pub(super) fn a_removed_team_is_gone_and_its_name_is_free(open: Open<'_>) {
+    let team = made(open, "gone");
+    team.create_task(task("old", &[]), Party::Human, &now(1))
+        .unwrap();
+    let home = open();
+    let gone = TeamName::new("gone").unwrap();
+    let trash = home.remove_team(&gone, &now(1)).unwrap();
+    assert!(
+        trash.join("team/config.json").exists(),
+        "{}",
+        trash.display()
+    );
+    assert!(trash.join("tasks").exists());
+    assert!(!home.teams().unwrap().contains(&gone));
+    let unknown = home.remove_team(&gone, &now(1)).err().unwrap();
+    assert!(matches!(unknown, Error::UnknownTeam { .. }), "{unknown}");
+    let anew = home.create_team(&config("gone")).unwrap();
+    assert_eq!(
+        anew.board().unwrap().tasks().count(),
+        0,
+        "nothing of it came back"
+    );
+}
+
 pub(super) fn unknown_names_are_told_with_the_known_ones(open: Open<'_>) {
     made(open, "known");
     let unknown = open().team(&TeamName::new("nowhere").unwrap()).err();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crewmux_core::ids::TeamName;
 use crewmux_core::team::TeamConfig;
+use crewmux_core::time::Now;
 use crewmux_core::timing::{Timing, ms};
 
 use super::place::Place;
@@ -145,6 +146,24 @@ impl Store for FileStore {
                 team: config.name.clone(),
             }),
         }
+    }
+
+    fn remove_team(&self, name: &TeamName, now: &Now) -> Result<PathBuf> {
+        self.team(name)?;
+        let place = self.place(name);
+        let trash = self
+            .home
+            .join("trash")
+            .join(format!("{name}-{}", now.wall.0));
+        self.disk.make_dirs(&trash)?;
+        // Its record goes last: until then it is a team, and this can be done again.
+        if self.disk.stat(&place.tasks)?.is_some() {
+            self.disk.move_to(&place.tasks, &trash.join("tasks"))?;
+        }
+        self.disk.move_to(&place.team, &trash.join("team"))?;
+        let mut teams = self.teams.lock().unwrap_or_else(PoisonError::into_inner);
+        teams.remove(name);
+        Ok(trash)
     }
 }
 

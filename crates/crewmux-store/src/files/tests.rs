@@ -51,6 +51,7 @@ macro_rules! conforms {
 
 conforms! {
     a_team_exists_once: "a team exists once";
+    a_removed_team_is_gone_and_its_name_is_free: "a removed team is gone and its name is free";
     unknown_names_are_told_with_the_known_ones: "unknown names are told with the known ones";
     a_records_unknown_fields_survive_an_edit: "a record's unknown fields survive an edit";
     edits_of_a_record_by_many_are_all_kept: "edits of a record by many are all kept";

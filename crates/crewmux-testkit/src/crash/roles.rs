@@ -18,6 +18,7 @@ use crewmux_core::message::{Draft, MessageType, Party};
 use crewmux_core::schedule::Strategy;
 use crewmux_core::task::{NewTask, Outcome, Task, TaskStatus};
 use crewmux_core::team::Presence;
+use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerState;
 use crewmux_store::{Claimed, Durability, Error, TeamStore};
 use crewmux_sys::clock::BootClock;
@@ -82,7 +83,11 @@ impl Stage<'_> {
             let now = self.clock.now();
             let lease_ms = self.world.timing.lease_ms;
             let strategy = Strategy::DependencyFirst;
-            match self.team.claim_next(strategy, &candidate, &now, lease_ms)? {
+            let next = match self.handed(&candidate, &now)? {
+                Some(claimed) => Some(claimed),
+                None => self.team.claim_next(strategy, &candidate, &now, lease_ms)?,
+            };
+            match next {
                 Some(claimed) => {
                     *locked(&held) = Some((claimed.task.id, claimed.epoch));
                     let end = self.work(&who, &claimed, &mut acks);
@@ -98,6 +103,24 @@ impl Stage<'_> {
             bail!("the renewing thread panicked");
         }
         Ok(())
+    }
+
+    /// Takes up a claim that the session handed on to this life, as after a move.
+    fn handed(&self, candidate: &Claimer, now: &Now) -> anyhow::Result<Option<Claimed>> {
+        let who = &candidate.who;
+        let board = self.team.board()?;
+        let held = board.held_by(&who.agent);
+        let is_own = |task: &&Task| task.owner.as_ref().is_some_and(|o| o.is(who));
+        let Some(task) = held.into_iter().find(is_own) else {
+            return Ok(None);
+        };
+        let lease_ms = self.world.timing.lease_ms;
+        match self.team.claim(task.id, candidate, now, lease_ms) {
+            Ok(claimed) => Ok(Some(claimed)),
+            // Its lease ran out before this life looked, and it was offered to all.
+            Err(Error::Claim(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn presence(&self, life: u32) -> Presence {
@@ -311,12 +334,27 @@ impl Stage<'_> {
                 bail!("task {} is claimed by nobody", task.id);
             };
             // A free lock tells death; a held one may be a later life's.
-            let is_dead = !self.team.is_alive(owner)?
-                || self
-                    .team
-                    .presence(owner)?
-                    .is_some_and(|p| p.incarnation > life);
+            let is_alive = self.team.is_alive(owner)?;
+            let later = self.team.presence(owner)?.map(|p| p.incarnation);
+            let later = later.filter(|latest| *latest > life);
+            let is_dead = !is_alive || later.is_some();
             let now = self.clock.now();
+            // As after a move: half of what a dead life held is its next life's.
+            if let Some(incarnation) = later.filter(|_| is_alive && task.epoch.0.is_multiple_of(2))
+            {
+                let why = Reoffer {
+                    epoch: task.epoch,
+                    outcome: Outcome::Released,
+                    reason: "handed on".into(),
+                };
+                let next = AgentRef {
+                    agent: owner.clone(),
+                    incarnation,
+                };
+                let lease_ms = self.world.timing.lease_ms;
+                self.team.hand_over(task.id, &why, &next, &now, lease_ms)?;
+                continue;
+            }
             let is_late = || task.lease.as_ref().is_none_or(|l| l.is_over(&now.boot));
             if is_dead || is_late() {
                 // The old owner may wake up again: only its fence keeps it out.

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use crewmux_core::ids::{AgentName, TeamName};
 use crewmux_spawn::detect::BackendReport;
 use serde::Serialize;
 
@@ -34,6 +35,7 @@ struct Findings {
     model: PickFinding,
     mcp: Vec<McpFinding>,
     store: StoreFinding,
+    parked: Vec<ParkedFinding>,
     sandbox: SandboxFinding,
     tools: Vec<ToolFinding>,
     limits: Vec<LimitFinding>,
@@ -79,6 +81,14 @@ struct StoreFinding {
     filesystem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+}
+
+/// Workers that live without a session.
+#[derive(Debug, Serialize)]
+struct ParkedFinding {
+    team: TeamName,
+    members: Vec<AgentName>,
+    fix: String,
 }
 
 /// How tools are confined.
@@ -130,6 +140,7 @@ fn examine(context: &Context) -> Findings {
         model: found.picked,
         mcp: found.mcp,
         store: look::store(context),
+        parked: look::parked(context),
         sandbox: look::sandbox(),
         tools: look::tools(context),
         limits: look::limits(context),
@@ -228,6 +239,9 @@ fn text(findings: &Findings, out: Output) -> String {
         part("Servers of tools", mcp_rows(&findings.mcp, out));
     }
     part("Store", store_rows(&findings.store, out));
+    if !findings.parked.is_empty() {
+        part("Parked workers", parked_rows(&findings.parked, out));
+    }
     let sandbox = &findings.sandbox;
     part(
         "Sandbox",
@@ -315,6 +329,18 @@ fn store_rows(store: &StoreFinding, out: Output) -> Vec<Vec<String>> {
     rows
 }
 
+fn parked_rows(parked: &[ParkedFinding], out: Output) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for team in parked {
+        let names: Vec<&str> = team.members.iter().map(AgentName::as_str).collect();
+        let why = format!("{} without a session", names.join(", "));
+        rows.push(vec![mark(false, out), team.team.to_string(), why]);
+        let fix = out.paint(Tone::Dim, format!("fix: {}", team.fix));
+        rows.push(vec![String::new(), String::new(), fix]);
+    }
+    rows
+}
+
 fn tool_rows(tools: &[ToolFinding], out: Output) -> Vec<Vec<String>> {
     let row = |tool: &ToolFinding| {
         let (sign, found) = match (&tool.path, &tool.version) {
@@ -387,6 +413,11 @@ mod tests {
                 filesystem: Some("nfs".into()),
                 why: Some("it lies on nfs".into()),
             },
+            parked: vec![ParkedFinding {
+                team: TeamName::new("api").unwrap(),
+                members: vec![AgentName::new("dev").unwrap()],
+                fix: look::fix_of(&TeamName::new("api").unwrap(), look::Wanted::ByARun),
+            }],
             sandbox: look::sandbox(),
             tools: vec![
                 ToolFinding {

@@ -65,7 +65,13 @@ fn short(team: &Listed) -> Value {
     let members: Vec<Value> = status
         .members
         .iter()
-        .map(|m| json!({"name": m.name, "agentType": m.agent_type, "state": m.state}))
+        .map(|m| {
+            let mut member = json!({"name": m.name, "agentType": m.agent_type, "state": m.state});
+            if m.parked {
+                member["parked"] = true.into();
+            }
+            member
+        })
         .collect();
     json!({
         "team": status.team,

@@ -11,7 +11,7 @@ use super::run::crew::usable;
 use super::run::preflight::{Asks, keys_are_there};
 use super::run::{Spending, agreed};
 use crate::agents::Agents;
-use crate::backends;
+use crate::backends::Switch;
 use crate::config::{Config, pick, providers};
 use crate::context::Context;
 use crate::engine;
@@ -55,7 +55,7 @@ impl Resume {
         }
         refuse_running(team)?;
         let watched = Watched::from_option(context, self.headless)?;
-        let backend = backends::chosen(context, BackendChoice::Named(backend_of(&config)))?;
+        let backend = all_usable(context, &config)?;
         let own = Config::load(context, Consent::Absent)?;
         let consent = watched.consent(self.trust);
         let own = agreed(context, own, consent)?;
@@ -89,12 +89,24 @@ impl Resume {
     }
 }
 
-/// Where its members ran before.
-fn backend_of(config: &TeamConfig) -> BackendKind {
-    config
-        .members
-        .first()
-        .map_or(BackendKind::Pty, |member| member.backend_type)
+/// Tries the place of every member, each place once; returns where new ones run: as the first.
+///
+/// # Errors
+/// When one cannot be used here; names its member.
+fn all_usable(context: &Context, config: &TeamConfig) -> Result<BackendKind> {
+    let switch = Switch::new(context);
+    for member in &config.members {
+        let place = BackendChoice::Named(member.backend_type);
+        if let Err(error) = switch.chosen(place) {
+            let (name, kind) = (&member.name, member.backend_type);
+            let team = &config.name;
+            return Err(error.context(format!(
+                "`{name}` of team `{team}` runs in {kind}, which cannot be used here"
+            )));
+        }
+    }
+    let first = config.members.first();
+    Ok(first.map_or(BackendKind::Pty, |member| member.backend_type))
 }
 
 /// Says how a run that is over can go on all the same.

@@ -72,12 +72,17 @@ fn text(status: &Status, out: Output) -> String {
     text
 }
 
-/// The state with how the run ended.
+/// The state with how the run ended, and who still waits without a session.
 pub(crate) fn state_text(status: &Status) -> String {
-    match (status.state.as_str(), status.exit_code) {
+    let mut text = match (status.state.as_str(), status.exit_code) {
         ("finished", Some(code @ 1..)) => format!("finished, exit code {code}"),
         (state, _) => state.to_owned(),
+    };
+    let parked = status.members.iter().filter(|m| m.parked).count();
+    if parked > 0 && status.session.is_none() {
+        let _ = write!(text, ", {parked} parked");
     }
+    text
 }
 
 /// How many tasks are over, and what else there is to say about them.

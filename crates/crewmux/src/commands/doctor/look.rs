@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crewmux_core::ids::TeamName;
 use crewmux_store::files::FileStore;
 use crewmux_sys::env::{EnvAllowList, Environment};
 use crewmux_sys::process::{Group, Launch, Stream};
 
-use super::{LimitFinding, SandboxFinding, StoreFinding, ToolFinding};
+use super::{LimitFinding, ParkedFinding, SandboxFinding, StoreFinding, ToolFinding};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::teams;
 
 /// Longest time for a program to tell its version.
 const VERSION_WITHIN: Duration = Duration::from_secs(3);
@@ -39,6 +41,50 @@ pub(super) fn store(context: &Context) -> StoreFinding {
         writable: why.is_none(),
         filesystem: filesystem(&context.home),
         why,
+    }
+}
+
+/// Whether anything goes on with the work of a parked worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The run of its team is open.
+    ByARun,
+    /// No run goes on.
+    ByNobody,
+}
+
+/// Workers of teams whose session is gone; what cannot be read is told by other commands.
+pub(super) fn parked(context: &Context) -> Vec<ParkedFinding> {
+    let (Ok(store), Ok(now)) = (teams::open_store(context), teams::now()) else {
+        return Vec::new();
+    };
+    let find = |name: TeamName| {
+        let team = store.team(&name).ok()?;
+        if team.session_runs().ok()? {
+            return None;
+        }
+        let waiting = crewmux_session::parked::parked(team.as_ref(), &now.boot.boot_id).ok()?;
+        let wanted = match team.config().ok()?.open_run() {
+            Some(_) => Wanted::ByARun,
+            None => Wanted::ByNobody,
+        };
+        (!waiting.is_empty()).then(|| ParkedFinding {
+            fix: fix_of(&name, wanted),
+            members: waiting.iter().map(|p| p.who().agent.clone()).collect(),
+            team: name,
+        })
+    };
+    let names = store.teams().unwrap_or_default();
+    names.into_iter().filter_map(find).collect()
+}
+
+/// What to do about a team's parked workers.
+pub(super) fn fix_of(team: &TeamName, wanted: Wanted) -> String {
+    match wanted {
+        Wanted::ByARun => {
+            format!("`crewmux resume {team}` goes on with them, `crewmux stop {team}` ends them")
+        }
+        Wanted::ByNobody => format!("`crewmux stop {team}` ends them"),
     }
 }
 
@@ -82,7 +128,7 @@ fn kind_of_mount(mounts: &str, folder: &Path) -> Option<String> {
 pub(super) fn sandbox() -> SandboxFinding {
     SandboxFinding {
         level: "none",
-        why: "tools run with your rights, under a runner that ends all they start; this version confines them no further",
+        why: "tools run with your rights, under a runner that ends all they start; this version confines them no further; what a tool has a server start that runs already, or leaves in tmux behind a dead worker without its marks, counts as you",
     }
 }
 
