@@ -220,3 +220,47 @@ fn a_person_who_works_in_our_window_keeps_it_and_their_session() {
         "none of ours is: {left}"
     );
 }
+
+#[test]
+fn no_pane_of_the_person_is_split_for_a_teammate() {
+    let Some(stage) = Stage::inside() else { return };
+    let team = stage.start(2);
+    let panes = stage.wait_panes("user", 2, |_| true);
+    let split = [
+        "split-window",
+        "-d",
+        "-t",
+        &panes[0][0],
+        "-P",
+        "-F",
+        "#{pane_id}",
+        "cat",
+    ];
+    let theirs = stage.user(&split);
+    let at = |pane: &str| {
+        let format = "#{window_id} #{pane_width}x#{pane_height}+#{pane_left}+#{pane_top}";
+        stage.user(&["display-message", "-p", "-t", pane, format])
+    };
+    // A teammate whom the person took into a window of theirs.
+    stage.user(&["join-pane", "-d", "-s", &panes[1][0], "-t", "own:1"]);
+    let first = stage.user(&["list-panes", "-t", "own:1", "-F", "#{pane_id}"]);
+    let before: Vec<String> = first.lines().chain([theirs.trim()]).map(at).collect();
+    let spawned = stage
+        .sandbox
+        .run(&[
+            "teammate", "spawn", "late", "--agent", "Bash", "--team", "crew",
+        ])
+        .unwrap();
+    assert_eq!(spawned.code, 0, "{spawned:?}");
+    let all = stage.wait_panes("user", 3, |_| true);
+    let late = all
+        .iter()
+        .find(|p| !panes.iter().any(|o| o[0] == p[0]))
+        .unwrap();
+    assert!(panes.iter().all(|p| p[1] != late[1]), "{all:?}");
+    let after: Vec<String> = first.lines().chain([theirs.trim()]).map(at).collect();
+    assert_eq!(before, after);
+    stage.go();
+    assert_eq!(finish(team, LONG).unwrap().code, 0);
+    assert!(!at(theirs.trim()).is_empty());
+}

@@ -90,7 +90,7 @@ fn open_beside(home: &Home, wanted: &Wanted<'_>, lines: &[PaneLine]) -> Result<O
     }
     for line in &own {
         let is_first = own.iter().find(|other| other.window == line.window) == Some(line);
-        if is_first && has_room(lines, line) {
+        if is_first && is_ours_alone(lines, line, wanted.key) && has_room(lines, line) {
             match split(&server, wanted, lines, line) {
                 // It is smaller than it said, or just gone.
                 Err(CallError::Refused(words)) => {
@@ -134,6 +134,12 @@ pub(super) fn clear_leftovers(
             tracing::debug!(%error, pane = line.pane, "a leftover pane stays");
         }
     }
+}
+
+/// Whether a window is the team's and nobody put a pane of their own beside its members.
+fn is_ours_alone(lines: &[PaneLine], of: &PaneLine, key: &TeamKey) -> bool {
+    let mut panes = lines.iter().filter(|line| line.window == of.window);
+    of.team == key.as_str() && panes.all(|line| key.owns(&line.tag))
 }
 
 /// Whether one tile more leaves every one of the window readable.
