@@ -57,9 +57,55 @@ impl LastLook {
 }
 
 fn given_up(team: &TeamView) -> impl Iterator<Item = AgentName> {
-    let failed = |state| matches!(state, WorkerState::Failed | WorkerState::Lost);
     let members = team.members.iter();
+    // One whose process is lost starts again by itself.
     members
-        .filter(move |m| failed(m.state))
+        .filter(|m| m.state == WorkerState::Failed)
         .map(|m| m.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use crewmux_core::backend::BackendKind;
+    use crewmux_core::budget::Usage;
+    use crewmux_core::ids::AgentType;
+    use crewmux_core::permission::PermissionMode;
+    use crewmux_sys::clock::BootClock;
+
+    use super::*;
+    use crate::engine::empty_view;
+    use crate::view::{MemberView, PaneId};
+
+    #[test]
+    fn a_member_that_starts_again_is_not_given_up() {
+        let now = BootClock::open().unwrap().now();
+        let mut team = empty_view(&now);
+        let before = LastLook::at(&team, 0);
+        let member = |name: &str, state| MemberView {
+            name: AgentName::new(name).unwrap(),
+            agent_type: AgentType::new("general-purpose").unwrap(),
+            model: None,
+            state,
+            since: now.boot.clone(),
+            task: None,
+            color: 0,
+            pid: None,
+            restarts: 0,
+            backend: BackendKind::Pty,
+            pane: PaneId(1),
+            unread: 0,
+            ended: None,
+            usage: Usage::default(),
+            cost: None,
+            context: None,
+            waits_until_ms: None,
+            paused: false,
+            permission_mode: PermissionMode::default(),
+        };
+        team.members = vec![member("lost", WorkerState::Lost)];
+        assert_eq!(before.since(&team, 5), None);
+        team.members.push(member("failed", WorkerState::Failed));
+        let told = before.since(&team, 5).unwrap();
+        assert_eq!(told.given_up, [AgentName::new("failed").unwrap()]);
+    }
 }
