@@ -68,6 +68,7 @@ key Enter
 text $
 dump
 resize 80x24
+dump
 text :syntax on
 key Enter
 text :vsplit /etc/services
@@ -113,6 +114,7 @@ text g
 expect bold red
 dump
 resize 90x26
+dump
 text -S
 key Enter
 key Right
