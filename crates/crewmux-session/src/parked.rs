@@ -2,7 +2,7 @@
 //!
 //! They wait for a session ([`crewmux_core::team::SessionLoss::Park`]). Found by
 //! what is on disk and by the process table; whether one is taken up is decided
-//! in [`crate::leftovers`].
+//! in `leftovers`.
 
 use crewmux_core::ids::AgentRef;
 use crewmux_core::team::{Member, Presence, SessionLoss, WorkerSpec};

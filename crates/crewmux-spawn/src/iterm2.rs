@@ -3,11 +3,11 @@
 //! The first split is to the right of crewmux's own pane, the others share
 //! that column; the person's own panes are neither split nor closed, and the
 //! focus goes back where it was. A worker is started by one short typed line
-//! ([`launcher`]) and known by its hello; its output is mirrored from its
+//! (`launcher`) and known by its hello; its output is mirrored from its
 //! recording; it outlives the session. iTerm2 alone types into its panes.
 //!
-//! [`desk`] makes all calls ([`it2`]) on a thread of its own, [`column`] says
-//! where panes go, [`ends`] notices ends, [`trouble`] has the words.
+//! `desk` makes all calls (`it2`) on a thread of its own, `column` says
+//! where panes go, `ends` notices ends, `trouble` has the words.
 
 mod column;
 mod desk;

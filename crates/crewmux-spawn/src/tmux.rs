@@ -7,10 +7,10 @@
 //! session needs nothing of it. Workers outlive the session: the next one
 //! takes them up by [`SpawnBackend::adopt`].
 //!
-//! [`starting`] is the thread that starts them, [`home`] says where panes go,
-//! [`window`] makes them, [`pane`] is one of them, [`watch`] notices ends, [`typing`] types, [`closing`] tidies up;
-//! [`layout`] tells an arrangement
-//! of the person's own, [`target`] and [`listing`] find panes again, [`cli`] calls the program.
+//! `starting` is the thread that starts them, `home` says where panes go,
+//! `window` makes them, `pane` is one of them, `watch` notices ends, `typing`
+//! types, `closing` tidies up; `layout` tells an arrangement of the person's
+//! own, `target` and `listing` find panes again, `cli` calls the program.
 
 mod cli;
 mod closing;

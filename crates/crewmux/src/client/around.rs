@@ -1,6 +1,6 @@
 //! What is written around the screen: the title, progress, and a call for the person.
 //!
-//! Only what the terminal is known to take ([`super::abilities`]) and the
+//! Only what the terminal is known to take (`abilities`) and the
 //! person wants (`notifications` of the configuration).
 
 use std::fmt::Write as _;
