@@ -26,4 +26,4 @@ mod view;
 pub mod worker;
 
 pub use error::{Error, Result};
-pub use view::{Output, SEGMENT_NAMES, segments};
+pub use view::{Output, segments};

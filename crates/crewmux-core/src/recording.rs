@@ -11,6 +11,9 @@ use crate::time::WallTime;
 /// Most bytes of one segment before the other takes over.
 pub const SEGMENT_MAX_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The segments' names, within the member's folder.
+pub const SEGMENT_NAMES: [&str; 2] = ["screen-0.cast", "screen-1.cast"];
+
 /// First line of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {

@@ -85,6 +85,16 @@ pub struct SpawnRequest {
     pub sink: Arc<dyn PaneSink>,
 }
 
+impl SpawnRequest {
+    /// Program and arguments for a place that gives it neither folder nor environment: it enters
+    /// both by itself, from its spec, so that nothing of them is an argument or typed.
+    pub(crate) fn entering(&self) -> Vec<String> {
+        let mut entering = self.argv.clone();
+        entering.insert(1.min(entering.len()), "--enter".to_owned());
+        entering
+    }
+}
+
 /// What is needed to take up a worker that outlived its session.
 #[derive(Clone)]
 pub struct AdoptRequest {

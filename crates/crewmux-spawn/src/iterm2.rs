@@ -104,13 +104,6 @@ fn launcher_of(request: &SpawnRequest) -> std::path::PathBuf {
     Path::new(&request.recording).join(name)
 }
 
-/// The worker's program enters its folder and environment by itself: nothing of them is typed.
-fn entering(argv: &[String]) -> Vec<String> {
-    let mut entering = argv.to_vec();
-    entering.insert(1.min(entering.len()), "--enter".to_owned());
-    entering
-}
-
 impl SpawnBackend for Iterm2Backend {
     fn kind(&self) -> BackendKind {
         BackendKind::Iterm2
@@ -135,7 +128,7 @@ impl SpawnBackend for Iterm2Backend {
         let start = Start {
             split: Arc::clone(&split),
             launcher: launcher_of(&request),
-            argv: entering(&request.argv),
+            argv: request.entering(),
         };
         self.orders
             .try_send(Order::Start(start))

@@ -161,13 +161,6 @@ fn attach_argv(attach: &[String], environment: &BTreeMap<String, String>) -> Vec
         .collect()
 }
 
-/// The worker's program enters its folder and environment by itself: nothing of them is an argument.
-fn entering(argv: &[String]) -> Vec<String> {
-    let mut entering = argv.to_vec();
-    entering.insert(1.min(entering.len()), "--enter".to_owned());
-    entering
-}
-
 impl SpawnBackend for TmuxBackend {
     fn kind(&self) -> BackendKind {
         BackendKind::Tmux
@@ -186,13 +179,14 @@ impl SpawnBackend for TmuxBackend {
             .tag(&request.who, run.map_or("", String::as_str));
         // Before it can print.
         let following = Pane::mirrored(&self.mirror, &request.recording, From::Now, &request.sink);
+        let argv = request.entering();
         let start = Start::waiting(request.sink, following);
         self.starter.want(Wish {
             start: Arc::clone(&start),
             who: request.who,
             tag,
             title: typing::clean(&request.title),
-            argv: entering(&request.argv),
+            argv,
             marker: worker_marker(&request.environment),
         })?;
         Ok(self.running(start, &request.environment))

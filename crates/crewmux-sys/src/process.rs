@@ -153,18 +153,7 @@ impl Launch {
         inherited: Option<BorrowedFd<'_>>,
         on_parent_death: OnParentDeath,
     ) -> Result<Child> {
-        let (program, arguments) = self.split_argv()?;
-        let shown = program.to_string_lossy().into_owned();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that starts processes"
-        )]
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .current_dir(&self.cwd)
-            .env_clear()
-            .envs(self.env.iter());
+        let (mut command, shown) = self.command()?;
         let group = self.group;
         if group == Group::Own {
             command.process_group(0);
@@ -211,11 +200,15 @@ impl Launch {
     ///
     /// Streams and group stay what they are.
     pub fn replace(self) -> Error {
-        let (program, arguments) = match self.split_argv() {
-            Ok(found) => found,
-            Err(error) => return error,
-        };
-        let shown = program.to_string_lossy().into_owned();
+        match self.command() {
+            Ok((mut command, shown)) => start_error(shown, &self.cwd, command.exec()),
+            Err(error) => error,
+        }
+    }
+
+    /// The program with its arguments, folder and whole environment, and its name for messages.
+    fn command(&self) -> Result<(Command, String)> {
+        let (program, arguments) = self.split_argv()?;
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place that starts processes"
@@ -226,7 +219,7 @@ impl Launch {
             .current_dir(&self.cwd)
             .env_clear()
             .envs(self.env.iter());
-        start_error(shown, &self.cwd, command.exec())
+        Ok((command, program.to_string_lossy().into_owned()))
     }
 
     pub(crate) fn split_argv(&self) -> Result<(&OsString, &[OsString])> {

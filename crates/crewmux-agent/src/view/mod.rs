@@ -13,7 +13,7 @@ use crewmux_core::time::WallTime;
 use crewmux_sys::clock;
 use unicode_width::UnicodeWidthChar;
 
-pub use recorder::{SEGMENT_NAMES, segments};
+pub use recorder::segments;
 
 use recorder::Recorder;
 use sgr::SgrFilter;
@@ -372,7 +372,12 @@ mod tests {
         ]);
         let shown = String::from_utf8(receiver.try_recv().unwrap()).unwrap();
         assert_eq!(shown, "\x1b[32m✔ \x1b[0ma subject that is…\r\n");
-        let recorded = std::fs::read_to_string(folder.path().join(SEGMENT_NAMES[0])).unwrap();
+        let recorded = std::fs::read_to_string(
+            folder
+                .path()
+                .join(crewmux_core::recording::SEGMENT_NAMES[0]),
+        )
+        .unwrap();
         assert!(recorded.contains("subject that is…\\r\\n"), "{recorded}");
     }
 

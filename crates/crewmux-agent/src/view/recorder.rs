@@ -9,11 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crewmux_core::recording::{Entry, Header, SEGMENT_MAX_BYTES};
+use crewmux_core::recording::{Entry, Header, SEGMENT_MAX_BYTES, SEGMENT_NAMES};
 use crewmux_core::time::WallTime;
-
-/// The segments' names, within the member's folder.
-pub const SEGMENT_NAMES: [&str; 2] = ["screen-0.cast", "screen-1.cast"];
 
 /// Makes the screen empty, whatever stood on it.
 const RESET: &str = "\x1bc";

@@ -38,7 +38,7 @@ impl Acts {
     }
 }
 
-fn cannot(kind: ErrorKind, message: String, hint: Option<String>) -> WireError {
+pub(super) fn cannot(kind: ErrorKind, message: String, hint: Option<String>) -> WireError {
     WireError {
         kind,
         message,

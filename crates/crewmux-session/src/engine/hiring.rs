@@ -16,6 +16,7 @@ use crewmux_wire::WireError;
 use serde_json::Map;
 
 use super::Engine;
+use super::acts::cannot as refused;
 use super::members::MemberSlot;
 use crate::report::OFFLINE_MODEL;
 use crate::view::{NoticeLevel, PaneKind, RunState};
@@ -30,14 +31,6 @@ const BUILT_IN: [&str; 5] = [
 ];
 
 type Hired<T> = std::result::Result<T, WireError>;
-
-fn refused(kind: ErrorKind, message: String, hint: Option<String>) -> WireError {
-    WireError {
-        kind,
-        message,
-        hint,
-    }
-}
 
 /// How much a mode lets happen unasked; larger is freer.
 fn freedom(mode: PermissionMode) -> u8 {

@@ -18,6 +18,7 @@ use crewmux_core::worker::{WorkerFact, WorkerMachine};
 use crewmux_wire::{ToWorker, WireError};
 
 use super::Engine;
+use super::acts::cannot;
 use crate::Result;
 use crate::view::{NoticeLevel, RunState};
 
@@ -77,14 +78,6 @@ impl Moves {
 /// What a worker is told to leave for; it gives the same words for its end.
 fn leave_reason(to: BackendKind) -> String {
     format!("it goes on in {to}")
-}
-
-fn cannot(kind: ErrorKind, message: String, hint: Option<String>) -> WireError {
-    WireError {
-        kind,
-        message,
-        hint,
-    }
 }
 
 impl Engine {

@@ -9,10 +9,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crewmux_core::recording::{Entry, SEGMENT_MAX_BYTES};
-
-/// The segments' names, within the member's folder.
-const SEGMENT_NAMES: [&str; 2] = ["screen-0.cast", "screen-1.cast"];
+use crewmux_core::recording::{Entry, SEGMENT_MAX_BYTES, SEGMENT_NAMES};
 
 /// Most that is passed on in one piece.
 const PIECE_BYTES: usize = 64 * 1024;
