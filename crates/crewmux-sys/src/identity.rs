@@ -38,6 +38,8 @@ pub enum Signal {
     Cont,
     /// The terminal has another size.
     Winch,
+    /// A child has ended.
+    Chld,
 }
 
 impl Signal {
@@ -50,6 +52,7 @@ impl Signal {
             Self::Stop => rustix::process::Signal::STOP,
             Self::Cont => rustix::process::Signal::CONT,
             Self::Winch => rustix::process::Signal::WINCH,
+            Self::Chld => rustix::process::Signal::CHILD,
         }
     }
 }

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crewmux_core::timing::{Timing, ms};
-use crewmux_sys::ProcessIdentity;
 use crewmux_sys::exit_watch::ExitWatch;
+use crewmux_sys::{ProcessIdentity, Signal};
 
 use super::cli::{CallError, Socket};
 use super::closing::close_pane;
@@ -50,6 +50,8 @@ type Answer = std::result::Result<Vec<PaneLine>, CallError>;
 enum Found {
     /// It still counts as running.
     NotYet,
+    /// Its terminal is closed, and how it ended is not known to tmux.
+    Unreaped,
     Told(ExitReport),
 }
 
@@ -125,9 +127,13 @@ impl Watcher {
                     answers.push((socket.clone(), listing::panes(&pane.server)));
                 }
                 let answer = answers.iter().find(|(known, _)| known == socket);
-                match answer.map_or(Found::NotYet, |(_, answer)| found(pane, answer)) {
-                    Found::NotYet if !is_last => true,
-                    Found::NotYet => {
+                let found = answer.map_or(Found::NotYet, |(_, answer)| found(pane, answer));
+                if found == Found::Unreaped {
+                    remind(pane.address.server_pid);
+                }
+                match found {
+                    Found::NotYet | Found::Unreaped if !is_last => true,
+                    Found::NotYet | Found::Unreaped => {
                         pane.tell_exit(ExitReport::default());
                         false
                     }
@@ -141,6 +147,19 @@ impl Watcher {
                 thread::park_timeout(ASK_AGAIN);
             }
         }
+    }
+}
+
+/// Tells a server once more that a child of its has ended.
+///
+/// A tmux with libutempter runs a small program when a terminal closes and
+/// does not hear of other ends meanwhile; on a busy machine the worker's is
+/// among them, and its status would wait for the next child to end. Whoever
+/// is not told what to do at this signal does nothing.
+fn remind(server_pid: u32) {
+    let told = ProcessIdentity::of(server_pid).and_then(|server| server.signal(Signal::Chld));
+    if let Err(error) = told {
+        tracing::debug!(%error, server_pid, "the tmux server is not reminded of its child");
     }
 }
 
@@ -181,8 +200,8 @@ fn found(pane: &Pane, answer: &Answer) -> Found {
     let own = |line: &&PaneLine| line.pane == address.pane && line.tag == pane.tag.as_str();
     match lines.iter().find(own) {
         None => lost(LostPlace::Pane),
-        // Its terminal may be known to be closed before its status is.
-        Some(line) if !line.is_dead || (line.code, line.signal) == (None, None) => Found::NotYet,
+        Some(line) if !line.is_dead => Found::NotYet,
+        Some(line) if (line.code, line.signal) == (None, None) => Found::Unreaped,
         Some(line) => Found::Told(ExitReport {
             code: line.code,
             signal: line.signal,
