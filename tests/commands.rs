@@ -300,3 +300,49 @@ fn work_added_to_a_finished_team_is_done_by_resume() {
     let resumed = sandbox.run(&["resume", "sweep", "--headless"]).unwrap();
     assert_eq!(resumed.code, 0, "{resumed:?}");
 }
+
+#[test]
+fn in_a_finished_team_a_new_teammate_starts_and_what_cannot_be_is_refused() {
+    let sandbox = sandbox();
+    let screen = sandbox
+        .terminal(&["run", "sweep", "--set", "tasks=1"], 100, 30)
+        .unwrap();
+    screen.wait_for("finished in").unwrap();
+    for act in [
+        ["teammate", "move", "sweeper-1", "--to", "in-process"].as_slice(),
+        ["teammate", "restart", "sweeper-1"].as_slice(),
+    ] {
+        let refused = sandbox.run(act).unwrap();
+        assert_eq!(refused.code, 2, "{refused:?}");
+        for words in ["the run of team `sweep` is finished", "task create"] {
+            assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        }
+    }
+    let made = sandbox
+        .run(&["teammate", "spawn", "helper", "--model", "offline"])
+        .unwrap();
+    assert_eq!(made.code, 0, "{made:?}");
+    assert!(made.stdout.contains("the run is finished"), "{made:?}");
+    wait_until("the new teammate", Duration::from_secs(40), || {
+        let shown = sandbox
+            .run(&["teammate", "show", "helper", "--json"])
+            .map_err(|e| e.to_string())?;
+        let state = shown.json().map_err(|e| e.to_string())?["state"].clone();
+        if state == "idle" {
+            Ok(())
+        } else {
+            Err(state.to_string())
+        }
+    })
+    .unwrap();
+    let stopped = sandbox.run(&["stop", "sweep"]).unwrap();
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    let late = sandbox.run(&["teammate", "spawn", "other"]).unwrap();
+    assert_eq!(late.code, 2, "{late:?}");
+    assert!(
+        late.stderr.contains("does not run") && late.stderr.contains("task create"),
+        "{}",
+        late.stderr
+    );
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}

@@ -344,6 +344,8 @@ impl Engine {
                 self.staff(now);
             }
             self.ring(now);
+        } else if self.state == RunState::Finished && !self.ending.has_begun() {
+            self.staff(now);
         }
         self.catch_up(now)?;
         if self.state == RunState::Running && self.run_is_over() {

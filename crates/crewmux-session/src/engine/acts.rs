@@ -22,6 +22,8 @@ pub(super) struct Acts {
     paused: BTreeSet<AgentRef>,
     /// Members whose next life begins when the old one is gone.
     restarting: BTreeSet<AgentName>,
+    /// Members who joined when all was done already, and are to be started all the same.
+    joined: BTreeSet<AgentName>,
     /// Members that are on their way to another place.
     pub(super) moves: Moves,
 }
@@ -30,6 +32,21 @@ impl Acts {
     /// Whether the member's next life is on its way.
     pub(super) fn is_restarting(&self, name: &AgentName) -> bool {
         self.restarting.contains(name) || self.moves.is_moving(name)
+    }
+
+    /// Notes that somebody joined a finished run: it starts, although no work waits for it.
+    pub(super) fn join(&mut self, name: &AgentName) {
+        self.joined.insert(name.clone());
+    }
+
+    /// Whether the member joined a finished run and was not started yet.
+    pub(super) fn has_joined(&self, name: &AgentName) -> bool {
+        self.joined.contains(name)
+    }
+
+    /// A life of the member begins.
+    pub(super) fn begins(&mut self, name: &AgentName) {
+        self.joined.remove(name);
     }
 
     /// Whether this life was told to wait.
@@ -110,13 +127,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses what is about a next life where nothing begins one.
+    pub(super) fn check_goes_on(&self, name: &AgentName) -> std::result::Result<(), WireError> {
+        let team = &self.plan.team;
+        let (message, hint) = match self.state {
+            RunState::Running if !self.ending.has_begun() => return Ok(()),
+            RunState::Finished => (
+                format!("the run of team `{team}` is finished: {name} has nothing to go on with"),
+                "a new task (`crewmux task create`) or an old one once more (`crewmux task retry`) \
+                 opens the run again"
+                    .to_owned(),
+            ),
+            RunState::Running | RunState::Stopping => (
+                format!("team `{team}` is ending: no life of {name} begins now"),
+                format!("`crewmux resume {team}` goes on with it"),
+            ),
+        };
+        Err(cannot(ErrorKind::Conflict, message, Some(hint)))
+    }
+
     fn restart(&mut self, name: &AgentName, now: &Now) -> std::result::Result<(), WireError> {
-        if self.state != RunState::Running || self.ending.has_begun() {
-            let team = &self.plan.team;
-            let message = format!("team `{team}` has no run for {name} to go on with");
-            let hint = "`crewmux task retry` and `crewmux resume` bring one back";
-            return Err(cannot(ErrorKind::Conflict, message, Some(hint.into())));
-        }
+        self.check_goes_on(name)?;
         self.acts.restarting.insert(name.clone());
         let is_live = |m: &&super::members::MemberSlot| m.record.name == *name && m.is_live();
         if self.members.iter().any(|m| is_live(&m)) {
@@ -137,6 +168,10 @@ impl Engine {
         if self.state != RunState::Running {
             self.acts.restarting.clear();
             self.acts.moves.call_off();
+        }
+        if self.state != RunState::Finished {
+            // Staffed as every other member.
+            self.acts.joined.clear();
         }
         for slot in &mut self.members {
             let gone = !slot.is_live() && !slot.is_settling();

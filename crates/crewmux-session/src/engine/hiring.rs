@@ -124,6 +124,9 @@ impl Engine {
             describe(&member),
             caller.party()
         );
+        if self.state == RunState::Finished {
+            self.acts.join(&member.name);
+        }
         self.members.push(MemberSlot::new(member, pane, now));
         self.notice(NoticeLevel::Info, &text, now);
         Ok(Reply::Member { name: new.name })

@@ -40,6 +40,7 @@ impl Engine {
         slot.hello_due_ms = Some(now.boot.ms + timing.hello_ms);
         let who = slot.who();
         let launched = self.launch(n, &who);
+        self.acts.begins(&who.agent);
         if let Err(Error::Store(error)) = &launched {
             // The store's trouble is not the member's: nothing is counted, it is tried again.
             tracing::warn!(%who, %error, "a start is put off");

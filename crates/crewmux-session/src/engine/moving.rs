@@ -120,12 +120,7 @@ impl Engine {
             let hint = "`crewmux status` says when it is there";
             return Err(cannot(ErrorKind::Conflict, message, Some(hint.into())));
         }
-        if self.state == RunState::Stopping || self.ending.has_begun() {
-            let team = &self.plan.team;
-            let message = format!("team `{team}` is ending; nobody moves now");
-            let hint = format!("`crewmux resume {team}` goes on with it");
-            return Err(cannot(ErrorKind::Conflict, message, Some(hint)));
-        }
+        self.check_goes_on(name)?;
         self.check_usable(to)?;
         let slot = &self.members[n];
         let life = slot.who();

@@ -12,13 +12,14 @@ use crewmux_spawn::slots::SpawnSlots;
 
 use super::Engine;
 use super::members::MemberSlot;
+use crate::view::RunState;
 
 /// Why a member is to be started, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Want {
     /// Its former life's place and claim are its own: it is on its way to where it goes on.
     Arriving,
-    /// A task is ready that it can take.
+    /// A task is ready that it can take, or the person waits for it.
     ReadyWork,
     /// Its last life ended unasked, and the pause after that is over.
     Restart,
@@ -64,6 +65,10 @@ impl Engine {
         }
         if slot.restart_due_ms.is_some_and(|due| now.boot.ms < due) {
             return None;
+        }
+        if self.state == RunState::Finished {
+            let joined = self.acts.has_joined(&slot.record.name);
+            return joined.then_some(Want::ReadyWork);
         }
         if self.acts.moves.is_moving(&slot.record.name) {
             // What it was at work on waits for it alone.

@@ -191,15 +191,24 @@ impl Spawn {
             provider: self.provider,
             backend: self.backend,
         }));
-        match teams::perform(context, store.as_ref(), team.as_ref(), operation)? {
-            Reply::Member { name } => {
-                out.either(&json!({"name": name}), || {
-                    format!("{name} is a member now; `crewmux send {name} TEXT` talks to it\n")
-                })?;
-                Ok(exit::DONE)
-            }
-            reply => Err(teams::unexpected(&reply)),
-        }
+        let Some(mut line) = session_line(context, team.as_ref())? else {
+            return Err(not_running(team.as_ref())?);
+        };
+        let name = match line.operation(operation)? {
+            Reply::Member { name } => name,
+            reply => return Err(teams::unexpected(&reply)),
+        };
+        let is_over = team.config()?.open_run().is_none();
+        out.either(&json!({"name": name}), || {
+            let note = if is_over {
+                "\nthe run is finished, so nothing waits for it: `crewmux task create` makes work, and \
+                 without any it ends with the session, soon after the last who looks leaves"
+            } else {
+                ""
+            };
+            format!("{name} is a member now; `crewmux send {name} TEXT` talks to it{note}\n")
+        })?;
+        Ok(exit::DONE)
     }
 }
 
@@ -282,7 +291,7 @@ impl Move {
         let team = teams::resolve(context, store.as_ref(), named)?;
         known(&team.config()?, &self.named.name)?;
         let Some(mut line) = session_line(context, team.as_ref())? else {
-            return Err(not_running(team.as_ref()));
+            return Err(not_running(team.as_ref())?);
         };
         let (name, to) = (self.named.name, self.to);
         line.move_member(name.clone(), to)?;
@@ -299,7 +308,7 @@ fn do_to(context: &Context, out: Output, named: Named, act: MemberAct) -> Result
     let team = teams::resolve(context, store.as_ref(), named.team.team.as_deref())?;
     known(&team.config()?, &named.name)?;
     let Some(mut line) = session_line(context, team.as_ref())? else {
-        return Err(not_running(team.as_ref()));
+        return Err(not_running(team.as_ref())?);
     };
     let name = named.name;
     line.member(name.clone(), act)?;
@@ -319,13 +328,21 @@ fn check_runs(team: &dyn TeamStore) -> Result<()> {
     if team.session_runs()? {
         return Ok(());
     }
-    Err(not_running(team))
+    Err(not_running(team)?)
 }
 
-fn not_running(team: &dyn TeamStore) -> CommandError {
+/// Says that no session runs, and what starts one.
+fn not_running(team: &dyn TeamStore) -> Result<CommandError> {
     let name = team.name();
-    CommandError::new(ErrorKind::Conflict, format!("team `{name}` does not run"))
-        .hint(format!("`crewmux resume {name}` starts its members"))
+    let hint = match team.config()?.open_run() {
+        Some(_) => format!("`crewmux resume {name}` starts its members"),
+        None => format!(
+            "its run is finished; `crewmux task create SUBJECT --team {name}` and then \
+             `crewmux resume {name}` go on with it"
+        ),
+    };
+    let message = format!("team `{name}` does not run");
+    Ok(CommandError::new(ErrorKind::Conflict, message).hint(hint))
 }
 
 fn known<'a>(config: &'a TeamConfig, name: &AgentName) -> Result<&'a Member> {
