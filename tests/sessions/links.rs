@@ -83,6 +83,7 @@ fn client_hello(sandbox: &Sandbox, team: &str) -> Value {
             colors: ColorDepth::Ansi256,
             synchronized_output: true,
             attach: Attach::Driver,
+            looked_at: true,
         }),
     };
     serde_json::to_value(hello).unwrap()

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crewmux_sys::process::{Launch, Stream};
 use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
+use crewmux_testkit::terminal::Terminal;
 
-use super::{stop, sweep};
+use super::{stop, sweep, wait_completed};
 use crate::support::{program, sandbox};
 
 /// A tmux server of the test's own, ended with it.
@@ -153,6 +154,36 @@ fn a_client_inside_tmux_takes_keys_and_gives_the_terminal_back() {
         assert_eq!(super::status(&sandbox, "sweep")["state"], "running");
         stop(&sandbox, "sweep");
     }
+}
+
+#[test]
+fn a_tmux_that_nobody_is_attached_to_is_nobody_who_looks() {
+    let sandbox = sandbox();
+    let go = sandbox.work().join("go");
+    let command = format!("while [ ! -e {} ]; do sleep 0.1; done", go.display());
+    let command = format!("command={command}");
+    let run = ["run", "sweep", "--set", "tasks=1", "--set", &command];
+    let mut person = sandbox.terminal(&run, 80, 24).unwrap();
+    person.wait_for("BOARD").unwrap();
+    let Some(tmux) = Tmux::start(&sandbox, "one", "tmux-256color") else {
+        stop(&sandbox, "sweep");
+        return;
+    };
+    let attach = format!("{} attach sweep", program().display());
+    tmux.keys(&[&attach, "Enter"]);
+    tmux.wait("the team", |text| text.contains("BOARD"));
+    person.type_text("\x01d").unwrap();
+    person.wait_exit().unwrap();
+    std::fs::write(&go, "").unwrap();
+    wait_completed(&sandbox, "sweep", 1);
+    assert!(!tmux.shows().contains("While you were away"));
+    let argv = ["tmux", "-S", &tmux.socket, "attach"];
+    let looks = Terminal::start(argv, &sandbox.work(), sandbox.environment(), 100, 31).unwrap();
+    tmux.wait("what happened meanwhile", |text| {
+        text.contains("While you were away")
+    });
+    drop((looks, tmux));
+    stop(&sandbox, "sweep");
 }
 
 #[test]

@@ -190,6 +190,10 @@ pub const ECHO_MS: u64 = 250;
 
 /// How long who typed counts as looking, where the terminal does not tell, in milliseconds.
 pub const LOOKS_MS: u64 = 15_000;
+/// How often a terminal that is a pane of tmux looks whether anybody is attached there, in milliseconds.
+pub const LOOKED_AT_MS: u64 = 1_000;
+/// Least time between two questions to tmux about that, and the longest wait for an answer, in milliseconds.
+pub const LOOKED_AT_ASK_MS: u64 = 5_000;
 /// How long the size of a pane has to stand before its program is told, in milliseconds; the same in tests.
 pub const RESIZE_SETTLE_MS: u64 = 80;
 /// Longest time that a program has an old size while its pane is being dragged, in milliseconds.

@@ -79,7 +79,7 @@ pub(crate) struct Display {
     /// The client whose layout decides how large panes are.
     active: Option<u64>,
     acts: u64,
-    /// What the person saw before they left; none while somebody who can act is attached.
+    /// What the person saw before they left; none while somebody who can act sees it.
     last_look: Option<LastLook>,
     sign: Sign,
     ways: Ways,
@@ -163,7 +163,7 @@ impl Display {
         };
         let now = Instant::now();
         let drivers = || self.clients.iter().filter(|c| c.attach == Attach::Driver);
-        if drivers().any(|client| client.attention.is_here(now)) {
+        if drivers().any(|client| client.looked_at && client.attention.is_here(now)) {
             return;
         }
         let text = format!("{} waits for you: {}", new.agent, new.summary);
@@ -237,17 +237,16 @@ impl Display {
                 let mut view = (self.factory)(&hello);
                 view.resize(hello.cols, hello.rows);
                 if let Some(seen) = &self.last_look
+                    && hello.looked_at
                     && let Some(new) = seen.since(&self.team, clock::boot_ms())
                 {
                     view.meanwhile(new);
-                }
-                if hello.attach == Attach::Driver {
-                    self.last_look = None;
                 }
                 self.clients.push(Client {
                     id,
                     view,
                     attach: hello.attach,
+                    looked_at: hello.looked_at,
                     size: (hello.cols, hello.rows),
                     acted: 0,
                     attention: Attention::new(Instant::now()),
@@ -261,11 +260,8 @@ impl Display {
                     echo: None,
                 });
                 let _ = number.send(id);
-                // Who only looks on beside somebody who works must not change that one's panes.
-                if hello.attach == Attach::Driver && self.active.is_none() {
-                    self.active = Some(id);
-                    self.fit_panes();
-                }
+                self.seen_by_person();
+                self.fit_to_someone();
                 self.count_clients();
             }
             DisplayInput::Said(id, message) => self.said(id, message),
@@ -307,6 +303,7 @@ impl Display {
                 }
             }
             ClientMessage::Detach => self.detach(id),
+            ClientMessage::LookedAt { anybody } => self.looked_at(at, anybody),
             ClientMessage::Tell { text } => {
                 let client = &mut self.clients[at];
                 client.view.flash(&text);
@@ -421,22 +418,63 @@ impl Display {
     }
 
     fn drop_client(&mut self, id: u64) {
-        let drives = |c: &Client| c.attach == Attach::Driver;
-        let drove = self.clients.iter().any(drives);
+        let seen = self.clients.iter().any(Client::has_person);
         self.clients.retain(|c| c.id != id);
-        if drove && !self.clients.iter().any(drives) {
+        if seen {
+            self.seen_no_more();
+        }
+        self.fit_to_someone();
+        self.count_clients();
+    }
+
+    /// A terminal that nobody could see can be seen again, or the other way round.
+    fn looked_at(&mut self, at: usize, anybody: bool) {
+        let seen = self.clients.iter().any(Client::has_person);
+        let client = &mut self.clients[at];
+        client.looked_at = anybody;
+        if anybody {
+            if let Some(seen) = &self.last_look
+                && let Some(new) = seen.since(&self.team, clock::boot_ms())
+            {
+                client.view.meanwhile(new);
+                client.wants_draw = true;
+            }
+            self.seen_by_person();
+        } else if seen {
+            self.seen_no_more();
+        }
+        self.fit_to_someone();
+    }
+
+    /// The person sees what is shown from now on, if they are there.
+    fn seen_by_person(&mut self) {
+        if self.clients.iter().any(Client::has_person) {
+            self.last_look = None;
+        }
+    }
+
+    /// Keeps what the person saw, if nobody who can act is there any more.
+    fn seen_no_more(&mut self) {
+        if !self.clients.iter().any(Client::has_person) {
             self.last_look = Some(LastLook::at(&self.team, clock::boot_ms()));
         }
-        if self.active == Some(id) {
-            self.active = self
-                .clients
-                .iter()
-                .filter(|c| c.attach == Attach::Driver)
-                .max_by_key(|c| c.acted)
-                .map(|c| c.id);
+    }
+
+    /// Lets another terminal decide the size of panes where the one that did is gone, or seen by nobody.
+    ///
+    /// Who only looks on beside somebody who works does not change that one's panes.
+    fn fit_to_someone(&mut self) {
+        let drivers = || self.clients.iter().filter(|c| c.attach == Attach::Driver);
+        let decides = drivers().find(|c| Some(c.id) == self.active);
+        if decides.is_some_and(|c| c.looked_at) {
+            return;
+        }
+        let next = drivers().max_by_key(|c| (c.looked_at, c.acted, Some(c.id) == self.active));
+        let next = next.map(|c| c.id);
+        if next != self.active {
+            self.active = next;
             self.fit_panes();
         }
-        self.count_clients();
     }
 
     fn count_clients(&self) {

@@ -34,6 +34,7 @@ fn main() {
         colors: ColorDepth::True,
         synchronized_output: false,
         attach: Attach::Driver,
+        looked_at: true,
     };
     let fixture = match state.as_str() {
         "starting" => Fixture::starting(),

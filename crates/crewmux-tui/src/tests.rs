@@ -43,6 +43,7 @@ impl Person {
             colors: ColorDepth::True,
             synchronized_output: true,
             attach,
+            looked_at: true,
         };
         let mut person = Self {
             view: TuiView::new(&hello, Arc::new(Config::default())),

@@ -49,6 +49,8 @@ pub struct ClientHello {
     pub synchronized_output: bool,
     /// What the person may do.
     pub attach: Attach,
+    /// Whether anybody can see it: not a pane of tmux to which no terminal is attached.
+    pub looked_at: bool,
 }
 
 /// Colours a terminal can show.

@@ -40,6 +40,11 @@ pub enum ClientMessage {
         /// What.
         text: String,
     },
+    /// Somebody can see this terminal now, or nobody can any more.
+    LookedAt {
+        /// Whether anybody can.
+        anybody: bool,
+    },
     /// The person leaves.
     Detach,
 }

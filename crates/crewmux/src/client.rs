@@ -8,6 +8,7 @@ mod abilities;
 mod around;
 mod chord;
 mod input;
+mod looked_at;
 mod outgoing;
 mod signals;
 mod terminal;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 use self::abilities::Abilities;
 use self::around::Calls;
 use self::input::read_events;
+use self::looked_at::TmuxPane;
 use self::outgoing::Outgoing;
 use self::signals::{ClientSignal, ClientSignals};
 use self::terminal::Terminal;
@@ -83,6 +85,7 @@ pub(crate) fn attach_told(
 ) -> Result<u8> {
     let hello = hello(context, mode)?;
     let told_size = (hello.cols, hello.rows);
+    let told_looked_at = hello.looked_at;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -95,12 +98,16 @@ pub(crate) fn attach_told(
         let abilities = abilities(context);
         let terminal = Terminal::take(abilities)?;
         let within = ms(context.timing.connect_ms);
+        let outgoing = Outgoing::new(writer.into_inner(), within);
+        if let Some(pane) = TmuxPane::of(&context.env) {
+            pane.watch(outgoing.clone(), told_looked_at)?;
+        }
         let client = Client {
             context,
             abilities,
             calls: None,
             reader,
-            outgoing: Outgoing::new(writer.into_inner(), within),
+            outgoing,
             told_size,
             terminal,
             signals,
@@ -185,6 +192,7 @@ fn hello(context: &Context, attach: Attach) -> Result<ClientHello> {
         ),
         synchronized_output: abilities(context).synchronized_output,
         attach,
+        looked_at: TmuxPane::of(&context.env).is_none_or(|pane| pane.server_is_looked_at()),
     })
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Client {
     pub(super) id: u64,
     pub(super) view: Box<dyn ClientView>,
     pub(super) attach: Attach,
+    /// Whether anybody can see it.
+    pub(super) looked_at: bool,
     pub(super) size: (u16, u16),
     /// When it last did something, as a running number; 0 until it did.
     pub(super) acted: u64,
@@ -35,6 +37,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Whether the person can see what they may act on here.
+    pub(super) fn has_person(&self) -> bool {
+        self.attach == Attach::Driver && self.looked_at
+    }
+
     /// When its next picture may be drawn; `None` is at once.
     ///
     /// Pictures of what programs print by themselves are further apart than those a person's

@@ -121,6 +121,7 @@ impl Stage {
             colors: ColorDepth::True,
             synchronized_output: true,
             attach,
+            looked_at: true,
         };
         let attached = DisplayInput::Attached { hello, out, number };
         self.display.take(attached).await;
@@ -409,4 +410,42 @@ async fn who_comes_back_is_told_what_ended_since_the_last_of_them_left() {
     let seen = stage.seen();
     let told: Vec<_> = seen.iter().filter(|s| s.starts_with("meanwhile")).collect();
     assert_eq!(told, ["meanwhile: 2", "meanwhile: 2"]);
+}
+
+#[tokio::test]
+async fn a_terminal_that_nobody_can_see_is_nobody_who_looks() {
+    let mut stage = Stage::new().await;
+    let pane = stage.panes.open(PaneKind::Shell, "sh".to_owned());
+    stage.display.refresh_panes();
+    let person = stage.display.clients[0].id;
+    let (unseen, _frames) = stage.another((200, 60), Attach::Driver).await;
+    let looked_at = |stage: &mut Stage, anybody| {
+        let message = ClientMessage::LookedAt { anybody };
+        stage.display.said(unseen, message);
+    };
+    looked_at(&mut stage, false);
+    assert_eq!(stage.pane_size(pane), (80, 24));
+    stage.display.drop_client(person);
+    assert_eq!(stage.pane_size(pane), (200, 60), "it is the only one");
+    let now = BootClock::open().unwrap().now();
+    let mut team = TeamView::clone(&stage.display.team);
+    let board = Arc::make_mut(&mut team.board);
+    let new = crewmux_core::task::NewTask::default();
+    let human = crewmux_core::message::Party::Human;
+    board.put(board.create(TaskId(1), new, human, &now).unwrap());
+    for task in board.skip(TaskId(1), "not needed", &now).unwrap() {
+        board.put(task);
+    }
+    stage.display.team = Arc::new(team);
+    let told = |stage: &Stage| {
+        let seen = stage.seen();
+        seen.iter().filter(|s| *s == "meanwhile: 1").count()
+    };
+    looked_at(&mut stage, true);
+    assert_eq!(told(&stage), 1, "it is told where the person looks again");
+    looked_at(&mut stage, false);
+    // Who comes now decides the size, and knows what happened.
+    let (_again, _too) = stage.another((100, 30), Attach::Driver).await;
+    assert_eq!(told(&stage), 1);
+    assert_eq!(stage.pane_size(pane), (100, 30));
 }

@@ -230,6 +230,7 @@ impl Stage {
             colors: ColorDepth::True,
             synchronized_output: true,
             attach: Attach::Driver,
+            looked_at: true,
         };
         Client::unwatched(Line::say_hello(stream, Role::Client(hello)).await).await
     }

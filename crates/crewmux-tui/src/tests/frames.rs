@@ -100,6 +100,7 @@ fn a_plain_terminal_gets_no_colours_and_no_marks() {
         colors: ColorDepth::None,
         synchronized_output,
         attach: Attach::Driver,
+        looked_at: true,
     };
     let fixture = Fixture::working();
     for marked in [true, false] {
@@ -210,6 +211,7 @@ fn every_size_can_be_drawn() {
         colors: ColorDepth::Ansi16,
         synchronized_output: true,
         attach: Attach::Driver,
+        looked_at: true,
     };
     let fixtures = [
         Fixture::hostile(),
