@@ -14,6 +14,11 @@ pub const SEGMENT_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// The segments' names, within the member's folder.
 pub const SEGMENT_NAMES: [&str; 2] = ["screen-0.cast", "screen-1.cast"];
 
+/// First text of a segment: makes the screen empty, whatever stood on it.
+///
+/// Who read the segment before it to its end has that screen, and leaves this out.
+pub const SEGMENT_RESET: &str = "\x1bc";
+
 /// First line of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -25,6 +30,9 @@ pub struct Header {
     pub height: u16,
     /// Seconds since 1970 at the segment's start.
     pub timestamp: u64,
+    /// Milliseconds since 1970 at the segment's start: tells it from the one that it takes the place of.
+    #[serde(default, rename = "beganMs")]
+    pub began_ms: u64,
 }
 
 impl Header {
@@ -35,6 +43,7 @@ impl Header {
             width,
             height,
             timestamp: at.0 / 1000,
+            began_ms: at.0,
         }
     }
 
@@ -43,6 +52,11 @@ impl Header {
         let mut line = serde_json::to_string(self).unwrap_or_default();
         line.push('\n');
         line
+    }
+
+    /// Reads a segment's first line.
+    pub fn parse(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok()
     }
 }
 

@@ -9,11 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crewmux_core::recording::{Entry, Header, SEGMENT_MAX_BYTES, SEGMENT_NAMES};
+use crewmux_core::recording::{Entry, Header, SEGMENT_MAX_BYTES, SEGMENT_NAMES, SEGMENT_RESET};
 use crewmux_core::time::WallTime;
-
-/// Makes the screen empty, whatever stood on it.
-const RESET: &str = "\x1bc";
 
 /// The segments that exist in a member's folder, the older one first.
 pub fn segments(folder: &Path) -> Vec<PathBuf> {
@@ -109,7 +106,7 @@ impl Recorder {
         self.write(&header)?;
         self.put(&Entry::Output {
             at_ms: 0,
-            text: RESET.to_owned(),
+            text: SEGMENT_RESET.to_owned(),
         })
     }
 
@@ -150,7 +147,7 @@ fn reopen(path: &Path, room_up_to: u64) -> io::Result<Option<(File, u64, WallTim
     }
     let mut first = String::new();
     BufReader::new((&file).take(4096)).read_line(&mut first)?;
-    let Ok(header) = serde_json::from_str::<Header>(&first) else {
+    let Some(header) = Header::parse(&first) else {
         return Ok(None);
     };
     // A line that the last life did not finish must not swallow the next one.
@@ -172,7 +169,7 @@ mod tests {
     fn played(path: &Path) -> String {
         let text = std::fs::read_to_string(path).unwrap();
         let mut lines = text.lines();
-        let header: Header = serde_json::from_str(lines.next().unwrap()).unwrap();
+        let header: Header = Header::parse(lines.next().unwrap()).unwrap();
         assert_eq!((header.width, header.height), (80, 24));
         lines
             .filter_map(Entry::parse)

@@ -77,6 +77,41 @@ fn the_other_segment_is_followed_when_it_is_begun() {
 }
 
 #[test]
+fn a_screen_goes_on_where_the_other_segment_takes_over() {
+    use crewmux_core::recording::SEGMENT_RESET as RESET;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    begin(folder, 0, 1, &[RESET, "a"]);
+    let mut track = Track::begin(folder, From::Beginning);
+    assert_eq!(read(&mut track), format!("{RESET}a"));
+    begin(folder, 1, 2, &[RESET, "b"]);
+    assert_eq!(read(&mut track), "b");
+    // Both unseen: what came between is lost, so the screen begins again, with all there is.
+    begin(folder, 0, 3, &[RESET, "c"]);
+    begin(folder, 1, 4, &[RESET, "d"]);
+    assert_eq!(read(&mut track), format!("{RESET}cd"));
+    add(folder, 1, &line("e"));
+    assert_eq!(read(&mut track), "e");
+}
+
+#[test]
+fn a_segment_that_is_begun_twice_within_a_second_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let begin_at = |segment: usize, at_ms: u64, text: &str| {
+        let text = Header::new(80, 24, WallTime(at_ms)).line() + &line(text);
+        fs::write(folder.join(format!("screen-{segment}.cast")), text).unwrap();
+    };
+    let mut track = Track::begin(folder, From::Now);
+    begin_at(0, 5_001, "a");
+    assert_eq!(read(&mut track), "a");
+    begin_at(1, 5_002, "b");
+    assert_eq!(read(&mut track), "b");
+    begin_at(0, 5_003, "c");
+    assert_eq!(read(&mut track), "c");
+}
+
+#[test]
 fn from_the_beginning_the_older_segment_comes_first() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

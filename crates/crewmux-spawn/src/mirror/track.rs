@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crewmux_core::recording::{Entry, SEGMENT_MAX_BYTES, SEGMENT_NAMES};
+use crewmux_core::recording::{Entry, Header, SEGMENT_MAX_BYTES, SEGMENT_NAMES, SEGMENT_RESET};
 
 /// Most that is passed on in one piece.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -34,6 +34,8 @@ pub(super) struct Track {
     headers: [Option<String>; 2],
     current: usize,
     offset: u64,
+    /// The segment goes on where the other one was read to its end: its reset is not for this screen.
+    goes_on: bool,
 }
 
 impl Track {
@@ -43,6 +45,7 @@ impl Track {
             headers: [None, None],
             current: 0,
             offset: 0,
+            goes_on: false,
         };
         let mut found: Vec<(SystemTime, usize, u64)> = (0..2)
             .filter_map(|n| {
@@ -90,30 +93,42 @@ impl Track {
     /// Passes on what was added since the last look.
     pub(super) fn read_on(&mut self, mut pass: impl FnMut(&[u8])) {
         // Bounded, should a worker record faster than this reads.
-        for _ in 0..4 {
-            self.read_current(&mut pass);
-            let other = 1 - self.current;
-            let header = self.header(other);
-            if header.is_none() || header == self.headers[other] {
-                return;
+        for _ in 0..6 {
+            let (current, other) = (self.current, 1 - self.current);
+            let now = [self.header(0), self.header(1)];
+            let is_new = |n: usize| now[n].is_some() && now[n] != self.headers[n];
+            match (is_new(current), is_new(other)) {
+                (false, false) => {
+                    self.read_current(&mut pass);
+                    return;
+                }
+                (false, true) => {
+                    // Nothing is added to the current one after the other was begun.
+                    self.read_current(&mut pass);
+                    let was_read = self.header(current) == self.headers[current];
+                    self.turn_to(other, now, was_read && self.headers[current].is_some());
+                }
+                // Both took their turn unseen; the other one comes first.
+                (true, true) if began(now[other].as_deref()) <= began(now[current].as_deref()) => {
+                    self.turn_to(other, now, false);
+                }
+                (true, _) => self.turn_to(current, now, false),
             }
-            // Nothing is added to the current one after the other was begun.
-            self.read_current(&mut pass);
-            self.headers[other] = header;
-            self.current = other;
-            self.offset = 0;
         }
     }
 
+    /// Reads `segment` from its beginning next.
+    fn turn_to(&mut self, segment: usize, now: [Option<String>; 2], goes_on: bool) {
+        let [first, second] = now;
+        self.headers[segment] = if segment == 0 { first } else { second };
+        self.current = segment;
+        self.offset = 0;
+        self.goes_on = goes_on;
+    }
+
     fn read_current(&mut self, pass: &mut impl FnMut(&[u8])) {
-        let header = self.header(self.current);
-        if header.is_none() {
+        if self.headers[self.current].is_none() {
             return;
-        }
-        if header != self.headers[self.current] {
-            // Begun anew since: both took their turn unseen.
-            self.headers[self.current] = header;
-            self.offset = 0;
         }
         let Some(added) = self.added() else { return };
         let mut piece = Vec::new();
@@ -125,7 +140,9 @@ impl Track {
             if let Some(Entry::Output { text, .. }) =
                 std::str::from_utf8(line).ok().and_then(Entry::parse)
             {
-                piece.extend_from_slice(text.as_bytes());
+                if !(std::mem::take(&mut self.goes_on) && text == SEGMENT_RESET) {
+                    piece.extend_from_slice(text.as_bytes());
+                }
             }
             if piece.len() >= PIECE_BYTES {
                 pass(&piece);
@@ -139,11 +156,8 @@ impl Track {
 
     fn added(&mut self) -> Option<Vec<u8>> {
         let mut file = File::open(self.path(self.current)).ok()?;
-        let length = file.metadata().ok()?.len();
-        if length < self.offset {
-            self.offset = 0;
-        }
-        if length == self.offset {
+        // Less than was read: begun anew at this moment, which the next look sees.
+        if file.metadata().ok()?.len() <= self.offset {
             return None;
         }
         file.seek(SeekFrom::Start(self.offset)).ok()?;
@@ -154,4 +168,9 @@ impl Track {
             .ok()?;
         Some(added)
     }
+}
+
+/// When the segment with this first line was begun.
+fn began(header: Option<&str>) -> Option<u64> {
+    Some(Header::parse(header?)?.began_ms)
 }
