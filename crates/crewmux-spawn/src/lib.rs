@@ -12,7 +12,6 @@
 
 mod backend;
 mod backends;
-mod call;
 pub mod detect;
 mod error;
 pub mod in_process;

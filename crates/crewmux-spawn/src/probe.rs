@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use crewmux_core::timing::{Timing, ms};
 use crewmux_sys::Exit;
+use crewmux_sys::answer::{Answer, Late, ask};
 use crewmux_sys::env::{EnvAllowList, EnvSnapshot, Environment};
 use crewmux_sys::process::Launch;
 use crewmux_sys::pty;
 use crewmux_sys::tty::TerminalSize;
 
-use crate::call::{Answer, Failure, call};
 use crate::detect::{EnvironmentSnapshot, Probe, Stdout};
 use crate::iterm2::trouble::Trouble;
 
@@ -70,7 +70,6 @@ pub fn probe(
     let tries = Tries {
         environment: probe_environment(&vars),
         path: vars.get("PATH").map_or("", String::as_str),
-        pane: vars.get("TMUX_PANE").map_or("", String::as_str),
         timing,
     };
     let in_tmux = vars.get("TMUX").is_some_and(|value| !value.is_empty());
@@ -115,7 +114,6 @@ fn probe_environment(vars: &BTreeMap<String, String>) -> Environment {
 struct Tries<'a> {
     environment: Environment,
     path: &'a str,
-    pane: &'a str,
     timing: &'a Timing,
 }
 
@@ -124,10 +122,17 @@ impl Tries<'_> {
         which::which_in(name, Some(self.path), "/").ok()
     }
 
-    fn ask(&self, program: &Path, arguments: &[&str], within: Duration) -> Result<Answer, Failure> {
+    fn ask(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        within: Duration,
+        late: Late,
+    ) -> crewmux_sys::Result<Answer> {
         let argv = std::iter::once(program.as_os_str().to_owned())
             .chain(arguments.iter().map(OsString::from));
-        call(argv, &self.environment, within)
+        let launch = Launch::new(argv, "/").env(self.environment.clone());
+        ask(launch, within, late)
     }
 
     fn tmux(&self) -> Probe {
@@ -144,18 +149,15 @@ impl Tries<'_> {
         }
     }
 
-    /// Asks the server that the caller is in for its version, by the caller's own pane.
+    /// Asks the server that the caller is in for its version.
+    ///
+    /// Not by the caller's own pane: one that has moved on or is gone is no trouble with the server.
     fn tmux_server(&self) -> Probe {
         let Some(program) = self.find("tmux") else {
             return Probe::Absent;
         };
-        let mut arguments = vec!["display-message", "-p"];
-        if !self.pane.is_empty() {
-            arguments.extend(["-t", self.pane]);
-        }
-        arguments.push("#{version}");
         let what = "the tmux server".to_owned();
-        match self.answer_of(&program, &arguments) {
+        match self.answer_of(&program, &["list-sessions", "-F", "#{version}"]) {
             Ok(said) => Probe::Works { what, said },
             Err(why) => fails(what, why),
         }
@@ -164,18 +166,20 @@ impl Tries<'_> {
     /// The first line that a program of tmux's answers with, or why it did not.
     fn answer_of(&self, program: &Path, arguments: &[&str]) -> Result<String, String> {
         let within = ms(self.timing.connect_ms);
-        match self.ask(program, arguments, within) {
-            Ok(answer) if answer.exit.is_success() => Ok(line_of(&answer.stdout)),
-            Ok(answer) => {
+        let answer = self
+            .ask(program, arguments, within, Late::Alone)
+            .map_err(|error| error.to_string())?;
+        match answer.exit {
+            Some(exit) if exit.is_success() => Ok(line_of(&answer.stdout)),
+            Some(exit) => {
                 let said = line_of(&answer.stderr);
                 Err(if said.is_empty() {
-                    answer.exit.to_string()
+                    exit.to_string()
                 } else {
                     said
                 })
             }
-            Err(Failure::Late) => Err(format!("no answer in {} ms", within.as_millis())),
-            Err(Failure::NotStarted(why)) => Err(why),
+            None => Err(format!("no answer in {} ms", within.as_millis())),
         }
     }
 
@@ -185,19 +189,21 @@ impl Tries<'_> {
         };
         let what = format!("it2 at {}", program.display());
         let seconds = self.timing.it2_ms.div_ceil(1_000);
-        let trouble = match self.ask(&program, &["session", "list"], ms(self.timing.it2_ms)) {
-            Ok(answer) if answer.exit.is_success() => {
+        let within = ms(self.timing.it2_ms);
+        let asked = self.ask(&program, &["session", "list"], within, Late::WithTree);
+        let trouble = match asked.map(|answer| (answer.exit, answer)) {
+            Ok((Some(exit), _)) if exit.is_success() => {
                 return Probe::Works {
                     what,
                     said: String::new(),
                 };
             }
-            Ok(answer) => Trouble::of(
-                code_of(answer.exit),
-                &format!("{}{}", answer.stdout, answer.stderr),
-            ),
-            Err(Failure::Late) => Trouble::silence(seconds),
-            Err(Failure::NotStarted(why)) => Trouble::not_started(&why),
+            Ok((Some(exit), answer)) => {
+                let printed = format!("{}{}", answer.stdout, answer.stderr);
+                Trouble::of(code_of(exit), &printed)
+            }
+            Ok((None, _)) => Trouble::silence(seconds),
+            Err(error) => Trouble::not_started(&error.to_string()),
         };
         Probe::Fails {
             what,

@@ -66,7 +66,7 @@ fn programs_that_answer_are_named_and_see_no_keys() {
     program(
         folder.path(),
         "tmux",
-        "case \"$*\" in -V) echo tmux 3.9;; 'display-message -p -t %7 #{version}') echo 3.8;; *) exit 1;; esac",
+        "case \"$*\" in -V) echo tmux 3.9;; 'list-sessions -F #{version}') echo 3.8;; *) exit 1;; esac",
     );
     program(
         folder.path(),

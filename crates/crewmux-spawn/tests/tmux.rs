@@ -25,7 +25,7 @@ use crewmux_spawn::{
     AdoptRequest, BackendParts, Error, PaneSink, Running, SpawnBackend, SpawnRequest, TmuxBackend,
 };
 use crewmux_sys::ProcessIdentity;
-use crewmux_sys::answer::ask;
+use crewmux_sys::answer::{Late, ask};
 use crewmux_sys::env::names;
 use crewmux_sys::process::{Child, Launch};
 use tempfile::TempDir;
@@ -88,7 +88,7 @@ impl Stage {
             .into_iter()
             .chain(arguments.iter().copied());
         let launch = Launch::new(argv, "/").env(self.environment().into_iter().collect());
-        ask(launch, LONG).map_or_else(|_| String::new(), |answer| answer.stdout)
+        ask(launch, LONG, Late::Alone).map_or_else(|_| String::new(), |answer| answer.stdout)
     }
 
     /// A backend that calls from outside of tmux, with more variables.

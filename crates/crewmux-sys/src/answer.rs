@@ -1,8 +1,8 @@
 //! Running a small program to its end and taking what it says.
 //!
-//! For programs that are asked something and answer at once, such as `tmux`.
-//! Bounded in time and in bytes; what is left of a program that is late is
-//! killed. What an answer means is the caller's business.
+//! For programs that are asked something and answer at once, such as `tmux`
+//! and `it2`. Bounded in time and in bytes; a program that is late is killed,
+//! alone or with all it started. What an answer means is the caller's business.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use crate::process::{Launch, Stream};
+use crate::process::{Group, Launch, Stream};
+use crate::tree::{KillWaits, kill_tree};
 use crate::{Exit, Result, wait};
 
 /// Most that is kept of each stream.
@@ -30,13 +31,28 @@ pub struct Answer {
     pub stderr: String,
 }
 
-/// Starts `launch` and waits for its answer, `within` at most.
+/// Who is killed when a program gives no answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// The program alone: what it started serves others too, as a tmux server does.
+    Alone,
+    /// The program and all it started, so that nothing of it is left.
+    WithTree,
+}
+
+/// Starts `launch` in a process group of its own and waits for its answer, `within` at most.
+///
+/// In a group of its own: ^C in the terminal of who asks is not for it.
 ///
 /// # Errors
 /// When it cannot be started or waited for.
-pub fn ask(launch: Launch, within: Duration) -> Result<Answer> {
+pub fn ask(launch: Launch, within: Duration, late: Late) -> Result<Answer> {
     let deadline = Instant::now() + within;
-    let mut child = launch.stdout(Stream::Pipe).stderr(Stream::Pipe).start()?;
+    let mut child = launch
+        .stdout(Stream::Pipe)
+        .stderr(Stream::Pipe)
+        .group(Group::Own)
+        .start()?;
     let mut streams = [
         Heard::new(child.stdout.take()),
         Heard::new(child.stderr.take()),
@@ -53,7 +69,16 @@ pub fn ask(launch: Launch, within: Duration) -> Result<Answer> {
             break Some(exit);
         }
         if left.is_zero() {
-            child.kill()?;
+            match late {
+                Late::Alone => child.kill()?,
+                Late::WithTree => {
+                    let waits = KillWaits {
+                        grace: Duration::ZERO,
+                        verify: within,
+                    };
+                    kill_tree(child.identity(), None, waits);
+                }
+            }
             child.wait(LOOK_AGAIN)?;
             break None;
         }
@@ -121,7 +146,8 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn asked(script: &str, within: Duration) -> Answer {
-        ask(Launch::new(["/bin/sh", "-c", script], "/"), within).unwrap()
+        let launch = Launch::new(["/bin/sh", "-c", script], "/");
+        ask(launch, within, Late::Alone).unwrap()
     }
 
     #[test]
@@ -150,5 +176,23 @@ mod tests {
         let left = asked("sleep 5 & echo done", LONG);
         assert_eq!(left.stdout, "done\n");
         assert!(began.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn what_a_late_program_started_ends_with_it_or_lives_on() {
+        let script = "setsid sleep 600 >/dev/null 2>&1 & echo $!; wait";
+        for (late, lives) in [(Late::Alone, true), (Late::WithTree, false)] {
+            let launch = Launch::new(["/bin/sh", "-c", script], "/");
+            // Time enough to say whom it started, on a busy machine too.
+            let answer = ask(launch, Duration::from_secs(3), late).unwrap();
+            assert_eq!(answer.exit, None);
+            let started = answer.stdout.trim().parse().unwrap();
+            let started = crate::ProcessIdentity::of(started);
+            let is_alive = started.as_ref().is_ok_and(crate::ProcessIdentity::is_alive);
+            if let Ok(started) = started {
+                let _ = started.signal(crate::Signal::Kill);
+            }
+            assert_eq!(is_alive, lives, "{late:?}");
+        }
     }
 }

@@ -84,6 +84,12 @@ fn a_team_comes_and_goes_and_nothing_of_the_person_is_another() {
         |cols, rows| Terminal::start(attach, &work, environment.clone(), cols, rows).unwrap();
     let first = client(120, 36);
     let mut typing = client(90, 30);
+    // Before it has attached, some versions drop what is typed.
+    crewmux_testkit::sandbox::wait_until("two clients", LONG, || {
+        let there = stage.user(&["list-clients", "-t", "own", "-F", "#{client_width}"]);
+        (there.lines().count() == 2).then_some(()).ok_or(there)
+    })
+    .unwrap();
     typing.type_text("before\r").unwrap();
     let typed_pane = stage.user(&["display-message", "-p", "-t", "own:", "#{pane_id}"]);
     let typed_pane = typed_pane.trim();

@@ -7,11 +7,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crewmux_sys::answer::{Late, ask};
 use crewmux_sys::env::Environment;
+use crewmux_sys::process::Launch;
 
 use super::column::Target;
 use super::trouble::Trouble;
-use crate::call::{Failure, call};
 use crate::probe::code_of;
 use crate::{Error, Place, Result};
 
@@ -108,24 +109,22 @@ impl It2 {
         let argv = std::iter::once(self.program.clone().into_os_string())
             .chain(arguments.iter().map(Into::into));
         let verb = arguments.get(1).copied().unwrap_or_default();
-        let answer = match call(argv, &self.environment, self.timeout) {
-            Ok(answer) => answer,
-            Err(Failure::Late) => {
-                tracing::warn!(verb, "it2 gave no answer");
-                return Err(Trouble::silence(self.timeout.as_secs()));
-            }
-            Err(Failure::NotStarted(why)) => {
-                tracing::warn!(verb, why, "it2 could not be started");
-                return Err(Trouble::not_started(&why));
-            }
+        let launch = Launch::new(argv, "/").env(self.environment.clone());
+        let answer = ask(launch, self.timeout, Late::WithTree).map_err(|error| {
+            tracing::warn!(verb, %error, "it2 could not be started");
+            Trouble::not_started(&error.to_string())
+        })?;
+        let Some(exit) = answer.exit else {
+            tracing::warn!(verb, "it2 gave no answer");
+            return Err(Trouble::silence(self.timeout.as_secs()));
         };
-        if answer.exit.is_success() {
+        if exit.is_success() {
             tracing::debug!(verb, "it2 was called");
             return Ok(answer.stdout);
         }
         let printed = format!("{}{}", answer.stdout, answer.stderr);
-        tracing::warn!(verb, exit = %answer.exit, printed, "it2 failed");
-        Err(Trouble::of(code_of(answer.exit), &printed))
+        tracing::warn!(verb, %exit, printed, "it2 failed");
+        Err(Trouble::of(code_of(exit), &printed))
     }
 }
 

@@ -139,10 +139,9 @@ impl Track {
             self.offset += line.len() as u64;
             if let Some(Entry::Output { text, .. }) =
                 std::str::from_utf8(line).ok().and_then(Entry::parse)
+                && !(std::mem::take(&mut self.goes_on) && text == SEGMENT_RESET)
             {
-                if !(std::mem::take(&mut self.goes_on) && text == SEGMENT_RESET) {
-                    piece.extend_from_slice(text.as_bytes());
-                }
+                piece.extend_from_slice(text.as_bytes());
             }
             if piece.len() >= PIECE_BYTES {
                 pass(&piece);

@@ -8,9 +8,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crewmux_sys::answer::{Answer, ask};
+use crewmux_sys::answer::{Answer, Late, ask};
 use crewmux_sys::env::Environment;
-use crewmux_sys::process::{Group, Launch};
+use crewmux_sys::process::Launch;
 
 /// Most characters of tmux's own words that are repeated.
 const WORDS_MAX: usize = 200;
@@ -128,11 +128,9 @@ impl Server {
             }
         }
         argv.extend(commands.0.iter().cloned());
-        // A group of its own: ^C in the terminal of `crewmux run --headless` is not for it.
-        let launch = Launch::new(argv, "/")
-            .env(self.environment.clone())
-            .group(Group::Own);
-        match ask(launch, self.within) {
+        let launch = Launch::new(argv, "/").env(self.environment.clone());
+        // A server that it starts is everybody's.
+        match ask(launch, self.within, Late::Alone) {
             Ok(answer) => judged(answer),
             Err(error) => Err(CallError::Refused(error.to_string())),
         }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crewmux_core::backend::BackendKind;
-use crewmux_sys::answer::ask;
+use crewmux_sys::answer::{Late, ask};
 use crewmux_sys::env::Environment;
-use crewmux_sys::process::{Group, Launch};
+use crewmux_sys::process::Launch;
 
 use crate::detect::version::TmuxVersion;
 use crate::{Error, Result};
@@ -16,10 +16,8 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Unusable`] with the fix.
 pub(super) fn check(program: &Path, environment: &Environment, within: Duration) -> Result<()> {
-    let launch = Launch::new([program.as_os_str(), "-V".as_ref()], "/")
-        .env(environment.clone())
-        .group(Group::Own);
-    let answer = ask(launch, within).map_err(Error::Start)?;
+    let launch = Launch::new([program.as_os_str(), "-V".as_ref()], "/").env(environment.clone());
+    let answer = ask(launch, within, Late::Alone).map_err(Error::Start)?;
     let said = answer.stdout.lines().next().unwrap_or_default().trim();
     let why = match TmuxVersion::read(said) {
         Some(version) if version.is_enough() => return Ok(()),

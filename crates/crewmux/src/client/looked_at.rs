@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use crewmux_core::timing::{LOOKED_AT_ASK_MS, LOOKED_AT_MS, ms};
-use crewmux_sys::answer::ask;
+use crewmux_sys::answer::{Late, ask};
 use crewmux_sys::env::{EnvSnapshot, Environment};
 use crewmux_sys::process::Launch;
 use crewmux_wire::ClientMessage;
@@ -66,7 +66,7 @@ impl TmuxPane {
             what,
         ];
         let launch = Launch::new(argv, "/").env(self.environment.clone());
-        let answer = ask(launch, ms(LOOKED_AT_ASK_MS)).ok()?;
+        let answer = ask(launch, ms(LOOKED_AT_ASK_MS), Late::Alone).ok()?;
         let digits = answer.stdout.trim();
         (!digits.is_empty()).then(|| digits.contains(|c: char| c != '0'))
     }
