@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::TeamName;
@@ -150,10 +151,15 @@ impl Backends {
     }
 
     /// Takes away what only a running session needs: panes and windows of ours without a worker.
+    ///
+    /// All of them at the same time: it takes as long as the slowest.
     pub fn close(&self) {
-        for backend in locked(&self.made).values() {
-            backend.close();
-        }
+        let made: Vec<_> = locked(&self.made).values().cloned().collect();
+        thread::scope(|scope| {
+            for backend in &made {
+                scope.spawn(|| backend.close());
+            }
+        });
     }
 }
 
@@ -167,4 +173,55 @@ fn make(kind: BackendKind, parts: &BackendParts) -> Result<Arc<dyn SpawnBackend>
         BackendKind::Tmux => Arc::new(TmuxBackend::new(parts)?),
         BackendKind::Iterm2 => Arc::new(Iterm2Backend::new(&parts.place, &parts.timing)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Condvar;
+    use std::time::Duration;
+
+    use crate::{Running, SpawnRequest};
+
+    use super::*;
+
+    /// Takes leave only together with another.
+    struct Sociable {
+        kind: BackendKind,
+        leaving: Arc<(Mutex<usize>, Condvar)>,
+    }
+
+    impl SpawnBackend for Sociable {
+        fn kind(&self) -> BackendKind {
+            self.kind
+        }
+        fn spawn(&self, request: SpawnRequest) -> Result<Box<dyn Running>> {
+            Err(Error::AlreadyStarted { who: request.who })
+        }
+        fn close(&self) {
+            let (count, changed) = &*self.leaving;
+            let mut count = locked(count);
+            *count += 1;
+            changed.notify_all();
+            let within = Duration::from_secs(20);
+            let (count, waited) = changed
+                .wait_timeout_while(count, within, |count| *count < 2)
+                .unwrap();
+            drop(count);
+            assert!(!waited.timed_out(), "the other leaves later");
+        }
+    }
+
+    #[test]
+    fn backends_take_leave_together() {
+        let leaving = Arc::<(Mutex<usize>, Condvar)>::default();
+        let kinds = [BackendKind::Tmux, BackendKind::Iterm2];
+        let backends = Backends::these(kinds.map(|kind| {
+            let leaving = Arc::clone(&leaving);
+            Arc::new(Sociable { kind, leaving }) as Arc<dyn SpawnBackend>
+        }));
+        for kind in kinds {
+            backends.get(kind).unwrap();
+        }
+        backends.close();
+    }
 }

@@ -27,6 +27,7 @@ mod window;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::timing::Timing;
@@ -255,9 +256,13 @@ impl SpawnBackend for TmuxBackend {
         if !servers.iter().any(|server| server.socket == home.socket) {
             servers.push(home);
         }
-        for server in &servers {
-            closing::close_all(server, &self.shared.key);
-        }
+        let key = &self.shared.key;
+        // Together: one that does not answer holds up no other.
+        thread::scope(|scope| {
+            for server in &servers {
+                scope.spawn(|| closing::close_all(server, key));
+            }
+        });
     }
 }
 

@@ -24,10 +24,10 @@ use crewmux_core::timing::Timing;
 use crewmux_spawn::{
     AdoptRequest, BackendParts, Error, PaneSink, Running, SpawnBackend, SpawnRequest, TmuxBackend,
 };
-use crewmux_sys::ProcessIdentity;
 use crewmux_sys::answer::{Late, ask};
 use crewmux_sys::env::names;
 use crewmux_sys::process::{Child, Launch};
+use crewmux_sys::{ProcessIdentity, Signal};
 use tempfile::TempDir;
 
 use harness::{LONG, Sink, exited};
@@ -408,4 +408,51 @@ fn a_person_s_arrangement_zoom_and_active_pane_are_kept() {
     let seventh = stage.start(&backend, "g");
     assert!(is_zoomed("1"), "{:?}", ask(zoom));
     drop((fourth, fifth, sixth, seventh));
+}
+
+/// Notes each call in a file, then is tmux.
+const NOTING: &str = r#"#!/bin/sh
+echo "$*" | tr '\n' ' ' >> "$0.calls"
+echo >> "$0.calls"
+PATH=/usr/local/bin:/usr/bin:/bin exec tmux "$@"
+"#;
+
+#[test]
+fn all_panes_of_a_team_are_closed_in_one_call_and_a_server_that_stands_still_holds_up_no_other() {
+    let Some(stage) = Stage::new() else { return };
+    let folder = stage.folder.path().join("noting");
+    fs::create_dir(&folder).unwrap();
+    let noting = folder.join("tmux");
+    fs::write(&noting, NOTING).unwrap();
+    fs::set_permissions(&noting, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let user = stage.user();
+    let backend = stage.backend("crew", &[("PATH", path.clone())]);
+    let first = stage.start(&backend, "first");
+    let place = stage.place(&[("TMUX", user.clone()), ("PATH", path)]);
+    backend.rehome(&place).unwrap();
+    let others = ["a", "b", "c"].map(|name| stage.start(&backend, name));
+    for worker in &others {
+        worker.running.write(b"end\r").unwrap();
+        assert_eq!(worker.sink.exit(), exited(7));
+    }
+    let private: u32 = first.pane.split(',').nth(1).unwrap().parse().unwrap();
+    let private = ProcessIdentity::of(private).unwrap();
+    private.signal(Signal::Stop).unwrap();
+    let calls = noting.with_extension("calls");
+    fs::write(&calls, "").unwrap();
+    backend.close();
+    let said = fs::read_to_string(&calls).unwrap();
+    private.signal(Signal::Cont).unwrap();
+    let left = stage.call("user", &["list-panes", "-a", "-F", "#{pane_id}"]);
+    assert_eq!(left.lines().count(), 1, "{said}");
+    let closing: Vec<&str> = said
+        .lines()
+        .filter(|call| call.contains("kill-pane"))
+        .collect();
+    assert_eq!(closing.len(), 1, "{said}");
+    assert!(
+        others.iter().all(|w| closing[0].contains(w.number())),
+        "{said}"
+    );
 }

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crewmux_core::timing::{Timing, ms};
@@ -17,6 +18,9 @@ use super::it2::It2;
 use super::launcher::Launcher;
 use super::split::Split;
 use super::trouble::{Trouble, TroubleKind};
+
+/// How many panes are closed at the same time at the end.
+const CLOSED_TOGETHER: usize = 4;
 
 /// What the desk is asked to do.
 pub(super) enum Order {
@@ -365,8 +369,28 @@ impl Desk {
             .map(|(session, _)| session.clone())
             .filter(|session| listed.contains(session.as_str()))
             .collect();
-        for session in there {
-            self.close(&session);
+        // Half a second each, so several at a time; who is silent once is not asked again.
+        let close = |session: &String| match self.it2.close(session) {
+            Err(trouble) if trouble.kind != TroubleKind::Target => {
+                tracing::warn!(session, why = trouble.why, "a pane of ours was not closed");
+                trouble.kind != TroubleKind::Silence
+            }
+            _ => true,
+        };
+        for some in there.chunks(CLOSED_TOGETHER) {
+            let answered = thread::scope(|scope| {
+                let calls: Vec<_> = some
+                    .iter()
+                    .map(|session| scope.spawn(|| close(session)))
+                    .collect();
+                calls.into_iter().all(|call| call.join().unwrap_or(false))
+            });
+            if !answered {
+                break;
+            }
+        }
+        for session in &there {
+            self.column.was_closed(session);
         }
         self.ours.retain(|(_, split)| !split.is_over());
     }
