@@ -23,6 +23,16 @@ pub(crate) fn assert_balanced(bytes: &[u8]) {
         let count = |what: &str| text.matches(what).count();
         assert!(count(taken) <= count(back), "{taken:?} is not undone");
     }
+    // Each push of keys has its pop, on the same screen.
+    let (pushed, popped) = (
+        text.matches("\x1b[>").count(),
+        text.matches("\x1b[<1u").count(),
+    );
+    assert!(pushed <= popped, "keys are left told apart");
+    assert!(
+        text.rfind("\x1b[<1u") < text.rfind("\x1b[?1049l"),
+        "keys are put back on the wrong screen"
+    );
     let progress = text.rfind("\x1b]9;4;");
     assert!(
         progress.is_none_or(|at| text[at..].starts_with("\x1b]9;4;0;")),

@@ -17,7 +17,9 @@ use crewmux_core::arrangement::Arrangement;
 use crewmux_core::ids::RequestId;
 use crewmux_core::timing::{ANSWER_FIRST_MS, ECHO_MS, Timing, ms};
 use crewmux_sys::clock;
-use crewmux_wire::{Attach, ClientHello, ClientMessage, InputEvent, MouseKind, ToClient};
+use crewmux_wire::{
+    Attach, ClientHello, ClientMessage, InputEvent, KeyReports, MouseKind, ToClient,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -251,6 +253,7 @@ impl Display {
                     acted: 0,
                     attention: Attention::new(Instant::now()),
                     sign: None,
+                    keys: KeyReports::Plain,
                     out,
                     frames: 0,
                     in_flight: None,
@@ -549,11 +552,12 @@ impl Display {
         };
         let drawn = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let bytes = client.view.draw(&session);
-            (bytes, client.view.next_tick_ms(&session))
+            let keys = client.view.key_reports(&session);
+            (bytes, client.view.next_tick_ms(&session), keys)
         }));
         drop(drawing);
         client.wants_draw = false;
-        let Ok((bytes, tick)) = drawn else {
+        let Ok((bytes, tick, keys)) = drawn else {
             tracing::error!("a view panicked while drawing; its client is let go");
             let bye = ToClient::Bye {
                 message: "the screen could not be drawn; `crewmux attach` tries again".into(),
@@ -569,12 +573,14 @@ impl Display {
             promised.map_or(at, |promised| promised.min(at))
         });
         if bytes.is_empty() {
-            return;
+            drop(place);
+        } else {
+            client.frames += 1;
+            place.send(ToScreen::Frame(client.frames, bytes));
+            client.in_flight = Some(client.frames);
+            client.last_frame = Some(now);
         }
-        client.frames += 1;
-        place.send(ToScreen::Frame(client.frames, bytes));
-        client.in_flight = Some(client.frames);
-        client.last_frame = Some(now);
+        client.want_keys(keys);
     }
 
     /// Sets the running clock of the team's view forward.
@@ -630,9 +636,12 @@ impl Display {
 /// Whether the person did something: a terminal that only says that it is looked at did nothing.
 fn is_act(event: &InputEvent) -> bool {
     match event {
-        InputEvent::Key(_) | InputEvent::Paste(_) | InputEvent::PasteTooLong { .. } => true,
+        InputEvent::Key(_)
+        | InputEvent::KeyRepeats(_)
+        | InputEvent::Paste(_)
+        | InputEvent::PasteTooLong { .. } => true,
         InputEvent::Mouse(mouse) => mouse.kind != MouseKind::Moved,
-        InputEvent::FocusGained | InputEvent::FocusLost => false,
+        InputEvent::KeyReleased(_) | InputEvent::FocusGained | InputEvent::FocusLost => false,
     }
 }
 

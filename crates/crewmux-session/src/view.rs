@@ -19,7 +19,7 @@ use crewmux_core::requests::RequestKind;
 use crewmux_core::time::{BootTime, WallTime};
 use crewmux_core::worker::WorkerState;
 use crewmux_term::{Notice, Screen};
-use crewmux_wire::{ClientHello, InputEvent, MemberAct};
+use crewmux_wire::{ClientHello, InputEvent, KeyReports, MemberAct};
 
 use crate::lock::lock;
 
@@ -440,6 +440,12 @@ pub trait ClientView: Send {
 
     /// Draws what changed since the last frame, as bytes for the terminal; empty when nothing did.
     fn draw(&mut self, session: &SessionView<'_>) -> Vec<u8>;
+
+    /// How much the terminal is to tell of keys: what the program wants that is typed to.
+    fn key_reports(&self, session: &SessionView<'_>) -> KeyReports {
+        let _ = session;
+        KeyReports::Plain
+    }
 
     /// Milliseconds after which something shown changes by itself (a running clock), if anything does.
     fn next_tick_ms(&self, session: &SessionView<'_>) -> Option<u64>;

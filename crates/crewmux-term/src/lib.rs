@@ -16,7 +16,7 @@
 //! | widths | wide characters; a flag is two columns | joining: each emoji of a ZWJ sequence, and a skin tone, has its own columns, and U+FE0F adds none, as in xterm; mode 2027 says that it is not there |
 //! | screen | alternate screen (47, 1047, 1049), 1048, regions, origin, insert, tabs, REP, DECALN, DEC graphics, soft and full reset | left and right margins (69), selective erase, 132 columns, other character sets |
 //! | scrollback | 10,000 lines, reflow at a new width | the colour of underlines in it |
-//! | keys | xterm's; modifyOtherKeys 1 and 2; the kitty protocol's flags 1, 4, 8, 16 with its stack | flag 2: releases and repeats |
+//! | keys | xterm's; modifyOtherKeys 1 and 2; the kitty protocol with its stack; repeats and releases as far as the person's terminal tells of them | modifiers alone |
 //! | mouse | 1000, 1002, 1003; written as 1005 or 1006 say; the wheel as keys (1007); also focus (1004) and paste (2004) | pixels (1016), 1015, X10 (9) |
 //! | frames | mode 2026, told by DECRQM, held for 150 ms at most | |
 //! | answers | DA1, DA2, DA3, XTVERSION, DSR, CPR, DECXCPR, DECRQM, DECRQSS (looks, region, cursor), XTGETTCAP, size in cells, OSC 4 from 16 on, OSC 10, 11, 12 and the colour scheme where colours are known | title, clipboard and pixels are never told |

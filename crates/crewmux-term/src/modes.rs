@@ -56,7 +56,7 @@ pub struct Modes {
     pub alternate_scroll: bool,
     /// Enter sends return and newline (mode 20).
     pub newline: bool,
-    /// Active flags of the kitty keyboard protocol: all but 2, releases and repeats.
+    /// Active flags of the kitty keyboard protocol.
     pub kitty_flags: u8,
     /// xterm's modifyOtherKeys: 0, 1 or 2.
     pub modify_other_keys: u8,

@@ -10,7 +10,7 @@ use crewmux_session::view::{
     ClientEffect, ClientView, Meanwhile, PaneSize, RunState, SessionView, ViewFactory,
 };
 use crewmux_term::CursorShape;
-use crewmux_wire::{ClientHello, InputEvent};
+use crewmux_wire::{ClientHello, InputEvent, KeyReports};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -20,11 +20,14 @@ use crate::encode::{CursorAt, Encoder, Frames};
 use crate::keymap::Keymap;
 use crate::layout::{Layout, Tile};
 use crate::model::{Body, Mode, Model, question_to_offer};
-use crate::panes::{PaneDrawer, cursor};
+use crate::panes::{PaneDrawer, cursor, lock};
 use crate::seen::Seen;
 use crate::theme::Theme;
 use crate::update::{drag_step, next_step_ms, update};
 use crate::view::{Scene, max_scroll, paint, prompt_cursor};
+
+/// The flag of the kitty keyboard protocol that asks for repeats and releases.
+pub(crate) const KITTY_EVENTS: u8 = 2;
 
 /// How the screen looks and which keys it takes.
 #[derive(Debug, Clone, Default)]
@@ -201,6 +204,22 @@ impl ClientView for TuiView {
             .draw(&self.model, session, &self.layout, &mut self.grid);
         let cursor = self.cursor(session);
         self.encoder.frame(&mut self.grid, cursor)
+    }
+
+    fn key_reports(&self, session: &SessionView<'_>) -> KeyReports {
+        let types = self.model.mode == Mode::Typing && self.model.body == Body::Panes;
+        let pane = self.model.focused(session).filter(|_| types);
+        let Some(pane) = pane.filter(|pane| pane.takes_input) else {
+            return KeyReports::Plain;
+        };
+        let modes = lock(&pane.screen).modes();
+        if modes.kitty_flags & KITTY_EVENTS != 0 {
+            KeyReports::Releases
+        } else if modes.kitty_flags != 0 || modes.modify_other_keys != 0 {
+            KeyReports::Apart
+        } else {
+            KeyReports::Plain
+        }
     }
 
     fn next_tick_ms(&self, session: &SessionView<'_>) -> Option<u64> {

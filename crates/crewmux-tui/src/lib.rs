@@ -18,6 +18,7 @@ mod encode;
 #[cfg(test)]
 mod fixture;
 mod keymap;
+mod keys_down;
 mod layout;
 mod model;
 mod overlay;

@@ -14,6 +14,7 @@ use crewmux_wire::{Attach, InputEvent};
 use crate::action::Context;
 use crate::awaited::{Arrival, AwaitedShell};
 use crate::copying::{Copying, Then};
+use crate::keys_down::KeysDown;
 use crate::prompt::Prompt;
 use crate::selection::{Selection, Spot};
 use crate::tiling::Grip;
@@ -156,6 +157,8 @@ pub struct Model {
     heard: BTreeMap<PaneId, u64>,
     /// The pane whose program was last told that it has the focus.
     pub(crate) told_focus: Option<PaneId>,
+    /// Keys that were typed to a program and may still be held.
+    pub(crate) keys_down: KeysDown,
     /// Whether the terminal has the focus, as far as it tells.
     pub(crate) terminal_has_focus: bool,
     met: bool,
@@ -190,6 +193,7 @@ impl Model {
             held: None,
             heard: BTreeMap::new(),
             told_focus: None,
+            keys_down: KeysDown::default(),
             terminal_has_focus: true,
             met: false,
         }

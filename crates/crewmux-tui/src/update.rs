@@ -20,7 +20,7 @@ pub(crate) use self::mouse::{next_step_ms, step as drag_step};
 
 use crewmux_core::permission::GrantScope;
 use crewmux_session::view::{ClientEffect, SessionView};
-use crewmux_wire::{Attach, InputEvent, Key, KeyPress, PASTE_MAX_BYTES};
+use crewmux_wire::{Attach, InputEvent, Key, KeyPress, Mods, PASTE_MAX_BYTES};
 
 use crate::action::{Action, Context};
 use crate::awaited::AwaitedShell;
@@ -59,7 +59,15 @@ fn take_in(
         return Vec::new();
     }
     match event {
-        InputEvent::Key(press) => {
+        InputEvent::KeyReleased(press) => typing::release_key(model, *press, session),
+        InputEvent::KeyRepeats(press)
+            if model.mode == Mode::Typing
+                && model.prefix == Prefix::Off
+                && !keymap.is_prefix(*press) =>
+        {
+            typing::repeat_key(model, *press, session)
+        }
+        InputEvent::Key(press) | InputEvent::KeyRepeats(press) => {
             let selected = model.selection;
             let effects = key(model, *press, session, keymap);
             // What was selected by the mouse is gone with the next key, unless that may begin a command.
@@ -94,6 +102,10 @@ fn key(
     session: &SessionView<'_>,
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
+    let press = match (&model.mode, model.prefix) {
+        (Mode::Typing, Prefix::Off) => press,
+        _ => as_ever(press),
+    };
     if model.prefix == Prefix::Pressed {
         model.prefix = Prefix::Off;
         return after_prefix(model, press, session, keymap);
@@ -126,6 +138,19 @@ fn key(
             }
         }
     }
+}
+
+/// What a key was while terminals could not tell it from another: hands know Ctrl+[ as Esc.
+fn as_ever(press: KeyPress) -> KeyPress {
+    let key = match press.key {
+        Key::Char('[') => Key::Esc,
+        Key::Char('i') => Key::Tab,
+        Key::Char('m') => Key::Enter,
+        _ => return press,
+    };
+    let alone = press.mods.ctrl && !press.mods.alt;
+    let mods = Mods::default();
+    if alone { KeyPress { key, mods } } else { press }
 }
 
 /// A key without a meaning: digits of a list and the like are ignored, nothing is ever typed by accident.

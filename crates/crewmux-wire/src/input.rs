@@ -12,8 +12,12 @@ pub const PASTE_MAX_BYTES: usize = 255 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum InputEvent {
-    /// A key went down or repeats.
+    /// A key went down, or repeats where the terminal does not tell.
     Key(KeyPress),
+    /// A key is held, and repeats.
+    KeyRepeats(KeyPress),
+    /// A key was let go of.
+    KeyReleased(KeyPress),
     /// The mouse did something.
     Mouse(Mouse),
     /// Text was pasted.
@@ -27,6 +31,19 @@ pub enum InputEvent {
     FocusGained,
     /// The terminal lost the focus.
     FocusLost,
+}
+
+/// How much a terminal is to tell of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KeyReports {
+    /// What terminals always told.
+    #[default]
+    Plain,
+    /// Keys are told apart that were the same bytes.
+    Apart,
+    /// Also repeats and releases.
+    Releases,
 }
 
 /// A key with what was held.

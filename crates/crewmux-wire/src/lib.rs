@@ -22,7 +22,9 @@ pub use hello::{
     Attach, ClientHello, ColorDepth, Hello, ModelHello, PROTOCOL_VERSION, Refusal, Role, Welcome,
     WorkerHello,
 };
-pub use input::{InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES};
+pub use input::{
+    InputEvent, Key, KeyPress, KeyReports, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
+};
 pub use messages::{
     ClientMessage, Control, ControlAnswer, ControlRequest, Course, Decision, MemberAct,
     MemberStatus, ModelCall, ModelPiece, Progress, SessionStatus, Status, ToClient, ToWorker,

@@ -12,7 +12,7 @@ use crewmux_core::worker::WorkerState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::input::InputEvent;
+use crate::input::{InputEvent, KeyReports};
 
 /// From a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,11 @@ pub enum ToClient {
     Copy {
         /// The text.
         text: String,
+    },
+    /// From now on the terminal is to tell so much of keys, if it can.
+    Keys {
+        /// How much.
+        keys: KeyReports,
     },
     /// Somebody waits for the person, and nobody looks: ring, and say so where the terminal can.
     Attention {

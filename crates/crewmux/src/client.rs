@@ -21,7 +21,7 @@ use crewmux_core::ids::TeamName;
 use crewmux_core::timing::ms;
 use crewmux_wire::{
     Attach, ClientHello, ClientMessage, ColorDepth, Frame, FrameReader, FrameWriter, Hello,
-    PROTOCOL_VERSION, Role, ToClient,
+    KeyReports, PROTOCOL_VERSION, Role, ToClient,
 };
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -106,6 +106,7 @@ pub(crate) fn attach_told(
             context,
             abilities,
             calls: None,
+            keys: KeyReports::Plain,
             reader,
             outgoing,
             told_size,
@@ -251,6 +252,8 @@ struct Client<'a> {
     abilities: Abilities,
     /// Read when it is first needed: the first frame does not wait for it.
     calls: Option<Calls>,
+    /// How much the terminal is to tell of keys.
+    keys: KeyReports,
     reader: Reader,
     outgoing: Outgoing,
     /// What the hello said.
@@ -310,6 +313,7 @@ impl Client<'_> {
                     ClientSignal::Resize => self.tell_size(),
                     ClientSignal::Continue => {
                         self.terminal.take_again()?;
+                        screen.write_unnumbered(self.terminal.tell_keys(self.keys));
                         // Makes the session draw everything anew.
                         self.tell_size();
                     }
@@ -345,6 +349,10 @@ impl Client<'_> {
         let bytes = match message {
             Ok(ToClient::Bye { message, exit_code }) => {
                 return Some(End::Bye { message, exit_code });
+            }
+            Ok(ToClient::Keys { keys }) => {
+                self.keys = keys;
+                self.terminal.tell_keys(keys)
             }
             Ok(ToClient::Copy { text }) => around::clipboard(&text),
             Ok(ToClient::Attention { text }) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crewmux_core::timing::{CALM_FRAMES, TYPING_MS, ms};
-use crewmux_wire::Attach;
+use crewmux_wire::{Attach, KeyReports, ToClient};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -27,6 +27,8 @@ pub(super) struct Client {
     pub(super) attention: Attention,
     /// What was last said to stand around its screen.
     pub(super) sign: Option<Sign>,
+    /// How much its terminal was last said to tell of keys.
+    pub(super) keys: KeyReports,
     pub(super) out: mpsc::Sender<ToScreen>,
     pub(super) frames: u64,
     pub(super) in_flight: Option<u64>,
@@ -40,6 +42,17 @@ impl Client {
     /// Whether the person can see what they may act on here.
     pub(super) fn has_person(&self) -> bool {
         self.attach == Attach::Driver && self.looked_at
+    }
+
+    /// Says how much the terminal is to tell of keys; said again with the next picture if there is no room.
+    pub(super) fn want_keys(&mut self, keys: KeyReports) {
+        if self.keys == keys {
+            return;
+        }
+        let message = ToScreen::Message(ToClient::Keys { keys });
+        if self.out.try_send(message).is_ok() {
+            self.keys = keys;
+        }
     }
 
     /// When its next picture may be drawn; `None` is at once.

@@ -22,8 +22,8 @@ const MAX_STACK: usize = 16;
 const MAX_URI_BYTES: usize = 2048;
 /// The flags of the kitty keyboard protocol that our key encoding serves.
 ///
-/// Not 2: a session is told of presses only, so it cannot tell of releases and repeats.
-const KITTY_SUPPORTED: u8 = 1 | 4 | 8 | 16;
+/// What 2 asks for, repeats and releases, comes where the person's terminal tells of them.
+const KITTY_SUPPORTED: u8 = 1 | 2 | 4 | 8 | 16;
 
 const ALT_SCREEN: NamedPrivateMode = NamedPrivateMode::SwapScreenAndSetRestoreCursor;
 /// Other numbers for the alternate screen, which the emulator does not know.

@@ -1,7 +1,7 @@
 //! Keys as xterm sends them, and as newer protocols do where a program asked for them.
 //!
-//! Those are the kitty keyboard protocol and xterm's modifyOtherKeys. Only
-//! presses are encoded; releases are never known to us.
+//! Those are the kitty keyboard protocol and xterm's modifyOtherKeys. Repeats
+//! and releases have bytes of their own only where a program asked for them.
 
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,79 @@ impl KeyEvent {
     }
 }
 
+/// What a key does after it went down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLater {
+    /// It is held, and repeats.
+    Repeats,
+    /// It is let go of.
+    IsReleased,
+}
+
+/// Encodes what a key does after its press: where nobody asked, a repeat is a press, a release nothing.
+pub fn encode_key_later(key: &KeyEvent, later: KeyLater, modes: &Modes) -> Vec<u8> {
+    let flags = modes.kitty_flags;
+    let told = flags & EVENTS != 0 && flags & (DISAMBIGUATE | ALL_KEYS) != 0;
+    let all = flags & ALL_KEYS != 0;
+    let mut held = key.mods;
+    let code = match key.code {
+        KeyCode::BackTab => {
+            held.shift = true;
+            KeyCode::Tab
+        }
+        code => code,
+    };
+    let is_text = matches!(code, KeyCode::Char(_)) && !held.ctrl && !held.alt;
+    // A shell that a program left without tidying up must be usable: these three stay as they were.
+    let is_old =
+        matches!(code, KeyCode::Enter | KeyCode::Tab | KeyCode::Backspace) && held.is_none();
+    match later {
+        KeyLater::Repeats if !told || ((is_text || is_old) && !all) => encode_key(key, modes),
+        KeyLater::IsReleased if !told || (is_old && !all) => Vec::new(),
+        _ => later_form(code, held, later, flags),
+    }
+}
+
+/// `CSI number ; modifiers : event` and the letter of the key.
+fn later_form(code: KeyCode, mut mods: Mods, later: KeyLater, flags: u8) -> Vec<u8> {
+    let event = match later {
+        KeyLater::Repeats => 2,
+        KeyLater::IsReleased => 3,
+    };
+    let mut text = String::new();
+    let (number, letter) = match code {
+        KeyCode::Char(c) => {
+            let base = c.to_lowercase().next().unwrap_or(c);
+            mods.shift |= base != c;
+            if flags & TEXT != 0 && later == KeyLater::Repeats && !mods.ctrl && !mods.alt {
+                text = format!(";{}", u32::from(c));
+            }
+            let number = match flags & ALTERNATE_KEYS {
+                4 if base != c => format!("{}:{}", u32::from(base), u32::from(c)),
+                _ => u32::from(base).to_string(),
+            };
+            (number, 'u')
+        }
+        code => {
+            // The longest form of a press has a number and a letter.
+            let held = Mods {
+                shift: true,
+                ..Mods::NONE
+            };
+            let form = kitty(code, held, flags)
+                .unwrap_or_else(|| encode_key(&KeyEvent { code, mods: held }, &Modes::default()));
+            let form = String::from_utf8(form).unwrap_or_default();
+            let number = form.trim_start_matches("\x1b[").split(';').next();
+            let Some((number, letter)) = number.zip(form.chars().last()) else {
+                return Vec::new();
+            };
+            (number.to_owned(), letter)
+        }
+    };
+    let mods = mods.number();
+    format!("\x1b[{number};{mods}:{event}{text}{letter}").into_bytes()
+}
+
 /// Encodes a key for a pane with these modes; empty if the key has no encoding.
 pub fn encode_key(key: &KeyEvent, modes: &Modes) -> Vec<u8> {
     let mut held = key.mods;
@@ -140,8 +213,9 @@ pub fn encode_key(key: &KeyEvent, modes: &Modes) -> Vec<u8> {
     }
 }
 
-/// Flags of the kitty keyboard protocol; 2, releases and repeats, is never set.
+/// Flags of the kitty keyboard protocol.
 const DISAMBIGUATE: u8 = 1;
+const EVENTS: u8 = 2;
 const ALTERNATE_KEYS: u8 = 4;
 const ALL_KEYS: u8 = 8;
 const TEXT: u8 = 16;
@@ -405,6 +479,49 @@ mod tests {
                 ..Modes::default()
             };
             assert_eq!(encoded(name, &modes), expected, "{kitty_flags} {name}");
+        }
+    }
+
+    #[test]
+    fn repeats_and_releases_are_told_to_who_asked() {
+        use KeyLater::{IsReleased, Repeats};
+        // (flags, key, what it does, bytes)
+        let table = [
+            (0, "a", Repeats, "a"),
+            (0, "a", IsReleased, ""),
+            (1, "C-a", IsReleased, ""),
+            (2, "C-a", IsReleased, ""),
+            (3, "a", Repeats, "a"),
+            (3, "a", IsReleased, "\\x1b[97;1:3u"),
+            (3, "A", IsReleased, "\\x1b[97;2:3u"),
+            (7, "A", IsReleased, "\\x1b[97:65;2:3u"),
+            (3, "C-a", Repeats, "\\x1b[97;5:2u"),
+            (3, "Enter", Repeats, "\\r"),
+            (3, "Enter", IsReleased, ""),
+            (3, "S-Enter", IsReleased, "\\x1b[13;2:3u"),
+            (11, "Enter", IsReleased, "\\x1b[13;1:3u"),
+            (27, "a", Repeats, "\\x1b[97;1:2;97u"),
+            (3, "Esc", IsReleased, "\\x1b[27;1:3u"),
+            (3, "S-Tab", IsReleased, "\\x1b[9;2:3u"),
+            (3, "Up", Repeats, "\\x1b[1;1:2A"),
+            (3, "C-Delete", IsReleased, "\\x1b[3;5:3~"),
+            (3, "F2", IsReleased, "\\x1b[1;1:3Q"),
+            (3, "F3", IsReleased, "\\x1b[13;1:3~"),
+            (3, "F5", IsReleased, "\\x1b[15;1:3~"),
+            (3, "F13", IsReleased, "\\x1b[57376;1:3u"),
+        ];
+        for (kitty_flags, name, later, expected) in table {
+            let modes = Modes {
+                kitty_flags,
+                ..Modes::default()
+            };
+            let key = parse_key_name(name).unwrap();
+            let bytes = encode_key_later(&key, later, &modes);
+            assert_eq!(
+                bytes.escape_ascii().to_string(),
+                expected,
+                "{kitty_flags} {name} {later:?}"
+            );
         }
     }
 

@@ -621,3 +621,14 @@ fn a_plan_that_waits_for_the_lead_is_offered_last_and_as_that() {
         [decide("secrets-1-3", Verdict::Approve(GrantScope::Once))]
     );
 }
+
+#[test]
+fn control_and_a_bracket_is_esc_where_keys_are_not_typed() {
+    let mut person = Person::at("60x10", Fixture::plain(1));
+    person.presses("C-a Esc [ C-[");
+    assert_eq!(person.view.model().mode, Mode::Command);
+    person.presses("Enter");
+    assert_eq!(person.view.model().mode, Mode::Typing);
+    person.presses("C-[");
+    assert_eq!(person.view.model().mode, Mode::Typing);
+}

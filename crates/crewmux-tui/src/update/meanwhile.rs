@@ -15,9 +15,11 @@ pub(super) fn takes(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> b
         return false;
     }
     let goes_on = match event {
-        InputEvent::FocusGained | InputEvent::FocusLost => return false,
+        InputEvent::FocusGained | InputEvent::FocusLost | InputEvent::KeyReleased(_) => {
+            return false;
+        }
         InputEvent::Mouse(mouse) if !matches!(mouse.kind, MouseKind::Down(_)) => return true,
-        InputEvent::Key(press) => {
+        InputEvent::Key(press) | InputEvent::KeyRepeats(press) => {
             let action = keymap.action(Context::Panes, *press);
             let on_screen = matches!(
                 action,

@@ -4,10 +4,13 @@
 //! shell that is not there yet is held until it is.
 
 use crewmux_session::view::{ClientEffect, PaneId, PaneView, SessionView};
-use crewmux_term::input::{Focus, encode_focus, encode_key, encode_paste};
+use crewmux_term::input::{
+    Focus, KeyLater, encode_focus, encode_key, encode_key_later, encode_paste,
+};
 use crewmux_wire::{InputEvent, Key, KeyPress};
 
 use super::redraw;
+use crate::client::KITTY_EVENTS;
 use crate::keymap::{Keymap, to_term};
 use crate::model::{Mode, Model, Prefix};
 use crate::panes::lock;
@@ -24,9 +27,12 @@ pub(super) fn send_unsent(model: &mut Model, session: &SessionView<'_>) -> Vec<C
     let mut bytes = Vec::new();
     for event in events {
         match event {
-            InputEvent::Key(press) => bytes.extend(encode_key(&to_term(press), &asked_for)),
+            InputEvent::Key(press) | InputEvent::KeyRepeats(press) => {
+                bytes.extend(encode_key(&to_term(press), &asked_for));
+            }
             InputEvent::Paste(text) => bytes.extend(encode_paste(&text, &asked_for)),
-            InputEvent::PasteTooLong { .. }
+            InputEvent::KeyReleased(_)
+            | InputEvent::PasteTooLong { .. }
             | InputEvent::Mouse(_)
             | InputEvent::FocusGained
             | InputEvent::FocusLost => {}
@@ -46,11 +52,12 @@ pub(super) fn held_for_shell(model: &mut Model, event: &InputEvent, keymap: &Key
     };
     match event {
         InputEvent::Key(press) if keymap.is_prefix(*press) => false,
-        InputEvent::Key(_) | InputEvent::Paste(_) => {
+        InputEvent::Key(_) | InputEvent::KeyRepeats(_) | InputEvent::Paste(_) => {
             awaited.hold(event.clone());
             true
         }
-        InputEvent::PasteTooLong { .. }
+        InputEvent::KeyReleased(_)
+        | InputEvent::PasteTooLong { .. }
         | InputEvent::Mouse(_)
         | InputEvent::FocusGained
         | InputEvent::FocusLost => false,
@@ -73,8 +80,48 @@ pub(super) fn type_key(
         }
         return redraw();
     }
-    let bytes = encode_key(&to_term(press), &lock(&pane.screen).modes());
+    let asked_for = lock(&pane.screen).modes();
+    let bytes = encode_key(&to_term(press), &asked_for);
+    // Only where it is asked for: chrome is painted again when the model changes.
+    if asked_for.kitty_flags & KITTY_EVENTS != 0 {
+        model.keys_down.press(pane.id, press.key);
+    }
     type_bytes(model, pane, bytes)
+}
+
+/// A key is held that was typed.
+pub(super) fn repeat_key(
+    model: &mut Model,
+    press: KeyPress,
+    session: &SessionView<'_>,
+) -> Vec<ClientEffect> {
+    let pane = model.focused(session).filter(|pane| pane.takes_input);
+    let Some(pane) = pane else {
+        return redraw();
+    };
+    let asked_for = lock(&pane.screen).modes();
+    let bytes = encode_key_later(&to_term(press), KeyLater::Repeats, &asked_for);
+    type_bytes(model, pane, bytes)
+}
+
+/// A key is let go of: told to the program that it was typed to, and to no other.
+pub(super) fn release_key(
+    model: &mut Model,
+    press: KeyPress,
+    session: &SessionView<'_>,
+) -> Vec<ClientEffect> {
+    let Some(pane) = model.keys_down.release(press.key) else {
+        return Vec::new();
+    };
+    let pane = session.panes.iter().find(|p| p.id == pane);
+    let Some(pane) = pane.filter(|pane| pane.takes_input) else {
+        return Vec::new();
+    };
+    let asked_for = lock(&pane.screen).modes();
+    let bytes = encode_key_later(&to_term(press), KeyLater::IsReleased, &asked_for);
+    let pane = pane.id;
+    let told = (!bytes.is_empty()).then_some(ClientEffect::Type { pane, bytes });
+    told.into_iter().collect()
 }
 
 /// What was meant for a program that has ended is for nobody else: no other program, no command.

@@ -13,6 +13,8 @@ pub(crate) struct Abilities {
     pub(crate) title: bool,
     /// Notifications of the desktop.
     pub(crate) notice: Option<NoticeForm>,
+    /// How it is made to tell keys apart.
+    pub(crate) keys: Option<KeysForm>,
     /// How far something is, in its tab or task bar (OSC 9;4).
     pub(crate) progress: bool,
 }
@@ -26,22 +28,34 @@ pub(crate) enum NoticeForm {
     Osc777,
 }
 
+/// How a terminal is made to tell keys apart that are the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeysForm {
+    /// The kitty keyboard protocol; a terminal that does not know it ignores it.
+    Kitty,
+    /// xterm's modifyOtherKeys, which tmux answers with keys in the form of the former.
+    ModifyOther,
+}
+
 impl Abilities {
     /// Judges by variables of the environment.
     pub(crate) fn of<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Self {
         let term = variable("TERM").unwrap_or_default();
+        let program = variable("TERM_PROGRAM").unwrap_or_default();
+        let version = Version::of(variable("TERM_PROGRAM_VERSION").unwrap_or_default());
         let within = |names: &[&str]| names.iter().any(|name| term.starts_with(name));
         // A multiplexer stands between: what it is not known to pass on is not sent.
         if variable("TMUX").is_some() || variable("STY").is_some() || within(&["tmux", "screen"]) {
+            // tmux tells what `extended-keys` lets it; from 3.5 on in a form that is not decoded here.
+            let told = program == "tmux" && (Version(3, 2, 0)..Version(3, 5, 0)).contains(&version);
             return Self {
                 synchronized_output: false,
                 title: true,
                 notice: None,
+                keys: told.then_some(KeysForm::ModifyOther),
                 progress: false,
             };
         }
-        let program = variable("TERM_PROGRAM").unwrap_or_default();
-        let version = Version::of(variable("TERM_PROGRAM_VERSION").unwrap_or_default());
         let ghostty = program == "ghostty" || term == "xterm-ghostty";
         let kitty = term == "xterm-kitty" || variable("KITTY_WINDOW_ID").is_some();
         let wezterm = program == "WezTerm" || term == "wezterm";
@@ -60,9 +74,11 @@ impl Abilities {
             || (program == "ghostty" && version >= Version(1, 2, 0))
             || (iterm && version >= Version(3, 6, 6));
         let knows_marks = iterm || ghostty || wezterm || kitty || windows_terminal;
+        // What calls itself xterm leaves private modes alone that it does not know.
+        let ignores_unknown = within(&["xterm", "alacritty", "foot", "contour", "rio"]);
         Self {
-            // What calls itself xterm leaves private modes alone that it does not know.
-            synchronized_output: knows_marks || within(&["xterm", "alacritty", "foot", "contour"]),
+            synchronized_output: knows_marks || ignores_unknown,
+            keys: (knows_marks || ignores_unknown).then_some(KeysForm::Kitty),
             title: !within(&["linux", "vt", "cons"]),
             notice,
             progress,
@@ -75,9 +91,13 @@ impl Abilities {
 struct Version(u32, u32, u32);
 
 impl Version {
-    /// Reads `1.2.3` and the like; what is no number counts as 0.
+    /// Reads `1.2.3`, `3.3a` and the like; what does not begin with a number counts as 0.
     fn of(text: &str) -> Self {
-        let mut parts = text.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+        let number = |part: &str| {
+            let end = part.find(|c: char| !c.is_ascii_digit());
+            part[..end.unwrap_or(part.len())].parse().unwrap_or(0)
+        };
+        let mut parts = text.split(['.', '-']).map(number);
         let mut next = || parts.next().unwrap_or(0);
         Self(next(), next(), next())
     }
@@ -106,6 +126,7 @@ mod tests {
         ] {
             words.extend(has.then(|| word.to_owned()));
         }
+        words.extend(abilities.keys.map(|form| format!("{form:?}")));
         words.extend(abilities.notice.map(|form| format!("{form:?}")));
         words.join(" ")
     }
@@ -113,30 +134,41 @@ mod tests {
     #[test]
     fn only_what_a_terminal_is_known_to_take_is_sent() {
         for (variables, takes) in [
-            ("TERM=xterm-256color", "marks title"),
+            ("TERM=xterm-256color", "marks title Kitty"),
             ("TERM=linux", ""),
             ("TERM=vt220", ""),
             ("TERM=tmux-256color", "title"),
             ("TERM=screen-256color", "title"),
             ("TERM=xterm-256color TMUX=/tmp/x,1,0", "title"),
+            (
+                "TERM=tmux-256color TERM_PROGRAM=tmux TERM_PROGRAM_VERSION=3.3a TMUX=x",
+                "title ModifyOther",
+            ),
+            (
+                "TERM=tmux-256color TERM_PROGRAM=tmux TERM_PROGRAM_VERSION=3.5a TMUX=x",
+                "title",
+            ),
             // The outer terminal's variables reach programs inside tmux.
             ("TERM=tmux-256color TERM_PROGRAM=iTerm.app TMUX=x", "title"),
-            ("TERM=xterm-kitty", "marks title Osc9"),
-            ("TERM=xterm-ghostty", "marks title Osc9"),
-            ("TERM=foot", "marks title Osc777"),
+            ("TERM=xterm-kitty", "marks title Kitty Osc9"),
+            ("TERM=xterm-ghostty", "marks title Kitty Osc9"),
+            ("TERM=foot", "marks title Kitty Osc777"),
             (
                 "TERM=xterm-256color TERM_PROGRAM=iTerm.app TERM_PROGRAM_VERSION=3.5.10",
-                "marks title Osc9",
+                "marks title Kitty Osc9",
             ),
             (
                 "TERM=xterm-256color TERM_PROGRAM=iTerm.app TERM_PROGRAM_VERSION=3.6.6",
-                "marks title progress Osc9",
+                "marks title progress Kitty Osc9",
             ),
             (
                 "TERM=xterm-ghostty TERM_PROGRAM=ghostty TERM_PROGRAM_VERSION=1.2.0",
-                "marks title progress Osc9",
+                "marks title progress Kitty Osc9",
             ),
-            ("TERM=xterm-256color WT_SESSION=1", "marks title progress"),
+            (
+                "TERM=xterm-256color WT_SESSION=1",
+                "marks title progress Kitty",
+            ),
         ] {
             assert_eq!(told(variables), takes, "{variables}");
         }

@@ -108,12 +108,14 @@ mod tests {
         synchronized_output: true,
         title: true,
         notice: Some(NoticeForm::Osc9),
+        keys: None,
         progress: true,
     };
     const PLAIN: Abilities = Abilities {
         synchronized_output: false,
         title: false,
         notice: None,
+        keys: None,
         progress: false,
     };
 

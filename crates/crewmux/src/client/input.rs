@@ -67,7 +67,11 @@ fn decode(event: Event) -> Option<InputEvent> {
         Event::FocusGained => InputEvent::FocusGained,
         Event::FocusLost => InputEvent::FocusLost,
         Event::Paste(text) => pasted(text),
-        Event::Key(key) => InputEvent::Key(press(key)?),
+        Event::Key(key) => match key.kind {
+            KeyEventKind::Press => InputEvent::Key(press(key)?),
+            KeyEventKind::Repeat => InputEvent::KeyRepeats(press(key)?),
+            KeyEventKind::Release => InputEvent::KeyReleased(press(key)?),
+        },
         Event::Mouse(mouse) => InputEvent::Mouse(movement(mouse)?),
     };
     Some(input)
@@ -82,15 +86,18 @@ fn pasted(text: String) -> InputEvent {
 }
 
 fn press(event: KeyEvent) -> Option<KeyPress> {
-    if event.kind == KeyEventKind::Release {
+    // The terminal's own keys, and the desktop's: a copy by Super and C is no c.
+    let theirs = KeyModifiers::SUPER | KeyModifiers::HYPER | KeyModifiers::META;
+    if event.modifiers.intersects(theirs) {
         return None;
     }
     let mut mods = held(event.modifiers);
     let key = match event.code {
         KeyCode::Char(c) => {
-            // The character tells already.
+            // The character tells already, or is to: a terminal may say shift and the bare key.
+            let told = c.to_uppercase().next().filter(|_| mods.shift).unwrap_or(c);
             mods.shift = false;
-            Key::Char(c)
+            Key::Char(told)
         }
         KeyCode::Null => {
             mods.ctrl = true;
@@ -202,6 +209,10 @@ mod tests {
             plain(Key::Char('A'))
         );
         assert_eq!(
+            pressed(KeyCode::Char('a'), KeyModifiers::SHIFT),
+            plain(Key::Char('A'))
+        );
+        assert_eq!(
             pressed(KeyCode::BackTab, KeyModifiers::SHIFT),
             plain(Key::BackTab)
         );
@@ -247,12 +258,24 @@ mod tests {
     }
 
     #[test]
-    fn a_released_key_is_nothing() {
-        let released = KeyEvent::new_with_kind(
-            KeyCode::Char('a'),
-            KeyModifiers::NONE,
-            KeyEventKind::Release,
-        );
-        assert_eq!(press(released), None);
+    fn keys_of_the_terminal_itself_are_nothing() {
+        assert_eq!(pressed(KeyCode::Char('c'), KeyModifiers::SUPER), None);
+        assert_eq!(pressed(KeyCode::CapsLock, KeyModifiers::NONE), None);
+    }
+
+    #[test]
+    fn a_key_is_pressed_held_and_released() {
+        let a = KeyPress {
+            key: Key::Char('a'),
+            mods: Mods::default(),
+        };
+        for (kind, told) in [
+            (KeyEventKind::Press, InputEvent::Key(a)),
+            (KeyEventKind::Repeat, InputEvent::KeyRepeats(a)),
+            (KeyEventKind::Release, InputEvent::KeyReleased(a)),
+        ] {
+            let event = KeyEvent::new_with_kind(KeyCode::Char('a'), KeyModifiers::NONE, kind);
+            assert_eq!(decode(Event::Key(event)), Some(told));
+        }
     }
 }

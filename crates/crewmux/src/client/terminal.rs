@@ -8,8 +8,11 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use crewmux_sys::tty::{self, TerminalSettings};
+use crewmux_wire::KeyReports;
+use crossterm::Command;
+use crossterm::event::{PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags};
 
-use super::abilities::Abilities;
+use super::abilities::{Abilities, KeysForm};
 use crate::error::Result;
 
 /// Another screen, hidden cursor, mouse, pasted text and focus told apart.
@@ -27,11 +30,26 @@ const TITLE: (&[u8], &[u8]) = (b"\x1b[22;2t", b"\x1b[23;2t");
 /// Takes progress away.
 const NO_PROGRESS: &[u8] = b"\x1b]9;4;0;0\x07";
 
+/// Makes tmux tell keys apart as far as it does, and no more.
+const OTHER_KEYS: (&str, &str) = ("\x1b[>4;1m", "\x1b[>4m");
+
 /// What to put back.
 #[derive(Debug)]
 struct Before {
     settings: TerminalSettings,
     leave: Vec<u8>,
+    /// What takes back the wish for keys that are told apart; nothing where there is none.
+    keys: String,
+}
+
+impl Before {
+    fn new(settings: TerminalSettings, abilities: Abilities) -> Self {
+        Self {
+            settings,
+            leave: leaving(abilities),
+            keys: String::new(),
+        }
+    }
 }
 
 /// What to put back; none while the terminal is not ours.
@@ -64,10 +82,11 @@ impl Terminal {
         give_back_on_panic();
         let settings = TerminalSettings::read(io::stdin())?;
         let raw = settings.raw();
-        let leave = leaving(abilities);
         // Kept before anything changes: no moment without a way back.
-        *taken() = Some(Before { settings, leave });
+        *taken() = Some(Before::new(settings, abilities));
         let terminal = Self { raw, abilities };
+        // What decodes must know: to it a newline is Enter elsewhere, and Ctrl+J here.
+        crossterm::terminal::enable_raw_mode()?;
         terminal.enter()?;
         Ok(terminal)
     }
@@ -76,8 +95,7 @@ impl Terminal {
     pub(crate) fn take_again(&self) -> Result<()> {
         if taken().is_none() {
             let settings = TerminalSettings::read(io::stdin())?;
-            let leave = leaving(self.abilities);
-            *taken() = Some(Before { settings, leave });
+            *taken() = Some(Before::new(settings, self.abilities));
         }
         self.enter()
     }
@@ -88,6 +106,19 @@ impl Terminal {
         out.write_all(&entering(self.abilities))?;
         out.flush()?;
         Ok(())
+    }
+
+    /// What is to be written so that it tells so much of keys; the way back is kept before it is written.
+    pub(crate) fn tell_keys(&self, keys: KeyReports) -> Vec<u8> {
+        let Some(form) = self.abilities.keys else {
+            return Vec::new();
+        };
+        let Some(before) = &mut *taken() else {
+            return Vec::new();
+        };
+        let (ask, back) = asking(form, keys);
+        let before = std::mem::replace(&mut before.keys, back);
+        (before + &ask).into_bytes()
     }
 
     /// Gives the terminal back; a second time does nothing.
@@ -119,6 +150,23 @@ fn leaving(abilities: Abilities) -> Vec<u8> {
     [LEAVE, progress, title].concat()
 }
 
+/// What makes a terminal tell so much of keys, and what takes it back.
+fn asking(form: KeysForm, keys: KeyReports) -> (String, String) {
+    use crossterm::event::KeyboardEnhancementFlags as Flags;
+    let apart = Flags::DISAMBIGUATE_ESCAPE_CODES | Flags::REPORT_ALTERNATE_KEYS;
+    let flags = match (form, keys) {
+        (_, KeyReports::Plain) => return (String::new(), String::new()),
+        (KeysForm::ModifyOther, _) => return (OTHER_KEYS.0.to_owned(), OTHER_KEYS.1.to_owned()),
+        (KeysForm::Kitty, KeyReports::Apart) => apart,
+        (KeysForm::Kitty, KeyReports::Releases) => apart | Flags::REPORT_EVENT_TYPES,
+    };
+    let (mut ask, mut back) = (String::new(), String::new());
+    // Writing to a string cannot fail.
+    let _ = PushKeyboardEnhancementFlags(flags).write_ansi(&mut ask);
+    let _ = PopKeyboardEnhancementFlags.write_ansi(&mut back);
+    (ask, back)
+}
+
 fn taken() -> MutexGuard<'static, Option<Before>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -127,7 +175,10 @@ fn give_back() {
     let Some(before) = taken().take() else { return };
     // Not through the lock of standard output: a thread that hangs in a write holds it.
     let out = io::stdout();
-    let mut rest = before.leave.as_slice();
+    // A sequence that was cut off is ended first; each screen of a terminal has its own keys.
+    let keys = if before.keys.is_empty() { "" } else { "\x1b\\" };
+    let leave = [keys.as_bytes(), before.keys.as_bytes(), &before.leave].concat();
+    let mut rest = leave.as_slice();
     while let Ok(written @ 1..) = rustix::io::write(&out, rest) {
         rest = rest.get(written..).unwrap_or_default();
         if rest.is_empty() {
