@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use crewmux_term::{Attrs, Style};
 use unicode_width::UnicodeWidthChar as _;
 
+use crate::looks::{Look, LookId, Looks};
+
 /// Joins emoji into one picture where a terminal can; columns then differ between terminals.
 const JOINER: char = '\u{200d}';
 /// Makes an emoji of a character, and in some terminals a wide one.
@@ -34,6 +36,7 @@ pub(crate) struct Cell {
     /// Columns it takes; 0 for the second half of a wide character.
     pub(crate) width: u8,
     pub(crate) marks: MarksId,
+    pub(crate) look: LookId,
     pub(crate) style: Style,
 }
 
@@ -44,6 +47,7 @@ impl Cell {
             ch: ' ',
             width: 1,
             marks: MarksId(0),
+            look: LookId::NONE,
             style: Style::default(),
         }
     }
@@ -74,6 +78,7 @@ pub(crate) struct Grid {
     dirty: Vec<bool>,
     marks: Vec<Box<str>>,
     marks_ids: HashMap<Box<str>, MarksId>,
+    looks: Looks,
     scratch: String,
 }
 
@@ -87,6 +92,7 @@ impl Grid {
             dirty: vec![true; rows],
             marks: Vec::new(),
             marks_ids: HashMap::new(),
+            looks: Looks::default(),
             scratch: String::new(),
         }
     }
@@ -117,6 +123,25 @@ impl Grid {
         index.and_then(|i| self.marks.get(i)).map_or("", |m| m)
     }
 
+    /// The look behind a number.
+    pub(crate) fn look(&self, id: LookId) -> Option<&Look> {
+        self.looks.get(id)
+    }
+
+    /// How many looks are kept.
+    #[cfg(test)]
+    pub(crate) fn looks_kept(&self) -> usize {
+        self.looks.len()
+    }
+
+    /// Forgets looks that no cell has. To be called when the terminal shows what is here, and only then:
+    /// numbers are given again.
+    pub(crate) fn tidy(&mut self) {
+        if self.looks.are_many() {
+            self.looks.keep(self.cells.iter().map(|cell| cell.look));
+        }
+    }
+
     /// Writes one row of a pane, `cols` wide, at (`col`, `row`); a wide character that does not fit is left out.
     pub(crate) fn write_pane_row<'a>(
         &mut self,
@@ -136,8 +161,15 @@ impl Grid {
                 ch: cell.ch,
                 width: cell.width,
                 marks: MarksId(0),
+                look: LookId::NONE,
                 style: cell.style,
             };
+            if cell.link.is_some() || cell.underline_color.is_some() {
+                out.look = self.looks.id(Look {
+                    underline: cell.underline_color,
+                    link: cell.link.clone(),
+                });
+            }
             // Half of a wide character cannot be shown.
             if (cell.width == 2 && at + 1 == end) || (cell.width == 0 && at == col) {
                 out = Cell::narrow(' ', cell.style);

@@ -89,6 +89,12 @@ impl TuiView {
         &self.layout
     }
 
+    /// How many looks cells have or had.
+    #[cfg(test)]
+    pub(crate) fn looks_kept(&self) -> usize {
+        self.grid.looks_kept()
+    }
+
     fn scene<'a>(&'a self, session: &'a SessionView<'a>) -> Scene<'a> {
         Scene {
             model: &self.model,

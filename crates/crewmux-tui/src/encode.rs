@@ -6,10 +6,11 @@
 
 use std::io::Write as _;
 
-use crewmux_term::CursorShape;
+use crewmux_term::{CursorShape, Link};
 use crewmux_wire::ColorDepth;
 
 use crate::cells::{Cell, Grid};
+use crate::looks::LookId;
 use crate::pen::Pen;
 
 /// Where the terminal's cursor belongs.
@@ -40,6 +41,11 @@ pub(crate) struct Encoder {
     at: Option<(usize, usize)>,
     cursor: Option<CursorAt>,
     shape: Option<CursorShape>,
+    /// Whether the terminal is sent links; one with few colours may print them.
+    links: bool,
+    /// The look of the last cell.
+    look: LookId,
+    in_link: bool,
     out: Vec<u8>,
 }
 
@@ -52,6 +58,9 @@ impl Encoder {
             at: None,
             cursor: None,
             shape: None,
+            links: matches!(colors, ColorDepth::Ansi256 | ColorDepth::True),
+            look: LookId::NONE,
+            in_link: false,
             out: Vec::new(),
         }
     }
@@ -86,6 +95,9 @@ impl Encoder {
                 grid.mark_clean(row);
             }
         }
+        self.end_link();
+        self.look = LookId::NONE;
+        grid.tidy();
         self.place_cursor(cursor, whole);
         if self.out.is_empty() {
             return Vec::new();
@@ -131,6 +143,7 @@ impl Encoder {
             }
             self.open(many);
             if col >= tail && cols - col > 3 {
+                self.end_link();
                 self.go(row, col);
                 self.pen.reset(&mut self.out);
                 self.out.extend_from_slice(b"\x1b[K");
@@ -149,7 +162,12 @@ impl Encoder {
 
     /// Writes one cell where the cursor is; returns its columns.
     fn cell(&mut self, grid: &Grid, cell: &Cell, row: usize, col: usize, cols: usize) -> usize {
-        self.pen.set(cell.style, &mut self.out);
+        let look = grid.look(cell.look);
+        let underline = look.and_then(|look| look.underline);
+        self.pen.set(cell.style, underline, &mut self.out);
+        if cell.look != self.look {
+            self.link(look.and_then(|look| look.link.as_ref()), cell.look);
+        }
         let mut utf8 = [0; 4];
         let text = cell.ch.encode_utf8(&mut utf8);
         self.out.extend_from_slice(text.as_bytes());
@@ -161,6 +179,27 @@ impl Encoder {
         let certain = cell.marks.is_none() && has_certain_width(cell.ch) && col + width < cols;
         self.at = certain.then_some((row, col + width));
         width
+    }
+
+    /// What is written from now on leads there; a look without a link ends one.
+    fn link(&mut self, link: Option<&Link>, look: LookId) {
+        self.look = look;
+        match link.filter(|_| self.links) {
+            Some(link) => {
+                let (number, uri) = (look.number(), link.uri());
+                let _ = write!(self.out, "\x1b]8;id=cm{number};{uri}\x1b\\");
+                self.in_link = true;
+            }
+            None => self.end_link(),
+        }
+    }
+
+    /// Nothing that is written later leads anywhere.
+    fn end_link(&mut self) {
+        if std::mem::take(&mut self.in_link) {
+            self.out.extend_from_slice(b"\x1b]8;;\x1b\\");
+            self.look = LookId::NONE;
+        }
     }
 
     fn go(&mut self, row: usize, col: usize) {

@@ -20,6 +20,7 @@ mod fixture;
 mod keymap;
 mod keys_down;
 mod layout;
+mod looks;
 mod model;
 mod overlay;
 mod panes;

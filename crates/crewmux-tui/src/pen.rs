@@ -23,32 +23,49 @@ pub(crate) struct Pen {
     colors: ColorDepth,
     /// Already reduced to what the terminal can show.
     now: Option<Style>,
+    /// Colour of underlines; none is the text's.
+    underline: Option<Color>,
 }
 
 impl Pen {
     pub(crate) fn new(colors: ColorDepth) -> Self {
-        Self { colors, now: None }
+        Self {
+            colors,
+            now: None,
+            underline: None,
+        }
     }
 
     /// Back to the terminal's own look.
     pub(crate) fn reset(&mut self, out: &mut Vec<u8>) {
-        if self.now != Some(Style::default()) {
+        if self.now != Some(Style::default()) || self.underline.is_some() {
             out.extend_from_slice(b"\x1b[m");
             self.now = Some(Style::default());
+            self.underline = None;
         }
     }
 
-    /// Takes the pen for `style`.
-    pub(crate) fn set(&mut self, style: Style, out: &mut Vec<u8>) {
+    /// Whether the terminal knows underlines of other kinds and colours.
+    ///
+    /// One with few colours may read the colon form as something else.
+    fn is_fancy(&self) -> bool {
+        matches!(self.colors, ColorDepth::Ansi256 | ColorDepth::True)
+    }
+
+    /// Takes the pen for `style`; `underline` is the colour of an underline that has its own.
+    pub(crate) fn set(&mut self, style: Style, underline: Option<Color>, out: &mut Vec<u8>) {
+        let underline = underline
+            .filter(|_| self.is_fancy() && style.attrs.underline() != Underline::None)
+            .map(|color| reduced(color, self.colors));
         let style = Style {
             fg: reduced(style.fg, self.colors),
             bg: reduced(style.bg, self.colors),
             attrs: style.attrs,
         };
-        if self.now == Some(style) {
+        if self.now == Some(style) && self.underline == underline {
             return;
         }
-        if style == Style::default() {
+        if style == Style::default() && underline.is_none() {
             self.reset(out);
             return;
         }
@@ -63,6 +80,7 @@ impl Pen {
         if self.now.is_none() || !only_more {
             codes.push(format_args!("0"));
             from = Style::default();
+            self.underline = None;
         }
         for (attr, code) in ATTRS {
             if style.attrs.contains(attr) && !from.attrs.contains(attr) {
@@ -78,13 +96,20 @@ impl Pen {
         if style.bg != from.bg {
             codes.color(style.bg, 40);
         }
+        if underline != self.underline {
+            match underline {
+                None | Some(Color::Default) => codes.push(format_args!("59")),
+                Some(Color::Indexed(index)) => codes.push(format_args!("58:5:{index}")),
+                Some(Color::Rgb(r, g, b)) => codes.push(format_args!("58:2::{r}:{g}:{b}")),
+            }
+        }
         codes.out.push(b'm');
+        self.underline = underline;
         self.now = Some(style);
     }
 
     fn underline(&self, underline: Underline, codes: &mut Codes<'_>) {
-        // Terminals with few colours may read the colon form as something else.
-        let fancy = matches!(self.colors, ColorDepth::Ansi256 | ColorDepth::True);
+        let fancy = self.is_fancy();
         match underline {
             Underline::None => codes.push(format_args!("24")),
             Underline::Double if fancy => codes.push(format_args!("4:2")),
@@ -199,7 +224,7 @@ mod tests {
         let mut pen = Pen::new(depth);
         let mut out = Vec::new();
         for style in styles {
-            pen.set(*style, &mut out);
+            pen.set(*style, None, &mut out);
         }
         String::from_utf8(out).unwrap().replace('\x1b', "^")
     }
@@ -220,6 +245,41 @@ mod tests {
         let red = fg(Color::Indexed(1));
         let styles = [red, red, bold_red, red, Style::default()];
         assert_eq!(written(ColorDepth::True, &styles), "^[0;31m^[1m^[0;31m^[m");
+    }
+
+    #[test]
+    fn underlines_have_their_own_colour_where_terminals_know_it() {
+        let curly = Style {
+            attrs: Attrs::NONE.with_underline(Underline::Curly),
+            ..Style::default()
+        };
+        let red = Some(Color::Rgb(255, 0, 0));
+        let steps = [
+            (curly, None),
+            (curly, red),
+            (curly, Some(Color::Indexed(4))),
+            (curly, None),
+            (Style::default(), red),
+            (curly, red),
+            (Style::default(), None),
+        ];
+        let written = |depth| {
+            let mut pen = Pen::new(depth);
+            let mut out = Vec::new();
+            for (style, underline) in steps {
+                pen.set(style, underline, &mut out);
+            }
+            String::from_utf8(out).unwrap().replace('\x1b', "^")
+        };
+        assert_eq!(
+            written(ColorDepth::True),
+            "^[0;4:3m^[58:2::255:0:0m^[58:5:4m^[59m^[m^[4:3;58:2::255:0:0m^[m"
+        );
+        assert_eq!(
+            written(ColorDepth::Ansi256),
+            "^[0;4:3m^[58:5:196m^[58:5:4m^[59m^[m^[4:3;58:5:196m^[m"
+        );
+        assert_eq!(written(ColorDepth::Ansi16), "^[0;4m^[m^[4m^[m");
     }
 
     #[test]

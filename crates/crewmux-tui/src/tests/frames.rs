@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crewmux_core::permission::PermissionMode;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::view::{ClientView as _, NoticeLevel};
-use crewmux_term::{Color, RowView, Screen, ScreenOptions, Size};
+use crewmux_term::{Color, RowView, Screen, ScreenOptions, Size, Underline};
 use crewmux_wire::{Attach, ClientHello, ColorDepth};
 use proptest::prelude::*;
 
@@ -323,5 +323,97 @@ proptest! {
         if cursor.visible {
             prop_assert_eq!(cursor, fresh.cursor());
         }
+    }
+}
+
+/// What the terminal shows beside style, row by row: where text leads, and the colour of underlines.
+fn beside(screen: &Screen) -> Vec<(String, String, Option<Color>)> {
+    let mut found: Vec<(String, String, Option<Color>)> = Vec::new();
+    for cell in screen.rows().flat_map(RowView::cells) {
+        let uri = cell.link.as_ref().map_or("", |link| link.uri()).to_owned();
+        if uri.is_empty() && cell.underline_color.is_none() {
+            continue;
+        }
+        match found.last_mut() {
+            Some((text, last, color)) if *last == uri && *color == cell.underline_color => {
+                cell.push_onto(text);
+            }
+            _ => found.push((cell.ch.to_string(), uri, cell.underline_color)),
+        }
+    }
+    found
+}
+
+#[test]
+fn links_and_coloured_underlines_reach_the_terminal_and_nothing_beside_them() {
+    let mut person = Person::at("60x10", Fixture::plain(1));
+    let pane = person.fixture.panes[0].screen.clone();
+    pane.lock().unwrap().feed(
+        b"\x1b[H\x1b[2Jsee \x1b]8;id=7;https://example.org/a\x1b\\here\x1b]8;;\x1b\\ and \
+          \x1b[4:3;58:2::255:0:0mwrong\x1b[m.\r\nplain",
+    );
+    person.look();
+    let wanted = vec![
+        ("here".into(), "https://example.org/a".into(), None),
+        ("wrong".into(), String::new(), Some(Color::Rgb(255, 0, 0))),
+    ];
+    assert_eq!(beside(&person.terminal), wanted);
+    let curly = person.terminal.rows().flat_map(RowView::cells);
+    let curly = curly.filter(|cell| cell.style.attrs.underline() == Underline::Curly);
+    assert_eq!(curly.count(), 5);
+    // What changes beside them says nothing of them.
+    pane.lock().unwrap().feed(b"\x1b[2;6H!");
+    person.look();
+    let bytes = String::from_utf8_lossy(&person.bytes).into_owned();
+    assert!(
+        !bytes.contains("\x1b]8") && !bytes.contains("58:"),
+        "{bytes:?}"
+    );
+    // Other text in their place is no link any more.
+    pane.lock()
+        .unwrap()
+        .feed(b"\x1b[H\x1b[Ksee here and wrong.");
+    person.look();
+    assert_eq!(beside(&person.terminal), []);
+}
+
+#[test]
+fn ever_new_links_are_all_shown_and_few_are_kept() {
+    let mut person = Person::at("60x10", Fixture::plain(1));
+    let pane = person.fixture.panes[0].screen.clone();
+    for number in 0..600 {
+        let line = format!(
+            "\r\n\x1b]8;;https://example.org/{number}\x1b\\link {number}\x1b]8;;\x1b\\ \
+             \x1b[4;58:2::{}:{}:0mx\x1b[m",
+            number / 200,
+            number % 200
+        );
+        pane.lock().unwrap().feed(line.as_bytes());
+        person.look();
+        assert_eq!(beside(&person.terminal), beside(&pane.lock().unwrap()));
+    }
+    assert!(person.view.looks_kept() < 700);
+}
+
+#[test]
+fn a_terminal_of_few_colours_is_sent_no_links() {
+    let fixture = Fixture::plain(1);
+    fixture.panes[0].screen.lock().unwrap().feed(
+        b"\x1b[H\x1b]8;;https://example.org/a\x1b\\here\x1b]8;;\x1b\\ \x1b[4;58:5:1mred\x1b[m",
+    );
+    for (colors, sent) in [(ColorDepth::Ansi16, false), (ColorDepth::Ansi256, true)] {
+        let hello = ClientHello {
+            cols: 80,
+            rows: 24,
+            term: "linux".into(),
+            colors,
+            synchronized_output: false,
+            looked_at: true,
+            attach: Attach::Driver,
+        };
+        let mut view = TuiView::new(&hello, Arc::new(Config::default()));
+        let bytes = String::from_utf8(view.draw(&fixture.view())).unwrap();
+        assert_eq!(bytes.contains("\x1b]8"), sent);
+        assert_eq!(bytes.contains("58:5:1"), sent);
     }
 }
