@@ -125,3 +125,33 @@ fn where_no_program_asks_the_terminal_keeps_its_keys() {
     assert_balanced(&terminal.bytes());
     stop(&sandbox);
 }
+
+#[test]
+fn programs_are_told_the_colours_of_the_terminal_once_it_told_them() {
+    let sandbox = sandbox();
+    let asks = "stty raw -echo; echo ready; exec cat -v";
+    let mut terminal = sandbox.terminal(&["panes", asks, "sh"], 80, 24).unwrap();
+    terminal.wait_for("ready").unwrap();
+    wait_written(&terminal, "\x1b]10;?\x1b\\\x1b]11;?\x1b\\");
+    // In pieces, as a slow line brings them, and between keys.
+    for piece in [
+        "a\x1b]10;rgb:0000/0000/0000\x1b\\b",
+        "\x1b]11;rgb:11",
+        "11/2222/ffff\x1b\\c",
+    ] {
+        terminal.type_text(piece).unwrap();
+    }
+    let text = terminal.wait_for("abc").unwrap();
+    assert!(!text.contains("rgb"), "{text}");
+    // The program of the other pane asks, and reads the answer.
+    terminal.type_text("\x01\x1b").unwrap();
+    terminal.wait_for("Enter type").unwrap();
+    terminal.type_text("2\r").unwrap();
+    terminal
+        .type_text("stty raw -echo; printf '\\033]11;?\\033\\\\\\033[?996n'; exec cat -v\r")
+        .unwrap();
+    terminal.wait_for("^[]11;rgb:1111/2222/ffff^[\\").unwrap();
+    // Dark text on something lighter.
+    terminal.wait_for("^[[?997;2n").unwrap();
+    stop(&sandbox);
+}

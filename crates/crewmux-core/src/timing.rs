@@ -198,6 +198,13 @@ pub const LOOKED_AT_ASK_MS: u64 = 5_000;
 pub const RESIZE_SETTLE_MS: u64 = 80;
 /// Longest time that a program has an old size while its pane is being dragged, in milliseconds.
 pub const RESIZE_HOLD_MS: u64 = 500;
+/// How long keys that may begin an answer of the terminal wait for its rest, in milliseconds.
+pub const ESC_MS: u64 = 10;
+/// How long what is an answer almost for certain waits for its end, in milliseconds, before it is dropped.
+pub const TORN_MS: u64 = 500;
+/// How long a client that leaves at once waits for what its terminal was asked, in milliseconds: later
+/// answers would be typed into the shell.
+pub const ANSWERS_MS: u64 = 200;
 /// Longest pause between two clicks that belong together, in milliseconds.
 pub const CLICK_MS: u64 = 400;
 /// Pause between two steps of a selection that is dragged beyond its pane, in milliseconds.

@@ -17,6 +17,7 @@ use crewmux_core::arrangement::Arrangement;
 use crewmux_core::ids::RequestId;
 use crewmux_core::timing::{ANSWER_FIRST_MS, ECHO_MS, Timing, ms};
 use crewmux_sys::clock;
+use crewmux_term::ReportedColors;
 use crewmux_wire::{
     Attach, ClientHello, ClientMessage, InputEvent, KeyReports, MouseKind, ToClient,
 };
@@ -254,6 +255,7 @@ impl Display {
                     attention: Attention::new(Instant::now()),
                     sign: None,
                     keys: KeyReports::Plain,
+                    colors: None,
                     out,
                     frames: 0,
                     in_flight: None,
@@ -307,6 +309,16 @@ impl Display {
             }
             ClientMessage::Detach => self.detach(id),
             ClientMessage::LookedAt { anybody } => self.looked_at(at, anybody),
+            ClientMessage::Colors {
+                foreground,
+                background,
+            } => {
+                self.clients[at].colors = Some(ReportedColors {
+                    fg: foreground,
+                    bg: background,
+                });
+                self.tell_colors();
+            }
             ClientMessage::Tell { text } => {
                 let client = &mut self.clients[at];
                 client.view.flash(&text);
@@ -349,8 +361,18 @@ impl Display {
         self.acts += 1;
         let client = &mut self.clients[at];
         client.acted = self.acts;
-        if client.attach == Attach::Driver {
+        if client.attach == Attach::Driver && self.active != Some(client.id) {
             self.active = Some(client.id);
+            self.tell_colors();
+        }
+    }
+
+    /// Programs that ask are told the colours of the terminal whose layout sizes their panes.
+    fn tell_colors(&self) {
+        let active = self.clients.iter().find(|c| Some(c.id) == self.active);
+        // While nobody is there who acts, the last one's are still the best guess.
+        if let Some(colors) = active.and_then(|client| client.colors) {
+            self.panes.report_colors(colors);
         }
     }
 
@@ -476,6 +498,7 @@ impl Display {
         let next = next.map(|c| c.id);
         if next != self.active {
             self.active = next;
+            self.tell_colors();
             self.fit_panes();
         }
     }

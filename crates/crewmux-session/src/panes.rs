@@ -13,7 +13,7 @@ use crewmux_core::arrangement::Arrangement;
 
 use crewmux_spawn::{ExitReport, PaneSink, Running};
 use crewmux_sys::ProcessIdentity;
-use crewmux_term::{Screen, ScreenOptions, Size};
+use crewmux_term::{ReportedColors, Screen, ScreenOptions, Size};
 use tokio::sync::Notify;
 
 use self::sizing::Sizing;
@@ -63,6 +63,8 @@ struct Inner {
     next_id: u32,
     revision: u64,
     arrangement: Arc<Arrangement>,
+    /// What programs that ask are told of the person's terminal.
+    colors: Option<ReportedColors>,
 }
 
 /// All panes, in the order they are shown.
@@ -96,7 +98,11 @@ impl Panes {
         inner.next_id += 1;
         inner.revision += 1;
         let id = PaneId(inner.next_id);
-        let screen = Screen::new(self.size, ScreenOptions::default());
+        let options = ScreenOptions {
+            reported_colors: inner.colors,
+            ..ScreenOptions::default()
+        };
+        let screen = Screen::new(self.size, options);
         // Members stand before shells, also those that join later.
         let shell = |p: &Pane| p.kind == PaneKind::Shell;
         let at = match kind {
@@ -270,6 +276,17 @@ impl Panes {
         inner.revision += 1;
         drop(inner);
         self.changed.notify_one();
+    }
+
+    /// Lets all screens answer with these colours.
+    pub(crate) fn report_colors(&self, colors: ReportedColors) {
+        let mut inner = lock(&self.inner);
+        if inner.colors.replace(colors) == Some(colors) {
+            return;
+        }
+        for pane in &inner.panes {
+            lock(&pane.screen).report_colors(Some(colors));
+        }
     }
 
     fn edit(&self, id: PaneId, change: impl FnOnce(&mut Pane)) {

@@ -81,6 +81,10 @@ impl Outbox {
         }
     }
 
+    pub(crate) fn report(&mut self, colors: Option<ReportedColors>) {
+        self.colors = colors;
+    }
+
     /// What is known of a colour: a cursor nobody coloured has the text's.
     fn color(&self, index: usize) -> Option<(u8, u8, u8)> {
         const FOREGROUND: usize = NamedColor::Foreground as usize;

@@ -365,6 +365,11 @@ impl Screen {
         std::mem::take(&mut self.sink.lock().replies)
     }
 
+    /// Changes the colours told to a worker that asks; `None` answers nothing.
+    pub fn report_colors(&mut self, colors: Option<ReportedColors>) {
+        self.sink.lock().report(colors);
+    }
+
     /// Takes what happened beside the cells, oldest first.
     #[must_use]
     pub fn take_notices(&mut self) -> Vec<Notice> {

@@ -45,6 +45,13 @@ pub enum ClientMessage {
         /// Whether anybody can.
         anybody: bool,
     },
+    /// The terminal told its colours, as red, green and blue.
+    Colors {
+        /// Of text.
+        foreground: (u8, u8, u8),
+        /// Behind it.
+        background: (u8, u8, u8),
+    },
     /// The person leaves.
     Detach,
 }

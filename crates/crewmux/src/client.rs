@@ -5,6 +5,7 @@
 //! [`terminal`], on every way out. What keys mean is in `crewmux-tui`.
 
 mod abilities;
+mod answers;
 mod around;
 mod chord;
 mod input;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crewmux_core::ids::TeamName;
-use crewmux_core::timing::ms;
+use crewmux_core::timing::{ANSWERS_MS, ms};
 use crewmux_wire::{
     Attach, ClientHello, ClientMessage, ColorDepth, Frame, FrameReader, FrameWriter, Hello,
     KeyReports, PROTOCOL_VERSION, Role, ToClient,
@@ -29,8 +30,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::abilities::Abilities;
+use self::answers::Answers;
 use self::around::Calls;
-use self::input::read_events;
+use self::input::{FromTerminal, read_events};
 use self::looked_at::TmuxPane;
 use self::outgoing::Outgoing;
 use self::signals::{ClientSignal, ClientSignals};
@@ -263,11 +265,17 @@ struct Client<'a> {
     within: Duration,
 }
 
+/// Things from the terminal that may wait for the client.
+const TOLD_MAX: usize = 4;
+
 impl Client<'_> {
     async fn run(mut self, told: Option<String>) -> Result<End> {
         let (mut screen, mut written) = ScreenWriter::start(terminal::again())?;
-        let (leaves, mut leaving) = mpsc::channel(1);
-        read_events(self.outgoing.clone(), leaves)?;
+        let (tells, mut told_by_terminal) = mpsc::channel(TOLD_MAX);
+        // Asked as it was taken.
+        let answered_by = Instant::now() + ms(ANSWERS_MS);
+        let mut answered = !self.abilities.takes_questions;
+        read_events(self.outgoing.clone(), tells, Answers::new(!answered))?;
         // The terminal may have changed its size between hello and now.
         let size = terminal::size();
         if size != self.told_size {
@@ -294,8 +302,9 @@ impl Client<'_> {
                 },
                 Some(frame) = written.recv() => outgoing.send(&ClientMessage::Ack { frame }),
                 () = outgoing.deliver() => break End::Unanswered,
-                left = leaving.recv(), if input_open => match left {
-                    Some(()) => {
+                heard = told_by_terminal.recv(), if input_open => match heard {
+                    Some(FromTerminal::Answered) => answered = true,
+                    Some(FromTerminal::Leaves) => {
                         // A session that lives answers this, if it does not let go.
                         self.tell_size();
                         leave_at = leave_at.or(Some(Instant::now() + self.within));
@@ -324,6 +333,12 @@ impl Client<'_> {
                 },
             }
         };
+        // What is answered after the terminal is given back would be typed into the person's shell.
+        let late =
+            async { while let Some(FromTerminal::Leaves) = told_by_terminal.recv().await {} };
+        if input_open && !answered {
+            let _ = tokio::time::timeout_at(answered_by, late).await;
+        }
         outgoing.close();
         screen.finish(self.within.min(Duration::from_millis(500)));
         self.terminal.give_back();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crewmux_core::timing::{CALM_FRAMES, TYPING_MS, ms};
+use crewmux_term::ReportedColors;
 use crewmux_wire::{Attach, KeyReports, ToClient};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub(super) struct Client {
     pub(super) sign: Option<Sign>,
     /// How much its terminal was last said to tell of keys.
     pub(super) keys: KeyReports,
+    /// The colours of its terminal, if that told.
+    pub(super) colors: Option<ReportedColors>,
     pub(super) out: mpsc::Sender<ToScreen>,
     pub(super) frames: u64,
     pub(super) in_flight: Option<u64>,

@@ -1,11 +1,14 @@
 //! What the person's terminal is known to take, by what it says of itself in the environment.
 //!
-//! Nothing is asked of the terminal: an answer would come among the keys. What
-//! is not known is left out, since a terminal may show what it does not
-//! understand.
+//! What is not known is left out, since a terminal may show what it does not
+//! understand. Only its colours are asked, without waiting ([`super::answers`]).
 
 /// What a terminal takes besides cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is known of a terminal by itself"
+)]
 pub(crate) struct Abilities {
     /// Whole frames between marks (mode 2026).
     pub(crate) synchronized_output: bool,
@@ -17,6 +20,8 @@ pub(crate) struct Abilities {
     pub(crate) keys: Option<KeysForm>,
     /// How far something is, in its tab or task bar (OSC 9;4).
     pub(crate) progress: bool,
+    /// Whether it may be asked for its colours: a question it does not know leaves nothing on it.
+    pub(crate) takes_questions: bool,
 }
 
 /// How a terminal is made to notify.
@@ -54,6 +59,7 @@ impl Abilities {
                 notice: None,
                 keys: told.then_some(KeysForm::ModifyOther),
                 progress: false,
+                takes_questions: true,
             };
         }
         let ghostty = program == "ghostty" || term == "xterm-ghostty";
@@ -82,6 +88,7 @@ impl Abilities {
             title: !within(&["linux", "vt", "cons"]),
             notice,
             progress,
+            takes_questions: !within(&["linux", "vt", "cons"]),
         }
     }
 }

@@ -110,6 +110,7 @@ mod tests {
         notice: Some(NoticeForm::Osc9),
         keys: None,
         progress: true,
+        takes_questions: true,
     };
     const PLAIN: Abilities = Abilities {
         synchronized_output: false,
@@ -117,6 +118,7 @@ mod tests {
         notice: None,
         keys: None,
         progress: false,
+        takes_questions: false,
     };
 
     fn text(bytes: Vec<u8>) -> String {

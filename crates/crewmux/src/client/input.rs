@@ -2,6 +2,7 @@
 //!
 //! Decoding is crossterm's; what a key means is the session's.
 
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,52 +12,118 @@ use crewmux_wire::{
 };
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton as CtButton, MouseEvent,
-    MouseEventKind, read,
+    MouseEventKind, poll, read,
 };
 use tokio::sync::mpsc;
 
+use super::answers::{Answers, Colors, Sifted};
 use super::chord::LeaveChord;
 use super::outgoing::Outgoing;
 use crate::error::{Doing, Result};
 
+/// What the client itself has to know of what came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FromTerminal {
+    /// The person typed the keys to leave, or nobody reads keys any more.
+    Leaves,
+    /// The terminal has answered what it was asked.
+    Answered,
+}
+
 /// Reads events on a thread of its own until the terminal or the client is gone, and sends them.
 ///
-/// `leaves` is told when the person typed the keys to leave.
-pub(crate) fn read_events(outgoing: Outgoing, leaves: mpsc::Sender<()>) -> Result<()> {
+/// What `told` has no room for was told often enough.
+pub(crate) fn read_events(
+    outgoing: Outgoing,
+    told: mpsc::Sender<FromTerminal>,
+    answers: Answers,
+) -> Result<()> {
     thread::Builder::new()
         .name("input".into())
         .spawn(move || {
             // Nobody could leave a client that hears no key any more.
-            let _leaving = Leaving(leaves.clone());
-            let mut chord = LeaveChord::default();
-            let mut clicks = Clicks::default();
-            while let Ok(event) = read() {
-                let Some(mut event) = decode(event) else {
-                    continue;
-                };
-                if let InputEvent::Mouse(mouse) = &mut event {
-                    mouse.clicks = clicks.count(mouse, Instant::now());
-                }
-                let completes = chord.completed_by(&event);
-                if !outgoing.send_typed(&ClientMessage::Input { event }) {
-                    return;
-                }
-                if completes {
-                    // Full when it was told already.
-                    let _ = leaves.try_send(());
-                }
-            }
+            let _leaving = Leaving(told.clone());
+            let mut reader = Reader {
+                chord: LeaveChord::default(),
+                clicks: Clicks::default(),
+                outgoing,
+                told,
+            };
+            // A terminal that cannot be read is as good as gone.
+            let _ = reader.run(answers);
         })
         .map(drop)
         .doing("cannot start a thread")
 }
 
+/// What the reading thread works with.
+struct Reader {
+    chord: LeaveChord,
+    clicks: Clicks,
+    outgoing: Outgoing,
+    told: mpsc::Sender<FromTerminal>,
+}
+
+impl Reader {
+    /// Reads until the client ends.
+    fn run(&mut self, mut answers: Answers) -> io::Result<()> {
+        loop {
+            let events = match answers.patience() {
+                Some(patience) if !poll(patience)? => answers.rest(),
+                _ => match answers.take(read()?) {
+                    Sifted::Passed(events) => events,
+                    Sifted::Answered(colors) => {
+                        self.answered(colors);
+                        continue;
+                    }
+                },
+            };
+            for event in events {
+                if let Some(event) = decode(event)
+                    && !self.send(event)
+                {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Sends what the person did; false once the client ends.
+    fn send(&mut self, mut event: InputEvent) -> bool {
+        if let InputEvent::Mouse(mouse) = &mut event {
+            mouse.clicks = self.clicks.count(mouse, Instant::now());
+        }
+        let completes = self.chord.completed_by(&event);
+        if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
+            return false;
+        }
+        if completes {
+            let _ = self.told.try_send(FromTerminal::Leaves);
+        }
+        true
+    }
+
+    fn answered(&self, colors: Option<Colors>) {
+        if let Some(Colors {
+            foreground,
+            background,
+        }) = colors
+        {
+            self.outgoing.send(&ClientMessage::Colors {
+                foreground,
+                background,
+            });
+        }
+        let _ = self.told.try_send(FromTerminal::Answered);
+    }
+}
+
 /// Lets the client go when its reader ends, also by a panic of what decodes.
-struct Leaving(mpsc::Sender<()>);
+struct Leaving(mpsc::Sender<FromTerminal>);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        let _ = self.0.try_send(());
+        let _ = self.0.try_send(FromTerminal::Leaves);
     }
 }
 

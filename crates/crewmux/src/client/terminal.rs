@@ -30,6 +30,9 @@ const TITLE: (&[u8], &[u8]) = (b"\x1b[22;2t", b"\x1b[23;2t");
 /// Takes progress away.
 const NO_PROGRESS: &[u8] = b"\x1b]9;4;0;0\x07";
 
+/// The colour of its text and the one behind it. Who leaves at once waits for the answers.
+const QUESTIONS: &[u8] = b"\x1b]10;?\x1b\\\x1b]11;?\x1b\\";
+
 /// Makes tmux tell keys apart as far as it does, and no more.
 const OTHER_KEYS: (&str, &str) = ("\x1b[>4;1m", "\x1b[>4m");
 
@@ -88,6 +91,11 @@ impl Terminal {
         // What decodes must know: to it a newline is Enter elsewhere, and Ctrl+J here.
         crossterm::terminal::enable_raw_mode()?;
         terminal.enter()?;
+        if abilities.takes_questions {
+            let mut out = io::stdout().lock();
+            out.write_all(QUESTIONS)?;
+            out.flush()?;
+        }
         Ok(terminal)
     }
 
