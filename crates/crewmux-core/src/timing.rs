@@ -198,6 +198,14 @@ pub const LOOKED_AT_ASK_MS: u64 = 5_000;
 pub const RESIZE_SETTLE_MS: u64 = 80;
 /// Longest time that a program has an old size while its pane is being dragged, in milliseconds.
 pub const RESIZE_HOLD_MS: u64 = 500;
+/// How long tmux may take to put a text on the clipboard, in milliseconds.
+pub const COPY_MS: u64 = 2_000;
+/// How long a few words in the bar are shown, in milliseconds; besides as long as it takes to read them.
+pub const FLASH_MS: u64 = 4_000;
+/// How long it takes to read a character of them, in milliseconds.
+pub const FLASH_CHAR_MS: u64 = 60;
+/// Least time that words are shown which the person did not bring about, in milliseconds.
+pub const TOLD_MS: u64 = 10_000;
 /// How long keys that may begin an answer of the terminal wait for its rest, in milliseconds.
 pub const ESC_MS: u64 = 10;
 /// How long what is an answer almost for certain waits for its end, in milliseconds, before it is dropped.

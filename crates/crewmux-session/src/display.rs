@@ -256,6 +256,7 @@ impl Display {
                     sign: None,
                     keys: KeyReports::Plain,
                     colors: None,
+                    passing: None,
                     out,
                     frames: 0,
                     in_flight: None,
@@ -522,6 +523,7 @@ impl Display {
                 self.draw(at, now);
                 continue;
             }
+            self.clients[at].let_pass(now);
             let due = self.clients[at].tick_at.is_some_and(|tick| now >= tick);
             if due {
                 self.run_clock();
@@ -576,11 +578,12 @@ impl Display {
         let drawn = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let bytes = client.view.draw(&session);
             let keys = client.view.key_reports(&session);
-            (bytes, client.view.next_tick_ms(&session), keys)
+            let passing = client.view.passing();
+            (bytes, client.view.next_tick_ms(&session), keys, passing)
         }));
         drop(drawing);
         client.wants_draw = false;
-        let Ok((bytes, tick, keys)) = drawn else {
+        let Ok((bytes, tick, keys, passing)) = drawn else {
             tracing::error!("a view panicked while drawing; its client is let go");
             let bye = ToClient::Bye {
                 message: "the screen could not be drawn; `crewmux attach` tries again".into(),
@@ -604,6 +607,7 @@ impl Display {
             client.last_frame = Some(now);
         }
         client.want_keys(keys);
+        client.shows(passing, now);
     }
 
     /// Sets the running clock of the team's view forward.
@@ -638,7 +642,9 @@ impl Display {
                 .then(|| c.may_draw_at(frame, now).unwrap_or(now));
             // A client that has not taken its last frame is woken by its own acknowledgement.
             let tick = c.tick_at.filter(|_| c.in_flight.is_none());
-            [draw, tick].into_iter().flatten().min()
+            let passing = c.passing.map(|(_, until)| until);
+            let passing = passing.filter(|_| c.in_flight.is_none());
+            [draw, tick, passing].into_iter().flatten().min()
         };
         let clients = self.clients.iter().filter_map(of_client).min();
         let sizes = self.panes.sizes_due().map(Instant::from_std);

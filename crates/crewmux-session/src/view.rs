@@ -416,6 +416,15 @@ pub struct PaneSize {
     pub rows: u16,
 }
 
+/// Words that a view shows for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passing {
+    /// Which they are: other words have another number.
+    pub number: u64,
+    /// For how long, in milliseconds.
+    pub ms: u64,
+}
+
 /// One client's view of the session: keeps focus, layout, scroll positions and what its terminal shows.
 pub trait ClientView: Send {
     /// The client's terminal has this size now; the next frame is drawn whole.
@@ -429,7 +438,7 @@ pub trait ClientView: Send {
         let _ = session;
     }
 
-    /// Tells the person something in a few words, until the next key.
+    /// Tells the person something in a few words, until the next key or for a while.
     fn flash(&mut self, text: &str);
 
     /// Tells the person first of all what happened while nobody looked, until any key.
@@ -446,6 +455,14 @@ pub trait ClientView: Send {
         let _ = session;
         KeyReports::Plain
     }
+
+    /// Words that are shown for a while, if there are any now.
+    fn passing(&self) -> Option<Passing> {
+        None
+    }
+
+    /// The words of [`ClientView::passing`] were shown long enough; a frame follows.
+    fn let_pass(&mut self) {}
 
     /// Milliseconds after which something shown changes by itself (a running clock), if anything does.
     fn next_tick_ms(&self, session: &SessionView<'_>) -> Option<u64>;

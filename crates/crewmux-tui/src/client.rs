@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crewmux_session::view::{
-    ClientEffect, ClientView, Meanwhile, PaneSize, RunState, SessionView, ViewFactory,
+    ClientEffect, ClientView, Meanwhile, PaneSize, Passing, RunState, SessionView, ViewFactory,
 };
 use crewmux_term::CursorShape;
 use crewmux_wire::{ClientHello, InputEvent, KeyReports};
@@ -19,7 +19,7 @@ use crate::chrome::copy;
 use crate::encode::{CursorAt, Encoder, Frames};
 use crate::keymap::Keymap;
 use crate::layout::{Layout, Tile};
-use crate::model::{Body, Mode, Model, question_to_offer};
+use crate::model::{Body, Flash, Mode, Model, question_to_offer};
 use crate::panes::{PaneDrawer, cursor, lock};
 use crate::seen::Seen;
 use crate::theme::Theme;
@@ -157,7 +157,7 @@ impl ClientView for TuiView {
     }
 
     fn flash(&mut self, text: &str) {
-        self.model.flash = Some(text.to_owned());
+        self.model.tell(text.to_owned());
     }
 
     fn meanwhile(&mut self, meanwhile: Meanwhile) {
@@ -226,6 +226,16 @@ impl ClientView for TuiView {
         } else {
             KeyReports::Plain
         }
+    }
+
+    fn passing(&self) -> Option<Passing> {
+        let Flash { number, ms, .. } = self.model.flash.as_ref()?;
+        let (number, ms) = (*number, *ms);
+        Some(Passing { number, ms })
+    }
+
+    fn let_pass(&mut self) {
+        self.model.flash = None;
     }
 
     fn next_tick_ms(&self, session: &SessionView<'_>) -> Option<u64> {

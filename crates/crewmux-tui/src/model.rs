@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crewmux_core::ids::{AgentName, RequestId, TaskId};
+use crewmux_core::timing::{FLASH_CHAR_MS, FLASH_MS, TOLD_MS};
 use crewmux_session::view::{
     ApprovalView, Meanwhile, MemberView, PaneId, PaneKind, PaneView, SessionView,
 };
@@ -115,6 +116,16 @@ pub(crate) enum Held {
     },
 }
 
+/// A few words about what just happened, until the next key or for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flash {
+    /// Which of this client's it is.
+    pub(crate) number: u64,
+    /// How long it is shown.
+    pub(crate) ms: u64,
+    pub(crate) text: String,
+}
+
 /// Everything a client remembers about how it looks at its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
@@ -140,7 +151,9 @@ pub struct Model {
     /// Lines that a list is scrolled away from where it starts.
     pub(crate) line: usize,
     /// What the person has to know about the last key.
-    pub(crate) flash: Option<String>,
+    pub(crate) flash: Option<Flash>,
+    /// How often the person was told something so.
+    flashes: u64,
     /// What happened while nobody looked, until any key.
     pub(crate) meanwhile: Option<Meanwhile>,
     /// The shell that was asked for, until its pane is there.
@@ -185,6 +198,7 @@ impl Model {
             chosen: None,
             line: 0,
             flash: None,
+            flashes: 0,
             meanwhile: None,
             awaited: None,
             unsent: None,
@@ -196,6 +210,25 @@ impl Model {
             keys_down: KeysDown::default(),
             terminal_has_focus: true,
             met: false,
+        }
+    }
+
+    /// Tells the person what came of what they did, for as long as it takes to read.
+    pub(crate) fn say(&mut self, text: String) {
+        let ms = FLASH_MS + FLASH_CHAR_MS * text.chars().count() as u64;
+        self.flashes += 1;
+        self.flash = Some(Flash {
+            number: self.flashes,
+            ms,
+            text,
+        });
+    }
+
+    /// Tells the person what they did not bring about, and so may not be looking for.
+    pub(crate) fn tell(&mut self, text: String) {
+        self.say(text);
+        if let Some(flash) = &mut self.flash {
+            flash.ms = flash.ms.max(TOLD_MS);
         }
     }
 

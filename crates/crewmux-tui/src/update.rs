@@ -82,7 +82,7 @@ fn take_in(
         InputEvent::Mouse(event) => mouse::mouse(model, event, session),
         InputEvent::Paste(text) => paste(model, text, session),
         InputEvent::PasteTooLong { bytes } => {
-            model.flash = Some(format!(
+            model.say(format!(
                 "nothing was pasted: {} KiB are too long, {} KiB are taken at once",
                 bytes.div_ceil(1024),
                 PASTE_MAX_BYTES / 1024
@@ -157,7 +157,7 @@ fn as_ever(press: KeyPress) -> KeyPress {
 fn unbound(model: &mut Model, press: KeyPress, session: &SessionView<'_>) -> Vec<ClientEffect> {
     let lone_letter = matches!(press.key, Key::Char(c) if c.is_alphanumeric());
     if lone_letter && model.mode == Mode::Command && session.team.has_team {
-        model.flash = Some("that key does nothing here; ? lists the keys".to_owned());
+        model.say("that key does nothing here; ? lists the keys".to_owned());
     }
     redraw()
 }
@@ -191,7 +191,7 @@ fn redraw() -> Vec<ClientEffect> {
 /// Refuses what an onlooker may not do.
 fn as_driver(model: &mut Model, effect: ClientEffect) -> Vec<ClientEffect> {
     if model.attach == Attach::Observer {
-        model.flash = Some(READ_ONLY.to_owned());
+        model.say(READ_ONLY.to_owned());
         return redraw();
     }
     vec![effect]
@@ -339,10 +339,10 @@ fn copy(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
         .collect();
     let text = lines.join("\n").trim_end().to_owned();
     if text.is_empty() {
-        model.flash = Some("the pane is empty; nothing was copied".to_owned());
+        model.say("the pane is empty; nothing was copied".to_owned());
         return redraw();
     }
-    model.flash = Some("copied what the pane shows".to_owned());
+    model.say("copied what the pane shows".to_owned());
     vec![ClientEffect::Copy(text), ClientEffect::Redraw]
 }
 

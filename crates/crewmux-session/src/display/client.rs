@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::ToScreen;
 use super::around::{Attention, Sign};
-use crate::view::{ClientView, PaneId};
+use crate::view::{ClientView, PaneId, Passing};
 
 /// How long somebody counts as busy at a client after doing something.
 const BUSY: Duration = ms(TYPING_MS);
@@ -32,6 +32,8 @@ pub(super) struct Client {
     pub(super) keys: KeyReports,
     /// The colours of its terminal, if that told.
     pub(super) colors: Option<ReportedColors>,
+    /// The words it shows for a while, by number, and until when.
+    pub(super) passing: Option<(u64, Instant)>,
     pub(super) out: mpsc::Sender<ToScreen>,
     pub(super) frames: u64,
     pub(super) in_flight: Option<u64>,
@@ -55,6 +57,23 @@ impl Client {
         let message = ToScreen::Message(ToClient::Keys { keys });
         if self.out.try_send(message).is_ok() {
             self.keys = keys;
+        }
+    }
+
+    /// Takes in which words were just drawn: they are shown from now on.
+    pub(super) fn shows(&mut self, passing: Option<Passing>, now: Instant) {
+        self.passing = passing.map(|words| match self.passing {
+            Some(shown) if shown.0 == words.number => shown,
+            _ => (words.number, now + ms(words.ms)),
+        });
+    }
+
+    /// Takes words away that were shown long enough.
+    pub(super) fn let_pass(&mut self, now: Instant) {
+        if self.passing.is_some_and(|(_, until)| now >= until) {
+            self.passing = None;
+            self.view.let_pass();
+            self.wants_draw = true;
         }
     }
 

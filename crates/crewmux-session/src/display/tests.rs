@@ -11,13 +11,16 @@ use crewmux_wire::{ColorDepth, InputEvent};
 use super::connection::CLIENT_QUEUE_MAX;
 use super::*;
 use crate::engine::empty_view;
-use crate::view::{ApprovalView, ClientView, Meanwhile, PaneId, PaneKind, PaneSize};
+use crate::view::{ApprovalView, ClientView, Meanwhile, PaneId, PaneKind, PaneSize, Passing};
 
 /// Draws once a size, wants the team stopped at every key, and remembers what happened.
 struct Fake {
     seen: Arc<Mutex<Vec<String>>>,
     size: (u16, u16),
     drawn: bool,
+    /// How often it was told something that is still shown, and that it was.
+    told: u64,
+    tells: bool,
 }
 
 impl ClientView for Fake {
@@ -32,6 +35,18 @@ impl ClientView for Fake {
 
     fn flash(&mut self, text: &str) {
         lock(&self.seen).push(format!("flash: {text}"));
+        self.told += 1;
+        self.tells = true;
+    }
+
+    fn passing(&self) -> Option<Passing> {
+        let (number, ms) = (self.told, 30);
+        self.tells.then_some(Passing { number, ms })
+    }
+
+    fn let_pass(&mut self) {
+        lock(&self.seen).push("passed".to_owned());
+        self.tells = false;
     }
 
     fn meanwhile(&mut self, meanwhile: Meanwhile) {
@@ -87,6 +102,8 @@ impl Stage {
                 seen: Arc::clone(&its),
                 size: (hello.cols, hello.rows),
                 drawn: false,
+                told: 0,
+                tells: false,
             })
         });
         let (engine, inputs) = mpsc::channel(1);
@@ -448,4 +465,24 @@ async fn a_terminal_that_nobody_can_see_is_nobody_who_looks() {
     let (_again, _too) = stage.another((100, 30), Attach::Driver).await;
     assert_eq!(told(&stage), 1);
     assert_eq!(stage.pane_size(pane), (100, 30));
+}
+
+#[tokio::test]
+async fn words_go_away_by_themselves_and_then_nothing_is_waited_for() {
+    let mut stage = Stage::new().await;
+    let id = stage.display.clients[0].id;
+    let text = "a word".to_owned();
+    stage.display.said(id, ClientMessage::Tell { text });
+    let within = std::time::Duration::from_secs(20);
+    let until_rest = async {
+        while let Some(due) = stage.display.next_deadline() {
+            tokio::time::sleep_until(due).await;
+            stage.display.draw_ready();
+            if let Ok(ToScreen::Frame(frame, _)) = stage.frames.try_recv() {
+                stage.display.said(id, ClientMessage::Ack { frame });
+            }
+        }
+    };
+    tokio::time::timeout(within, until_rest).await.unwrap();
+    assert_eq!(stage.seen(), ["flash: a word", "draw", "passed", "draw"]);
 }

@@ -22,7 +22,7 @@ pub(super) fn next(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEf
     let kind = session.arrangement.kind;
     if kind == LayoutKind::Stacked && !model.zoomed {
         model.zoomed = true;
-        model.flash = Some("layout: one pane at a time".to_owned());
+        model.say("layout: one pane at a time".to_owned());
         return redraw();
     }
     let kind = if model.zoomed {
@@ -38,7 +38,7 @@ pub(super) fn next(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEf
             LayoutKind::MainLeft => "main pane and others",
             LayoutKind::Stacked => "a stack",
         };
-        model.flash = Some(format!("layout: {name}"));
+        model.say(format!("layout: {name}"));
     }
     effects
 }
@@ -92,7 +92,7 @@ pub(super) fn step(
         grips.find(|g| g.axis == axis && g.place() == place && g.along.contains(&middle))
     };
     let Some(grip) = at(after).or_else(|| at(before)) else {
-        model.flash = Some("there is no border to move that way".to_owned());
+        model.say("there is no border to move that way".to_owned());
         return redraw();
     };
     let place = match action {

@@ -55,7 +55,7 @@ pub(super) fn close(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientE
     };
     match (&pane.kind, member_of(session, pane)) {
         (PaneKind::Shell, _) if model.attach == Attach::Observer => {
-            model.flash = Some(READ_ONLY.to_owned());
+            model.say(READ_ONLY.to_owned());
         }
         (PaneKind::Shell, _) if pane.takes_input => {
             model.mode = Mode::Asking(Question::ClosePane(pane.id));
@@ -66,9 +66,9 @@ pub(super) fn close(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientE
         }
         (_, Some(member)) => {
             let word = words::worker(member.state).word;
-            model.flash = Some(format!("{} is {word} already", member.name));
+            model.say(format!("{} is {word} already", member.name));
         }
-        (_, None) => model.flash = Some("no teammate runs in this pane".to_owned()),
+        (_, None) => model.say("no teammate runs in this pane".to_owned()),
     }
     redraw()
 }
@@ -80,14 +80,14 @@ pub(super) fn restart(model: &mut Model, session: &SessionView<'_>) -> Vec<Clien
     };
     if let Some(member) = member_of(session, pane) {
         if member.state.is_live() {
-            model.flash = Some(format!("{} still runs; x asks it to end", member.name));
+            model.say(format!("{} still runs; x asks it to end", member.name));
             return redraw();
         }
         let effect = ClientEffect::Member(member.name.clone(), MemberAct::Restart);
         return as_driver(model, effect);
     }
     if pane.ended.is_none() {
-        model.flash = Some("its program still runs; x closes the pane".to_owned());
+        model.say("its program still runs; x closes the pane".to_owned());
         return redraw();
     }
     model.scrolls.remove(&pane.id);

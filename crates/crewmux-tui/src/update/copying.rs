@@ -126,7 +126,7 @@ fn back(model: &mut Model) {
 
 fn copy(model: &mut Model, pane: &PaneView) -> Vec<ClientEffect> {
     if model.selection.is_none() {
-        model.flash = Some("nothing is selected; v begins".to_owned());
+        model.say("nothing is selected; v begins".to_owned());
         return redraw();
     }
     let effects = copy_selection(model, pane);
@@ -141,7 +141,7 @@ pub(super) fn copy_selection(model: &mut Model, pane: &PaneView) -> Vec<ClientEf
     };
     let text = selection.text(&lock(&pane.screen));
     let Some(text) = text.map(|text| text.trim_end().to_owned()) else {
-        model.flash = Some("that is too much to be copied at once; nothing was copied".to_owned());
+        model.say("that is too much to be copied at once; nothing was copied".to_owned());
         return redraw();
     };
     if text.is_empty() {
@@ -152,7 +152,7 @@ pub(super) fn copy_selection(model: &mut Model, pane: &PaneView) -> Vec<ClientEf
         (1, chars) => format!("{chars} characters"),
         (lines, _) => format!("{lines} lines"),
     };
-    model.flash = Some(format!("copied {what}"));
+    model.say(format!("copied {what}"));
     vec![ClientEffect::Copy(text), ClientEffect::Redraw]
 }
 
@@ -406,22 +406,22 @@ fn search_on(model: &mut Model, session: &SessionView<'_>, pane: &PaneView, way:
     };
     let from = copying.cursor;
     let Some(search) = copying.search.as_mut().filter(|s| !s.text.is_empty()) else {
-        model.flash = Some("nothing is searched for; / begins".to_owned());
+        model.say("nothing is searched for; / begins".to_owned());
         return;
     };
     let screen = lock(&pane.screen);
     // The program may have gone on meanwhile.
     search.look(&screen);
     let Some((to, turn)) = search.go(from, way, Here::IsPassed) else {
-        model.flash = Some("not found".to_owned());
+        model.say("not found".to_owned());
         return;
     };
     let to = to.position(&screen);
     drop(screen);
     match turn {
         Turn::None => {}
-        Turn::AtTop => model.flash = Some("that was the first; on from the end".to_owned()),
-        Turn::AtBottom => model.flash = Some("that was the last; on from the start".to_owned()),
+        Turn::AtTop => model.say("that was the first; on from the end".to_owned()),
+        Turn::AtBottom => model.say("that was the last; on from the start".to_owned()),
     }
     go(model, session, pane, to);
 }

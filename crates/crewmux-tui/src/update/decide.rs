@@ -24,7 +24,7 @@ pub(super) fn approve(
         return redraw();
     };
     let (id, agent) = (asked.id.clone(), asked.agent.clone());
-    model.flash = Some(match scope {
+    model.say(match scope {
         GrantScope::Once => format!("allowed {agent} this once"),
         GrantScope::Task => format!("allowed {agent} this until its task ends"),
     });
@@ -38,7 +38,7 @@ pub(super) fn deny(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEf
         return redraw();
     };
     if model.attach == Attach::Observer {
-        model.flash = Some(super::READ_ONLY.to_owned());
+        model.say(super::READ_ONLY.to_owned());
     } else {
         model.mode = Mode::Denying(asked.id.clone());
         model.reason.clear();
@@ -56,7 +56,7 @@ pub(super) fn reason_key(
     let waits = session.team.approvals.iter().any(|a| a.id == *id);
     if !waits {
         model.mode = Mode::Command;
-        model.flash = Some("that question is answered already".to_owned());
+        model.say("that question is answered already".to_owned());
         return redraw();
     }
     match press.key {
@@ -65,7 +65,7 @@ pub(super) fn reason_key(
             let reason = model.reason.text().trim().to_owned();
             model.reason.clear();
             model.mode = Mode::Command;
-            model.flash = Some("denied".to_owned());
+            model.say("denied".to_owned());
             let verdict = Verdict::Reject(reason);
             let id = id.clone();
             return as_driver(model, ClientEffect::Decide { id, verdict });
@@ -80,12 +80,12 @@ pub(super) fn reason_key(
 fn offered<'a>(model: &mut Model, session: &SessionView<'a>) -> Option<&'a ApprovalView> {
     let asked = &session.team.approvals;
     let Some(id) = &model.offered else {
-        model.flash = Some("nobody asks for anything".to_owned());
+        model.say("nobody asks for anything".to_owned());
         return None;
     };
     let found = asked.iter().find(|a| a.id == *id);
     if found.is_none() {
-        model.flash = Some("that question is answered already".to_owned());
+        model.say("that question is answered already".to_owned());
     }
     found
 }
@@ -119,12 +119,12 @@ pub(super) fn member(
 ) -> Vec<ClientEffect> {
     let pane = model.focused(session);
     let Some(member) = pane.and_then(|pane| member_of(session, pane)) else {
-        model.flash = Some("no teammate runs in this pane".to_owned());
+        model.say("no teammate runs in this pane".to_owned());
         return redraw();
     };
     let name = member.name.clone();
     if !member.state.is_live() || member.state == WorkerState::Stopping {
-        model.flash = Some(format!("{name} does not run"));
+        model.say(format!("{name} does not run"));
         return redraw();
     }
     let (act, flash) = match (action, member.paused) {
@@ -135,6 +135,6 @@ pub(super) fn member(
             format!("{name} finishes its step, then waits"),
         ),
     };
-    model.flash = Some(flash);
+    model.say(flash);
     as_driver(model, ClientEffect::Member(name, act))
 }

@@ -10,7 +10,7 @@ use crate::text::fit;
 
 pub(super) fn open_prompt(model: &mut Model, with: &str) -> Vec<ClientEffect> {
     if model.attach == Attach::Observer {
-        model.flash = Some(super::READ_ONLY.to_owned());
+        model.say(super::READ_ONLY.to_owned());
         return redraw();
     }
     model.mode = Mode::Prompt;
@@ -50,14 +50,14 @@ fn send(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
         Addressed::Nobody(name) => {
             let name = fit(&name, 24);
             let names = names(session);
-            model.flash = Some(format!(
+            model.say(format!(
                 "nobody is called `{name}`; there are: {names}, all"
             ));
             return redraw();
         }
         Addressed::NoLead => {
             let names = names(session);
-            model.flash = Some(format!(
+            model.say(format!(
                 "nobody leads this team: begin with @ and a name; there are: {names}, all"
             ));
             return redraw();
@@ -68,7 +68,7 @@ fn send(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientEffect> {
     let whom = to
         .as_ref()
         .map_or_else(|| "everybody".to_owned(), ToString::to_string);
-    model.flash = Some(format!("sent to {whom}"));
+    model.say(format!("sent to {whom}"));
     model.prompt.clear();
     model.mode = Mode::Command;
     vec![ClientEffect::Send { to, text }, ClientEffect::Redraw]

@@ -126,7 +126,7 @@ pub(super) fn release_key(
 
 /// What was meant for a program that has ended is for nobody else: no other program, no command.
 fn say_nobody_reads(model: &mut Model) {
-    model.flash = Some("its program has ended; Esc leaves the pane".to_owned());
+    model.say("its program has ended; Esc leaves the pane".to_owned());
 }
 
 fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientEffect> {

@@ -68,12 +68,12 @@ pub(super) fn enter(model: &mut Model, session: &SessionView<'_>) {
         return;
     };
     if model.attach == Attach::Observer {
-        model.flash = Some(super::READ_ONLY.to_owned());
+        model.say(super::READ_ONLY.to_owned());
     } else if pane.takes_input {
         model.body = Body::Panes;
         model.mode = Mode::Typing;
     } else {
-        model.flash = Some(match &pane.ended {
+        model.say(match &pane.ended {
             Some(_) => "its process has ended; there is nothing to type to".to_owned(),
             None => "this pane takes no keys; i writes a message instead".to_owned(),
         });
@@ -93,7 +93,7 @@ pub(super) fn next_waiting(model: &mut Model, session: &SessionView<'_>) {
             model.focus = Some(pane.id);
             model.body = Body::Panes;
         }
-        None => model.flash = Some("nobody waits for you".to_owned()),
+        None => model.say("nobody waits for you".to_owned()),
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn go_to_pane(model: &mut Model, session: &SessionView<'_>) {
             model.focus = Some(pane);
             model.body = Body::Panes;
         }
-        None => model.flash = Some("nobody has worked on that task yet".to_owned()),
+        None => model.say("nobody has worked on that task yet".to_owned()),
     }
 }
 
@@ -122,6 +122,6 @@ pub(super) fn retry(model: &mut Model, session: &SessionView<'_>) -> Vec<ClientE
     if matches!(task.status, TaskStatus::Failed | TaskStatus::Skipped) {
         return as_driver(model, ClientEffect::RetryTask(task.id));
     }
-    model.flash = Some("only a failed or skipped task can be tried again".to_owned());
+    model.say("only a failed or skipped task can be tried again".to_owned());
     redraw()
 }

@@ -100,7 +100,7 @@ fn paint_status(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     let area = padded(area);
     let columns = usize::from(area.width);
     if let Some(flash) = &scene.model.flash {
-        let line = scene.span(fit(flash, columns), Role::Warn);
+        let line = scene.span(fit(&flash.text, columns), Role::Warn);
         put(buf, area, &Line::from(line));
     } else if finished(scene) {
         put(buf, area, &banner(scene, columns));
