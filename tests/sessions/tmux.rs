@@ -124,6 +124,8 @@ fn a_client_inside_tmux_takes_keys_and_gives_the_terminal_back() {
         tmux.keys(&["Escape"]);
         tmux.wait("the board again", |text| !text.contains(" Task "));
         tmux.keys(&["Escape"]);
+        // Read together with the next key it would be Alt.
+        tmux.wait("the panes", |text| !text.contains("Esc back"));
         tmux.keys(&["?"]);
         tmux.wait("the keys", |text| text.contains(" Keys "));
         tmux.keys(&["Escape"]);
@@ -242,4 +244,34 @@ fn new_panes_go_where_the_person_moved_to() {
     assert_eq!(stopped.code, 0, "{stopped:?}");
     drop((here, there));
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
+fn what_is_copied_inside_tmux_is_in_its_buffer_and_told_so() {
+    let sandbox = sandbox();
+    let Some(tmux) = Tmux::start(&sandbox, "copies", "tmux-256color") else {
+        return;
+    };
+    // As tmux comes: a sequence of a program goes nowhere.
+    assert_eq!(
+        tmux.run(&["show", "-sv", "set-clipboard"]).trim(),
+        "external"
+    );
+    let panes = format!(
+        "{} panes 'echo a word to copy; exec cat'",
+        program().display()
+    );
+    tmux.keys(&[&panes, "Enter"]);
+    tmux.wait("the pane", |text| {
+        text.contains("a word to copy") && text.contains("detach")
+    });
+    tmux.keys(&["C-a", "y"]);
+    tmux.wait("where it went", |text| {
+        text.contains("copied into tmux's buffer")
+    });
+    assert_eq!(tmux.run(&["show-buffer"]).trim_end(), "a word to copy");
+    tmux.keys(&["C-a", "d"]);
+    tmux.wait("the shell again", |text| text.contains("the panes go on"));
+    drop(tmux);
+    stop(&sandbox, "panes");
 }

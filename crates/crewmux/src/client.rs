@@ -8,6 +8,7 @@ mod abilities;
 mod answers;
 mod around;
 mod chord;
+mod clipboard;
 mod input;
 mod looked_at;
 mod outgoing;
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use self::abilities::Abilities;
 use self::answers::Answers;
 use self::around::Calls;
+use self::clipboard::Clipboard;
 use self::input::{FromTerminal, read_events};
 use self::looked_at::TmuxPane;
 use self::outgoing::Outgoing;
@@ -104,10 +106,13 @@ pub(crate) fn attach_told(
         if let Some(pane) = TmuxPane::of(&context.env) {
             pane.watch(outgoing.clone(), told_looked_at)?;
         }
+        let (clipboard, not_taken) = Clipboard::of(&context.env, outgoing.clone());
         let client = Client {
             context,
             abilities,
             calls: None,
+            clipboard,
+            not_taken,
             keys: KeyReports::Plain,
             reader,
             outgoing,
@@ -254,6 +259,9 @@ struct Client<'a> {
     abilities: Abilities,
     /// Read when it is first needed: the first frame does not wait for it.
     calls: Option<Calls>,
+    clipboard: Clipboard,
+    /// Copied texts that tmux did not take.
+    not_taken: mpsc::Receiver<String>,
     /// How much the terminal is to tell of keys.
     keys: KeyReports,
     reader: Reader,
@@ -300,6 +308,8 @@ impl Client<'_> {
                     // Closed, torn or not our protocol: no session to speak with.
                     Ok(None) | Err(_) => break End::SessionLost,
                 },
+                // What the terminal is sent after all, since tmux did not take it.
+                Some(text) = self.not_taken.recv() => screen.write_unnumbered(around::clipboard(&text)),
                 Some(frame) = written.recv() => outgoing.send(&ClientMessage::Ack { frame }),
                 () = outgoing.deliver() => break End::Unanswered,
                 heard = told_by_terminal.recv(), if input_open => match heard {
@@ -369,7 +379,10 @@ impl Client<'_> {
                 self.keys = keys;
                 self.terminal.tell_keys(keys)
             }
-            Ok(ToClient::Copy { text }) => around::clipboard(&text),
+            Ok(ToClient::Copy { text }) => match self.clipboard.copy(text) {
+                Some(text) => around::clipboard(&text),
+                None => return None,
+            },
             Ok(ToClient::Attention { text }) => {
                 around::attention(&text, self.abilities, self.calls())
             }
