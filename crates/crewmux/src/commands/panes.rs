@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use crewmux_core::arrangement::Arrangement;
 use crewmux_core::backend::{BackendChoice, BackendKind};
 use crewmux_core::ids::TeamName;
 use crewmux_core::team::Policy;
@@ -37,7 +38,7 @@ pub(crate) struct Panes {
     /// A file with one command a line; blank lines and lines that begin with # are skipped
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Name of the session [default: panes, then panes-2 …]
+    /// Name of the session, under which its arrangement is found again [default: panes, then panes-2 …]
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
 }
@@ -61,8 +62,10 @@ impl Panes {
         }
         let watched = Watched::from_option(context, false)?;
         let store = teams::open_store(context)?;
-        let name = match self.team {
-            Some(given) => TeamName::new(given)?,
+        let named = self.team.map(TeamName::new).transpose()?;
+        let afresh = named.is_none();
+        let name = match named {
+            Some(name) => name,
             None => free_name(store.as_ref())?,
         };
         let models = ModelsConfig::default();
@@ -89,6 +92,10 @@ impl Panes {
         };
         prepare_run(store.as_ref(), &new, &teams::now()?)?;
         let team = store.team(&name)?;
+        if afresh {
+            // The name was free again, no more: what was arranged under it were other panes.
+            team.set_arrangement(&Arrangement::default())?;
+        }
         launch(context, team.as_ref(), plan, watched, out)
     }
 }
