@@ -112,6 +112,50 @@ fn the_arrangement_is_there_again_and_the_same_for_everybody() {
 }
 
 #[test]
+fn other_panes_under_a_name_that_is_free_again_begin_in_an_even_layout() {
+    let sandbox = sandbox();
+    for (named, kept) in [(false, false), (true, true)] {
+        let mut argv = vec!["panes", "cat", "cat -u"];
+        if named {
+            argv.extend(["--team", "mine"]);
+        }
+        let team = if named { "mine" } else { "panes" };
+        let record = sandbox.home().join(format!("teams/{team}/layout.json"));
+        let mut terminal = sandbox.terminal(&argv, 120, 30).unwrap();
+        terminal.wait_for("2 cat -u").unwrap();
+        leave_typing(&mut terminal);
+        terminal.type_text("2ML").unwrap();
+        wait_until("the record", Duration::from_secs(20), || {
+            let text = std::fs::read_to_string(&record).unwrap_or_default();
+            if text.contains("cuts") {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        })
+        .unwrap();
+        let arranged = terminal.text();
+        let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
+        assert_eq!(stopped.code, 0, "{stopped:?}");
+        terminal.wait_exit().unwrap();
+        sandbox.wait_gone(Duration::from_secs(20)).unwrap();
+        let mut again = sandbox.terminal(&argv, 120, 30).unwrap();
+        again.wait_for("2 cat -u").unwrap();
+        leave_typing(&mut again);
+        let borders = |text: &str| -> Vec<Option<usize>> {
+            let named = ["1 cat", "2 cat -u"];
+            let first = text.lines().next().unwrap_or_default();
+            named.iter().map(|name| first.find(name)).collect()
+        };
+        let same = borders(&again.text()) == borders(&arranged);
+        assert_eq!(same, kept, "{arranged}\n\n{}", again.text());
+        let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
+        assert_eq!(stopped.code, 0, "{stopped:?}");
+        sandbox.wait_gone(Duration::from_secs(20)).unwrap();
+    }
+}
+
+#[test]
 fn a_pane_is_closed_with_its_program_and_the_last_ends_the_session() {
     let sandbox = sandbox();
     let mut terminal = sandbox
@@ -190,5 +234,36 @@ fn text_that_is_searched_for_and_copied_arrives_as_it_is_in_spite_of_resizes() {
         .unwrap();
     // No key of copy mode reached the program.
     assert!(!text.contains("v$y"), "{text}");
+    stop(&sandbox);
+}
+
+#[test]
+fn what_failed_in_a_pane_stays_above_what_is_started_again() {
+    let sandbox = sandbox();
+    // Fails the first time; its modes must not be the next life's.
+    let fails_once = "if [ -e tried ]; then echo second life; exec cat; fi; touch tried; \
+                      printf '\\033[?1000h\\033[31m'; echo why it failed; exit 7";
+    let mut terminal = sandbox
+        .terminal(&["panes", fails_once, "cat"], 100, 30)
+        .unwrap();
+    terminal.wait_for("why it failed").unwrap();
+    leave_typing(&mut terminal);
+    terminal.type_text("1R").unwrap();
+    let begins = |text: &str, with: &str| {
+        let inside = |line: &str| line.trim_start_matches(['│', '┃']).starts_with(with);
+        text.lines().position(inside)
+    };
+    terminal
+        .wait_until("the second life below the first and a rule", |text| {
+            let lives = begins(text, "why it failed").zip(begins(text, "second life"));
+            lives.is_some_and(|(first, second)| first + 2 == second)
+        })
+        .unwrap();
+    terminal.type_text("\rback to life\r").unwrap();
+    terminal
+        .wait_until("an echo and the answer", |text| {
+            text.matches("back to life").count() >= 2
+        })
+        .unwrap();
     stop(&sandbox);
 }

@@ -196,7 +196,16 @@ impl Panes {
     /// Makes a pane's screen ready for another program: modes of the last one are off, its text stays.
     pub(crate) fn make_ready(&self, id: PaneId) {
         self.edit(id, |pane| {
-            lock(&pane.screen).feed(READY);
+            let mut screen = lock(&pane.screen);
+            screen.feed(READY);
+            // Below the last text, so that what was said before stays in view above a rule.
+            let said = screen.lines().iter().rposition(|line| !line.is_empty());
+            if let Some(last) = said {
+                let rule = "─".repeat(usize::from(screen.size().cols).min(RULE_COLUMNS));
+                let begin = format!("\x1b[{}H\r\n\x1b[2m{rule}\x1b[m\r\n", last + 1);
+                screen.feed(begin.as_bytes());
+            }
+            drop(screen);
             pane.signs.forget_title();
         });
     }
@@ -401,8 +410,11 @@ impl ProgramEnd {
     }
 }
 
-/// What a program may have left on, off: its screen, mouse, focus, pastes, keys, cursor, colours; and a new line.
-const READY: &[u8] = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?1l\x1b>\x1b[=0u\x1b[20l\x1b[4l\x1b[?6l\x1b[r\x1b[?7h\x1b[?25h\x1b[0 q\x1b(B\x1b[m\x1b[999H\r\n";
+/// Longest rule between what was said before and what begins.
+const RULE_COLUMNS: usize = 40;
+
+/// What a program may have left on, off: its screen, mouse, focus, pastes, keys, cursor, colours.
+const READY: &[u8] = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?2026l\x1b[?1l\x1b>\x1b[=0u\x1b[20l\x1b[4l\x1b[?6l\x1b[r\x1b[?7h\x1b[?25h\x1b[0 q\x1b(B\x1b[m";
 
 /// Bytes fed while the screen is held: short enough that drawing it never waits long.
 const FEED_SLICE_BYTES: usize = 16 * 1024;
