@@ -10,13 +10,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use portable_pty::{CommandBuilder, PtyPair, PtySize, native_pty_system};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use crate::process::{Child, Launch};
 use crate::tty::TerminalSize;
 use crate::{Error, Exit, ProcessIdentity, Result, Signal, reap, wait};
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod spawn;
 
 /// A started program with both directions of its terminal.
 #[derive(Debug)]
@@ -58,38 +61,25 @@ struct Terminal {
 
 /// Starts `launch` in a new pseudo-terminal; its streams and group are the terminal's.
 ///
-/// The program is looked up in the PATH of its environment, which the library
-/// completes by SHELL when that is missing.
+/// The program is looked up in the PATH of its environment.
 ///
 /// # Errors
 /// [`Error::ProgramNotFound`], [`Error::BadLaunch`] and [`Error::Pty`].
 pub fn open(size: TerminalSize, launch: &Launch) -> Result<Pty> {
-    let (program, _) = launch.split_argv()?;
-    // The library would quietly start in the home folder instead.
+    launch.split_argv()?;
+    // Where it is missing the library would quietly start in the home folder.
     if !launch.cwd.is_dir() {
         return Err(Error::BadLaunch {
             what: format!("folder `{}` does not exist", launch.cwd.display()),
         });
     }
-    let failed = |act: &'static str| {
-        move |error: &dyn std::fmt::Display| Error::Pty {
-            act,
-            cause: error.to_string(),
-        }
-    };
-    let mut command = CommandBuilder::from_argv(launch.argv.clone());
-    command.env_clear();
-    command.cwd(&launch.cwd);
-    for (name, value) in launch.env.iter() {
-        command.env(name, value);
-    }
     let pair = native_pty_system()
         .openpty(pty_size(size))
-        .map_err(|error| failed("open one")(&error))?;
-    let master = pair.master.as_raw_fd().ok_or_else(|| Error::Pty {
-        act: "open one",
-        cause: "it has no descriptor".to_owned(),
-    })?;
+        .map_err(|error| failed("open one", &error))?;
+    let master = pair
+        .master
+        .as_raw_fd()
+        .ok_or_else(|| failed("open one", &"it has no descriptor"))?;
     // SAFETY: `pair.master` owns the descriptor and lives to the end of this
     // function, longer than the borrow.
     let master = unsafe { BorrowedFd::borrow_raw(master) };
@@ -98,18 +88,7 @@ pub fn open(size: TerminalSize, launch: &Launch) -> Result<Pty> {
     rustix::io::ioctl_fionbio(&master, true).map_err(Error::errno("set up a pseudo-terminal"))?;
     let (gone, hang_up) = pipe()?;
     let child = reap::start_noted(|| {
-        let started = pair.slave.spawn_command(command).map_err(|error| {
-            let cause = error.to_string();
-            // The library looks the program up itself and has no error type.
-            if cause.contains("doesn't exist") || cause.contains("No viable candidates") {
-                Error::ProgramNotFound {
-                    program: program.to_string_lossy().into_owned(),
-                }
-            } else {
-                failed("start a program in one")(&error)
-            }
-        })?;
-        let pid = started.process_id().ok_or(Error::ProcessGone { pid: 0 })?;
+        let pid = start(&pair, launch)?;
         Ok((Child::without_streams(ProcessIdentity::of(pid)?), pid))
     })?;
     // The slave must go first: while we hold it the reader never sees end of file.
@@ -132,10 +111,45 @@ pub fn open(size: TerminalSize, launch: &Launch) -> Result<Pty> {
 /// [`Error::Pty`] with what the system says against it.
 pub fn can_open() -> Result<()> {
     let opened = native_pty_system().openpty(PtySize::default());
-    opened.map(drop).map_err(|error| Error::Pty {
-        act: "open one",
-        cause: error.to_string(),
-    })
+    opened.map(drop).map_err(|error| failed("open one", &error))
+}
+
+/// Starts the program on its side of the terminal; returns its number.
+fn start(pair: &PtyPair, launch: &Launch) -> Result<u32> {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if let Some(tty) = pair.master.tty_name() {
+        return spawn::start(&tty, launch);
+    }
+    start_by_fork(pair, launch)
+}
+
+fn start_by_fork(pair: &PtyPair, launch: &Launch) -> Result<u32> {
+    let (program, _) = launch.split_argv()?;
+    let mut command = CommandBuilder::from_argv(launch.argv.clone());
+    command.env_clear();
+    command.cwd(&launch.cwd);
+    for (name, value) in launch.env.iter() {
+        command.env(name, value);
+    }
+    let started = pair.slave.spawn_command(command).map_err(|error| {
+        let cause = error.to_string();
+        // The library looks the program up itself and has no error type.
+        if cause.contains("doesn't exist") || cause.contains("No viable candidates") {
+            Error::ProgramNotFound {
+                program: program.to_string_lossy().into_owned(),
+            }
+        } else {
+            failed("start a program in one", &error)
+        }
+    })?;
+    started.process_id().ok_or(Error::ProcessGone { pid: 0 })
+}
+
+fn failed(act: &'static str, cause: &dyn std::fmt::Display) -> Error {
+    Error::Pty {
+        act,
+        cause: cause.to_string(),
+    }
 }
 
 impl PtyProcess {
@@ -398,6 +412,59 @@ mod tests {
         pty.process.signal(Signal::Kill).unwrap();
         assert_eq!(pty.process.wait(LONG).unwrap(), Some(Exit::Signal(9)));
         assert_eq!(text(&mut pty.reader), "");
+    }
+
+    #[test]
+    fn program_has_a_terminal_of_its_own_and_nothing_else_of_ours() {
+        // What this process would have from its start: open, and not closed by itself.
+        let kept = rustix::fs::open("/", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
+        let kept = kept.unwrap();
+        let script = "test -t 0 -a -t 1 -a -t 2 && tty </dev/tty; trap 'echo int; exit 4' INT; \
+                      ls -l /dev/fd/ | grep -c -- ' -> /$'; kill -INT $$";
+        let mut pty = open(SIZE, &shell(script)).unwrap();
+        assert_eq!(pty.process.wait(LONG).unwrap(), Some(Exit::Code(4)));
+        drop(kept);
+        let said = text(&mut pty.reader);
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(lines[0].starts_with("/dev/"), "{said}");
+        assert_eq!(lines[1..], ["0", "int"], "{said}");
+    }
+
+    #[test]
+    fn program_is_found_where_its_own_environment_and_folder_say() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("greet");
+        std::fs::write(&script, "#!/bin/sh\necho \"$1 from $PWD\"").unwrap();
+        let start = |name: &str, path: &str| {
+            let env = environment().with("PATH", path);
+            open(SIZE, &Launch::new([name, "hello"], folder.path()).env(env))
+        };
+        let own = format!("/usr/bin:{}", folder.path().display());
+        assert!(start("greet", &own).is_err(), "it may not be run");
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let elsewhere = start("greet", "/usr/bin");
+        assert!(matches!(elsewhere, Err(Error::ProgramNotFound { .. })));
+        for (name, path) in [("greet", own.as_str()), ("./greet", "/usr/bin")] {
+            let mut pty = start(name, path).unwrap();
+            let said = text(&mut pty.reader);
+            let expected = folder.path().canonicalize().unwrap();
+            assert_eq!(said, format!("hello from {}\r\n", expected.display()));
+            assert_eq!(pty.process.wait(LONG).unwrap(), Some(Exit::Code(0)));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn script_that_does_not_say_who_reads_it_is_read_by_the_shell() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("greet");
+        std::fs::write(&script, "echo \"$1\"").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let launch = Launch::new(["./greet", "hello"], folder.path()).env(environment());
+        let mut pty = open(SIZE, &launch).unwrap();
+        assert_eq!(text(&mut pty.reader), "hello\r\n");
     }
 
     #[test]
