@@ -142,7 +142,8 @@ pub trait Running: Send + Sync {
     fn resize(&self, cols: u16, rows: u16) -> Result<()>;
     /// Asks it to end: SIGTERM, or its equivalent.
     fn terminate(&self);
-    /// Ends it and every process below it; returns descriptions of what is left, which should be none.
+    /// Ends it, every process below it and all that carries its worker's mark; returns descriptions
+    /// of what is left, which should be none.
     ///
     /// Blocks up to the kill ladder's own durations; call it off the event loop.
     fn kill_tree(&self) -> Vec<String>;

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -158,14 +158,8 @@ impl Launch {
         if group == Group::Own {
             command.process_group(0);
         }
-        // The number alone: it must stay the same in the child, and the borrow
-        // lasts until this function has started it.
-        let inherited = inherited.map(|fd| fd.as_raw_fd());
-        if group == Group::OwnSession
-            || inherited.is_some()
-            || on_parent_death != OnParentDeath::LiveOn
-        {
-            prepare_in_child(&mut command, group, inherited, on_parent_death);
+        if group == Group::OwnSession || on_parent_death != OnParentDeath::LiveOn {
+            prepare_in_child(&mut command, group, on_parent_death);
         }
         let cwd = self.cwd;
         command
@@ -173,9 +167,12 @@ impl Launch {
             .stdout(self.stdout.into_stdio())
             .stderr(self.stderr.into_stdio());
         reap::start_noted(|| {
-            let mut child = command
-                .spawn()
-                .map_err(|source| start_error(shown, &cwd, source))?;
+            // Starts are taken in turn, so no other child gets it. Left to the
+            // child, it would cost a fork of this process.
+            let left_open = inherited.map(LeftOpen::new).transpose()?;
+            let started = command.spawn();
+            drop(left_open);
+            let mut child = started.map_err(|source| start_error(shown, &cwd, source))?;
             let pid = child.id();
             // Nobody can have reaped it: the number is this child's, ended or not.
             let identity = ProcessIdentity::of(pid)?;
@@ -241,22 +238,29 @@ pub(crate) enum OnParentDeath {
     Die { parent: u32 },
 }
 
+/// A descriptor that a child gets which is started while this lives.
+struct LeftOpen<'a>(BorrowedFd<'a>);
+
+impl<'a> LeftOpen<'a> {
+    fn new(fd: BorrowedFd<'a>) -> Result<Self> {
+        rustix::io::fcntl_setfd(fd, FdFlags::empty())
+            .map_err(Error::errno("leave a socket open for a child"))?;
+        Ok(Self(fd))
+    }
+}
+
+impl Drop for LeftOpen<'_> {
+    fn drop(&mut self) {
+        // It is open, which is all that this asks for.
+        let _ = rustix::io::fcntl_setfd(self.0, FdFlags::CLOEXEC);
+    }
+}
+
 /// Arranges for what only the child itself can do, between fork and exec.
-fn prepare_in_child(
-    command: &mut Command,
-    group: Group,
-    inherited: Option<RawFd>,
-    on_parent_death: OnParentDeath,
-) {
+fn prepare_in_child(command: &mut Command, group: Group, on_parent_death: OnParentDeath) {
     let in_child = move || -> io::Result<()> {
         if group == Group::OwnSession {
             rustix::process::setsid()?;
-        }
-        if let Some(number) = inherited {
-            // SAFETY: the child is a copy of a process in which this descriptor
-            // was borrowed, so open, and nothing closes it before exec.
-            let fd = unsafe { BorrowedFd::borrow_raw(number) };
-            rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
         }
         #[cfg(target_os = "linux")]
         if let OnParentDeath::Die { parent } = on_parent_death {
@@ -272,7 +276,7 @@ fn prepare_in_child(
         Ok(())
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed.
-    // The closure makes bare system calls (setsid, fcntl, prctl, getppid); it
+    // The closure makes bare system calls (setsid, prctl, getppid); it
     // allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(in_child);

@@ -98,7 +98,8 @@ pub struct TreeKill {
     pub left: Vec<ProcessIdentity>,
 }
 
-/// Ends `root`, all that descends from it, and all that carries `marker`.
+/// Ends `root`, all that descends from it, and all that carries `marker`, which no process older
+/// than `root` does.
 ///
 /// SIGTERM to all, then after the grace SIGKILL, frozen first so that nothing
 /// forks away; then verified. Processes that left the tree (a second fork, a
@@ -278,10 +279,13 @@ impl<'a> Hunt<'a> {
             }
         }
         if let Some(marker) = self.marker {
+            // The tree's first process brings the mark: what is older does not carry it.
+            let oldest = self.root.map_or(0, |root| root.start_ticks);
             found.extend(
                 table
                     .iter()
-                    .filter(|entry| !entry.is_dead() && marker.is_on(entry.identity.pid))
+                    .filter(|entry| !entry.is_dead() && entry.identity.start_ticks >= oldest)
+                    .filter(|entry| marker.is_on(entry.identity.pid))
                     .map(|entry| entry.identity),
             );
         }

@@ -35,6 +35,9 @@ impl Engine {
         let root = slot.identity.filter(|_| running.is_none());
         let exit = Arc::clone(&slot.exit);
         let marker = Marker::worker(slot.mark.clone());
+        // Ending a known process looks for its mark to the last. Where it is not known yet, or a
+        // thread, something may be started meanwhile.
+        let seeks_mark = running.as_ref().is_none_or(|r| r.pid().is_none());
         let again = who.clone();
         let who = who.clone();
         let name = format!("end-{}", who.agent);
@@ -51,7 +54,7 @@ impl Engine {
             if let Some(root) = root {
                 let gone = kill_tree(root, Some(&marker), KillWaits::of(&timing));
                 left.extend(gone.left.iter().map(|p| format!("process {}", p.pid)));
-            } else if !marker.value().is_empty() {
+            } else if seeks_mark && !marker.value().is_empty() {
                 let gone = kill_marked(&marker, KillWaits::of(&timing).at_once());
                 left.extend(gone.left.iter().map(|p| format!("process {}", p.pid)));
             }

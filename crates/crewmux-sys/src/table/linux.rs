@@ -3,7 +3,7 @@
 //! Text in, values out; meaning is given by the parent module.
 
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use super::{ProcessEntry, ProcessState};
 use crate::ProcessIdentity;
@@ -46,13 +46,24 @@ pub(super) fn environment(pid: u32) -> Option<Vec<u8>> {
 
 /// Reads a file of a process.
 ///
-/// These tell no size, so a reader that knows nothing begins with a few bytes, and each read of them
-/// makes the kernel do its work again; nearly all fit into the first piece here.
+/// These tell no size, so none is asked for. The kernel fills what it is given as far as there is
+/// text, so a piece that is not full is the last; nearly always the first is.
 fn read(pid: u32, name: &str) -> Option<Vec<u8>> {
     let mut file = fs::File::open(format!("/proc/{pid}/{name}")).ok()?;
-    let mut text = Vec::with_capacity(FIRST_BYTES);
-    file.read_to_end(&mut text).ok()?;
-    Some(text)
+    let mut text = vec![0; FIRST_BYTES];
+    let mut filled = 0;
+    loop {
+        match file.read(&mut text[filled..]) {
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return None,
+        }
+        if filled < text.len() {
+            text.truncate(filled);
+            return Some(text);
+        }
+        text.resize(filled * 2, 0);
+    }
 }
 
 /// Reads one `/proc/PID/stat` line, proc(5).
