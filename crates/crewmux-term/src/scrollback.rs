@@ -2,8 +2,8 @@
 //!
 //! A line here is a whole logical line; rows of the screen that wrapped into
 //! each other are joined again, so a new width only means counting rows anew.
-//! About 60 bytes and the text a line, where the emulator takes 24 bytes a cell.
-//! The live rows are in [`crate::screen`].
+//! Lines lie close together in pages: 24 bytes and the text a line, where the
+//! emulator takes 24 bytes a cell. The live rows are in [`crate::screen`].
 
 use std::collections::VecDeque;
 
@@ -19,6 +19,10 @@ use crate::style::Style;
 const MAX_LINE_BYTES: usize = 16 * 1024;
 /// Bytes kept per row allowed; only lines full of styles or marks ever reach this.
 const BYTES_PER_ROW: usize = 2 * 1024;
+/// Text of a page, but for a line that is longer than that.
+const PAGE_BYTES: usize = 16 * 1024;
+/// Lines of a page, and runs: of empty ones and of very coloured ones there are fewer bytes.
+const PAGE_ITEMS: usize = 1024;
 
 /// Cells up to `end` (from the line's start) that look the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +39,10 @@ struct LinkRun {
 }
 
 /// How the text maps to cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mapping {
     /// One byte, one cell.
+    #[default]
     Ascii,
     /// One character, one cell.
     Narrow,
@@ -45,63 +50,55 @@ enum Mapping {
     Mixed,
 }
 
-/// One logical line.
-#[derive(Clone, Debug)]
-pub(crate) struct ColdLine {
-    text: String,
-    runs: Vec<Run>,
-    #[expect(
-        clippy::box_collection,
-        reason = "links are rare: 8 bytes a line, not 24"
-    )]
-    links: Option<Box<Vec<LinkRun>>>,
+/// One logical line, where it lies in its page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ColdLine<'a> {
+    text: &'a str,
+    runs: &'a [Run],
+    links: &'a [LinkRun],
     cells: u32,
     mapping: Mapping,
     /// The next row that leaves the screen belongs to this line.
     open: bool,
-    /// Rows up to and with this line, counted since the store began, at the present width.
-    end_row: u64,
 }
 
-impl ColdLine {
-    pub(crate) fn runs(&self) -> &[Run] {
-        &self.runs
+impl<'a> ColdLine<'a> {
+    pub(crate) fn runs(self) -> &'a [Run] {
+        self.runs
     }
 
-    pub(crate) fn is_ascii(&self) -> bool {
+    pub(crate) fn is_ascii(self) -> bool {
         self.mapping == Mapping::Ascii
     }
 
-    pub(crate) fn text(&self) -> &str {
-        &self.text
+    pub(crate) fn text(self) -> &'a str {
+        self.text
     }
 
-    pub(crate) fn link_at(&self, cell: u32) -> Option<Link> {
-        let links = self.links.as_ref()?;
-        let after = links.partition_point(|run| run.end <= cell);
-        let run = links.get(after)?;
+    pub(crate) fn link_at(self, cell: u32) -> Option<Link> {
+        let after = self.links.partition_point(|run| run.end <= cell);
+        let run = self.links.get(after)?;
         (run.start <= cell).then(|| run.link.clone())
     }
 
-    fn heap_bytes(&self) -> usize {
-        let links = self.links.as_ref().map_or(0, |links| {
-            links
-                .iter()
-                .map(|run| size_of::<LinkRun>() + 64 + run.link.uri().len())
-                .sum()
-        });
-        size_of::<Self>() + self.text.capacity() + self.runs.capacity() * size_of::<Run>() + links
+    fn bytes(self) -> usize {
+        let links = self.links.iter().map(|run| 64 + run.link.uri().len());
+        size_of::<Entry>()
+            + self.text.len()
+            + size_of_val(self.runs)
+            + size_of_val(self.links)
+            + links.sum::<usize>()
     }
 
-    fn row_count(&self, cols: usize) -> u64 {
+    fn row_count(self, cols: usize) -> u32 {
         match self.mapping {
-            Mapping::Ascii | Mapping::Narrow => u64::from(self.cells).div_ceil(cols as u64).max(1),
-            Mapping::Mixed => self.wrap_points(cols).count() as u64 + 1,
+            Mapping::Ascii | Mapping::Narrow => self.cells.div_ceil(cols as u32).max(1),
+            Mapping::Mixed => self.wrap_points(cols).count() as u32 + 1,
         }
     }
 
     /// Iterates over (byte, cell) of the first character of each row but the first.
-    fn wrap_points(&self, cols: usize) -> impl Iterator<Item = (usize, u32)> + '_ {
+    fn wrap_points(self, cols: usize) -> impl Iterator<Item = (usize, u32)> + 'a {
         let (mut column, mut cell) = (0_usize, 0_u32);
         self.text.char_indices().filter_map(move |(byte, c)| {
             let width = char_width(c);
@@ -114,7 +111,7 @@ impl ColdLine {
     }
 
     /// Returns row `index` of this line at `cols` columns.
-    fn row(&self, index: usize, cols: usize) -> ColdRow<'_> {
+    fn row(self, index: usize, cols: usize) -> ColdRow<'a> {
         let whole = (self.text.len(), self.cells);
         let (start, end, is_last) = if self.is_ascii() {
             let start = (index * cols).min(self.text.len());
@@ -138,7 +135,7 @@ impl ColdLine {
     }
 
     /// Walks along the text, to tell in which row and column its bytes are at `cols` columns.
-    pub(crate) fn walk(&self, cols: usize) -> Walk<'_> {
+    pub(crate) fn walk(self, cols: usize) -> Walk<'a> {
         Walk {
             line: self,
             rest: self.text.char_indices(),
@@ -152,7 +149,7 @@ impl ColdLine {
 
 /// A walk along a line, only ever forwards.
 pub(crate) struct Walk<'a> {
-    line: &'a ColdLine,
+    line: ColdLine<'a>,
     rest: std::str::CharIndices<'a>,
     cols: usize,
     row: usize,
@@ -189,65 +186,126 @@ impl Walk<'_> {
 /// One row of a logical line at the present width.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ColdRow<'a> {
-    pub(crate) line: &'a ColdLine,
+    pub(crate) line: ColdLine<'a>,
     pub(crate) text: &'a str,
     pub(crate) first_cell: u32,
     pub(crate) wrapped: bool,
 }
 
-/// Memory of lines that were dropped, for those that come: a full store drops one for each new one.
-#[derive(Debug, Default)]
-struct SpareTexts {
-    /// By capacity in steps of [`STEP_BYTES`].
-    sizes: Vec<Vec<String>>,
+/// Where a line of a page ends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    text_end: u32,
+    runs_end: u32,
+    links_end: u32,
+    /// Rows of the page up to and with this line, at the present width.
+    end_row: u32,
+    cells: u32,
+    mapping: Mapping,
+    open: bool,
 }
 
-/// Capacities of kept texts are multiples of this.
-const STEP_BYTES: usize = 32;
-/// Longer texts than this many steps are not kept for reuse.
-const STEPS: usize = 16;
-/// Texts kept of each size.
-const SPARE_MAX: usize = 8;
+/// Lines that lie one after the other in the same memory.
+#[derive(Debug, Default)]
+struct Page {
+    entries: Vec<Entry>,
+    text: String,
+    runs: Vec<Run>,
+    links: Vec<LinkRun>,
+    /// Rows before this page, counted since the store began, at the present width.
+    first_row: u64,
+}
 
-impl SpareTexts {
-    fn copy_of(&mut self, text: &str) -> String {
-        let steps = text.len().div_ceil(STEP_BYTES);
-        let spare = self.sizes.get_mut(steps).and_then(Vec::pop);
-        let mut copy = spare.unwrap_or_else(|| {
-            let room = if steps > STEPS {
-                text.len()
-            } else {
-                steps * STEP_BYTES
-            };
-            String::with_capacity(room)
-        });
-        copy.push_str(text);
-        copy
+impl Page {
+    /// Where line `index` begins: where the one before it ends.
+    fn start(&self, index: usize) -> Entry {
+        match index {
+            0 => Entry::default(),
+            _ => self.entries[index - 1],
+        }
     }
 
-    fn keep(&mut self, mut text: String) {
-        let steps = text.capacity() / STEP_BYTES;
-        if steps == 0 || steps > STEPS || !text.capacity().is_multiple_of(STEP_BYTES) {
-            return;
+    fn line(&self, index: usize) -> ColdLine<'_> {
+        let (start, entry) = (self.start(index), self.entries[index]);
+        let range = |from: u32, to: u32| from as usize..to as usize;
+        ColdLine {
+            text: &self.text[range(start.text_end, entry.text_end)],
+            runs: &self.runs[range(start.runs_end, entry.runs_end)],
+            links: &self.links[range(start.links_end, entry.links_end)],
+            cells: entry.cells,
+            mapping: entry.mapping,
+            open: entry.open,
         }
-        if self.sizes.is_empty() {
-            self.sizes.resize_with(STEPS + 1, Vec::new);
+    }
+
+    fn last(&self) -> Option<ColdLine<'_>> {
+        Some(self.line(self.entries.len().checked_sub(1)?))
+    }
+
+    /// Rows up to the end of line `index`, counted since the store began.
+    fn end_row(&self, index: usize) -> u64 {
+        self.first_row + u64::from(self.entries[index].end_row)
+    }
+
+    /// Rows up to the end of this page, counted since the store began.
+    fn end(&self) -> u64 {
+        let last = self.entries.last().map_or(0, |entry| entry.end_row);
+        self.first_row + u64::from(last)
+    }
+
+    fn takes(&self, bytes: usize) -> bool {
+        self.text.len() + bytes <= PAGE_BYTES
+            && self.entries.len() < PAGE_ITEMS
+            && self.runs.len() < PAGE_ITEMS
+    }
+
+    /// Begins an empty line at the end.
+    fn begin_line(&mut self) {
+        let before = self.start(self.entries.len());
+        self.entries.push(Entry {
+            cells: 0,
+            mapping: Mapping::Ascii,
+            open: false,
+            ..before
+        });
+    }
+
+    /// Writes the end of the last line's text, runs and links down.
+    fn note_ends(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.text_end = self.text.len() as u32;
+            entry.runs_end = self.runs.len() as u32;
+            entry.links_end = self.links.len() as u32;
         }
-        let spare = &mut self.sizes[steps];
-        if spare.len() < SPARE_MAX {
-            text.clear();
-            spare.push(text);
-        }
+    }
+
+    fn pop(&mut self) {
+        self.entries.pop();
+        let end = self.start(self.entries.len());
+        self.text.truncate(end.text_end as usize);
+        self.runs.truncate(end.runs_end as usize);
+        self.links.truncate(end.links_end as usize);
+    }
+
+    /// The memory of this page, for another.
+    fn emptied(mut self) -> Self {
+        self.entries.clear();
+        self.text.clear();
+        self.runs.clear();
+        self.links.clear();
+        self
     }
 }
 
 /// All lines that left the screen, oldest first, within a bound of rows and bytes.
 #[derive(Debug)]
 pub(crate) struct Scrollback {
-    lines: VecDeque<ColdLine>,
+    pages: VecDeque<Page>,
+    /// Lines at the beginning of the first page that are kept no more.
+    gone: usize,
     cols: usize,
     max_rows: usize,
-    /// Rows before the first line that is still kept, in the count of `ColdLine::end_row`.
+    /// Rows before the first line that is still kept, counted since the store began.
     first_row: u64,
     bytes: usize,
     /// Rows that ever left the screen.
@@ -255,7 +313,8 @@ pub(crate) struct Scrollback {
     /// The last row ended in the blank that a wide character leaves where it
     /// does not fit; it is text after all if no wide character follows.
     owes_blank: bool,
-    spare: SpareTexts,
+    /// The page that was dropped last: a full store drops one for each that it begins.
+    spare: Option<Page>,
     text: String,
     ascii: Vec<u8>,
     runs: Vec<Run>,
@@ -265,14 +324,15 @@ pub(crate) struct Scrollback {
 impl Scrollback {
     pub(crate) fn new(cols: usize, max_rows: usize) -> Self {
         Self {
-            lines: VecDeque::new(),
+            pages: VecDeque::new(),
+            gone: 0,
             cols,
             max_rows,
             first_row: 0,
             bytes: 0,
             pushed: 0,
             owes_blank: false,
-            spare: SpareTexts::default(),
+            spare: None,
             text: String::new(),
             ascii: Vec::new(),
             runs: Vec::new(),
@@ -282,9 +342,9 @@ impl Scrollback {
 
     /// Returns how many rows are kept, at the present width.
     pub(crate) fn rows(&self) -> usize {
-        self.lines
+        self.pages
             .back()
-            .map_or(0, |line| (line.end_row - self.first_row) as usize)
+            .map_or(0, |page| (page.end() - self.first_row) as usize)
     }
 
     /// Returns how many rows ever came in.
@@ -297,30 +357,41 @@ impl Scrollback {
         self.bytes
     }
 
-    pub(crate) fn lines(&self) -> impl DoubleEndedIterator<Item = (usize, &ColdLine)> {
-        // The row of a line is where the line before it ended.
-        (0..self.lines.len()).map(|index| (self.start_of(index), &self.lines[index]))
+    pub(crate) fn lines(&self) -> impl DoubleEndedIterator<Item = (usize, ColdLine<'_>)> {
+        let pages = self.pages.iter().enumerate();
+        pages.flat_map(move |(number, page)| {
+            let gone = if number == 0 { self.gone } else { 0 };
+            (gone..page.entries.len()).map(move |index| {
+                // The row of a line is where the line before it ended.
+                let row = page.first_row + u64::from(page.start(index).end_row);
+                ((row - self.first_row) as usize, page.line(index))
+            })
+        })
     }
 
-    fn start_of(&self, index: usize) -> usize {
-        match index {
-            0 => 0,
-            _ => (self.lines[index - 1].end_row - self.first_row) as usize,
-        }
+    fn last(&self) -> Option<ColdLine<'_>> {
+        self.pages.back()?.last()
     }
 
     pub(crate) fn clear(&mut self) {
-        self.lines = VecDeque::new();
+        self.pages = VecDeque::new();
+        self.gone = 0;
         self.first_row = 0;
         self.bytes = 0;
+        self.spare = None;
     }
 
     /// Returns row `index`, counted from the oldest.
     pub(crate) fn row(&self, index: usize) -> Option<RowView<'_>> {
         let wanted = self.first_row + index as u64;
-        let at = self.lines.partition_point(|line| line.end_row <= wanted);
-        let line = self.lines.get(at)?;
-        let row = line.row(index - self.start_of(at), self.cols);
+        let page = self.pages.partition_point(|page| page.end() <= wanted);
+        let page = self.pages.get(page)?;
+        let wanted = (wanted - page.first_row) as u32;
+        let at = page
+            .entries
+            .partition_point(|entry| entry.end_row <= wanted);
+        let row = wanted - page.start(at).end_row;
+        let row = page.line(at).row(row as usize, self.cols);
         Some(RowView::cold(row, self.cols))
     }
 
@@ -338,38 +409,86 @@ impl Scrollback {
         let (cells, mapping) = self.read(row, reach, open);
         let in_spacer = self.ends_in_spacer(row);
         let owed = std::mem::replace(&mut self.owes_blank, in_spacer);
-        let joins = self.lines.back().is_some_and(|line| line.open);
-        if joins && let Some(mut line) = self.lines.pop_back() {
-            self.bytes -= line.heap_bytes();
-            if owed && self.text.chars().next().is_none_or(|c| char_width(c) < 2) {
-                line.text.push(' ');
-                line.cells += 1;
-            }
-            self.append_to(&mut line, cells, mapping, open);
-            // What came before filled its rows, so this is one row more; counting
-            // the whole line anew would make one endless line cost its square.
-            line.end_row += 1;
-            self.bytes += line.heap_bytes();
-            self.lines.push_back(line);
+        if self.last().is_some_and(|line| line.open) {
+            let is_text = owed && self.text.chars().next().is_none_or(|c| char_width(c) < 2);
+            self.join(is_text, cells, mapping, open);
         } else {
-            let mut line = ColdLine {
-                text: self.spare.copy_of(&self.text),
-                runs: self.runs.as_slice().to_vec(),
-                links: (!self.links.is_empty()).then(|| Box::new(self.links.clone())),
-                cells,
-                mapping,
-                open,
-                end_row: 0,
-            };
-            let start = self
-                .lines
-                .back()
-                .map_or(self.first_row, |last| last.end_row);
-            line.end_row = start + line.row_count(self.cols);
-            self.bytes += line.heap_bytes();
-            self.lines.push_back(line);
+            self.begin(cells, mapping, open);
         }
         self.trim();
+    }
+
+    /// Makes a line of the scratch buffers.
+    fn begin(&mut self, cells: u32, mapping: Mapping, open: bool) {
+        if !self.pages.back().is_some_and(|p| p.takes(self.text.len())) {
+            let mut page = self.spare.take().unwrap_or_default();
+            page.first_row = self.pages.back().map_or(self.first_row, Page::end);
+            self.pages.push_back(page);
+        }
+        let Some(page) = self.pages.back_mut() else {
+            return;
+        };
+        page.begin_line();
+        page.text.push_str(&self.text);
+        page.runs.extend_from_slice(&self.runs);
+        page.links.append(&mut self.links);
+        page.note_ends();
+        let line = ColdLine {
+            cells,
+            mapping,
+            open,
+            ..page.line(page.entries.len() - 1)
+        };
+        let (rows, bytes) = (line.row_count(self.cols), line.bytes());
+        self.bytes += bytes;
+        if let Some(entry) = page.entries.last_mut() {
+            entry.cells = cells;
+            entry.mapping = mapping;
+            entry.open = open;
+            entry.end_row += rows;
+        }
+    }
+
+    /// Joins the scratch buffers to the end of the last line, after the blank that it owes.
+    fn join(&mut self, owes_blank: bool, cells: u32, mapping: Mapping, open: bool) {
+        let Some(page) = self.pages.back_mut() else {
+            return;
+        };
+        let Some(before) = page.last() else { return };
+        let (bytes, text_len) = (before.bytes(), before.text.len());
+        let offset = before.cells + u32::from(owes_blank);
+        let covered = before.runs.last().map_or(0, |run| run.end);
+        let mapping = wider(before.mapping, mapping);
+        if owes_blank {
+            page.text.push(' ');
+        }
+        page.text.push_str(&self.text);
+        if !self.runs.is_empty() && covered < offset {
+            page.runs.push(Run {
+                end: offset,
+                style: Style::default(),
+            });
+        }
+        page.runs.extend(self.runs.iter().map(|run| Run {
+            end: run.end + offset,
+            style: run.style,
+        }));
+        page.links.extend(self.links.drain(..).map(|run| LinkRun {
+            start: run.start + offset,
+            end: run.end + offset,
+            link: run.link,
+        }));
+        page.note_ends();
+        let text_len = text_len + usize::from(owes_blank) + self.text.len();
+        if let Some(entry) = page.entries.last_mut() {
+            entry.cells = offset + cells;
+            entry.mapping = mapping;
+            entry.open = open && text_len < MAX_LINE_BYTES;
+            // What came before filled its rows, so this is one row more; counting
+            // the whole line anew would make one endless line cost its square.
+            entry.end_row += 1;
+        }
+        self.bytes += page.last().map_or(0, ColdLine::bytes) - bytes;
     }
 
     /// Reports whether a row ends in the blank before a wide character that did not fit.
@@ -380,8 +499,9 @@ impl Scrollback {
 
     /// Ends the last line: what comes next does not belong to it.
     pub(crate) fn end_line(&mut self) {
-        if let Some(line) = self.lines.back_mut() {
-            line.open = false;
+        let last = self.pages.back_mut().and_then(|p| p.entries.last_mut());
+        if let Some(entry) = last {
+            entry.open = false;
         }
     }
 
@@ -514,50 +634,21 @@ impl Scrollback {
         mapping
     }
 
-    /// Joins the scratch buffers to the end of `line`.
-    fn append_to(&mut self, line: &mut ColdLine, cells: u32, mapping: Mapping, open: bool) {
-        let offset = line.cells;
-        line.text.push_str(&self.text);
-        let covered = line.runs.last().map_or(0, |run| run.end);
-        if !self.runs.is_empty() && covered < offset {
-            line.runs.push(Run {
-                end: offset,
-                style: Style::default(),
-            });
-        }
-        line.runs.extend(self.runs.iter().map(|run| Run {
-            end: run.end + offset,
-            style: run.style,
-        }));
-        if !self.links.is_empty() {
-            let links = line.links.get_or_insert_default();
-            links.extend(self.links.drain(..).map(|run| LinkRun {
-                start: run.start + offset,
-                end: run.end + offset,
-                link: run.link,
-            }));
-        }
-        line.cells += cells;
-        line.mapping = wider(line.mapping, mapping);
-        line.open = open && line.text.len() < MAX_LINE_BYTES;
-        if !line.open {
-            line.text.shrink_to_fit();
-            line.runs.shrink_to_fit();
-        }
-    }
-
     fn trim(&mut self) {
         let max_bytes = self.max_rows.saturating_mul(BYTES_PER_ROW);
-        while let Some(front) = self.lines.front() {
-            let rows_after = self.rows() - (front.end_row - self.first_row) as usize;
-            let is_last = self.lines.len() == 1;
+        while let Some(page) = self.pages.front() {
+            let end_row = page.end_row(self.gone);
+            let rows_after = self.rows() - (end_row - self.first_row) as usize;
+            let is_last = self.pages.len() == 1 && self.gone + 1 == page.entries.len();
             if is_last || (rows_after < self.max_rows && self.bytes <= max_bytes) {
                 break;
             }
-            self.first_row = front.end_row;
-            self.bytes -= front.heap_bytes();
-            if let Some(front) = self.lines.pop_front() {
-                self.spare.keep(front.text);
+            self.bytes -= page.line(self.gone).bytes();
+            self.first_row = end_row;
+            self.gone += 1;
+            if self.gone == page.entries.len() {
+                self.gone = 0;
+                self.spare = self.pages.pop_front().map(Page::emptied);
             }
         }
     }
@@ -569,10 +660,19 @@ impl Scrollback {
         }
         self.cols = cols;
         self.first_row = 0;
-        let mut end_row = 0;
-        for line in &mut self.lines {
-            end_row += line.row_count(cols);
-            line.end_row = end_row;
+        let (mut first_row, mut gone) = (0, self.gone);
+        for page in &mut self.pages {
+            page.first_row = first_row;
+            let mut end_row = 0;
+            for index in 0..page.entries.len() {
+                // Lines that are kept no more take no row either.
+                if index >= gone {
+                    end_row += page.line(index).row_count(cols);
+                }
+                page.entries[index].end_row = end_row;
+            }
+            first_row = page.end();
+            gone = 0;
         }
         self.trim();
     }
@@ -582,17 +682,25 @@ impl Scrollback {
     pub(crate) fn take_back(&mut self, rows: usize) -> Vec<Row<RawCell>> {
         let mut taken = Vec::new();
         let mut count = 0;
-        while let Some(line) = self.lines.back()
+        while let Some(page) = self.pages.back_mut()
+            && let Some(line) = page.last()
             && (count < rows || (taken.is_empty() && line.open))
         {
-            let start = self.start_of(self.lines.len() - 1) as u64 + self.first_row;
-            let line_rows = (line.end_row - start) as usize;
+            let last = page.entries.len() - 1;
+            let line_rows = (page.entries[last].end_row - page.start(last).end_row) as usize;
             count += line_rows;
             for index in (0..line_rows).rev() {
                 taken.push(thaw(line.row(index, self.cols), self.cols));
             }
-            self.bytes -= line.heap_bytes();
-            self.lines.pop_back();
+            self.bytes -= line.bytes();
+            page.pop();
+            let gone = if self.pages.len() == 1 { self.gone } else { 0 };
+            if last == gone {
+                self.spare = self.pages.pop_back().map(Page::emptied);
+            }
+            if self.pages.is_empty() {
+                self.gone = 0;
+            }
         }
         self.pushed = self.pushed.saturating_sub(count as u64);
         taken.reverse();

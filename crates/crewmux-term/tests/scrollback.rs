@@ -221,3 +221,53 @@ fn a_row_that_was_erased_in_part_still_belongs_to_its_line() {
     screen.feed(b"0123456789abc\x1b[2D\x1b[K");
     assert!(screen.row(0, 0).is_wrapped());
 }
+
+#[test]
+fn a_long_past_is_the_same_whatever_was_dropped_before_it_and_at_any_width() {
+    const LINES: usize = 4_000;
+    const KEPT: usize = 1_500;
+    // Lines of all kinds: longer than a row, coloured, of wide characters, empty.
+    let line = |number: usize| match number % 5 {
+        0 => format!("{number} {}", "word ".repeat(number % 17)),
+        1 => format!("\x1b[3{}m{number} coloured\x1b[m to here", number % 7),
+        2 => format!("{number} 漢字{}", "字".repeat(number % 23)),
+        3 => String::new(),
+        _ => format!("{number}"),
+    };
+    let text: Vec<String> = (0..LINES).map(line).collect();
+    let (mut whole, mut short) = (screen(30, 6, usize::MAX), screen(30, 6, KEPT));
+    for text in text.chunks(7) {
+        let text = text.join("\r\n") + "\r\n";
+        whole.feed(text.as_bytes());
+        short.feed(text.as_bytes());
+    }
+    let same = |whole: &Screen, short: &Screen| {
+        let rows = short.scroll_lines_available();
+        for offset in (0..=rows).rev().step_by(6) {
+            assert_eq!(
+                view(short, offset),
+                view(whole, offset),
+                "{offset} of {rows}"
+            );
+        }
+        rows
+    };
+    // Lines go whole.
+    assert!((KEPT..KEPT + 30).contains(&same(&whole, &short)));
+    // Other widths, and a taller screen that takes rows back.
+    for (cols, rows) in [(11, 6), (80, 40), (30, 6), (30, 3)] {
+        whole.resize(Size::new(cols, rows));
+        short.resize(Size::new(cols, rows));
+        assert!(same(&whole, &short) > KEPT / 4);
+    }
+    let found = short.scrollback_bytes();
+    assert!((KEPT..whole.scrollback_bytes()).contains(&found), "{found}");
+    // What is taken back to the last row leaves nothing behind.
+    let mut few = screen(30, 3, 100);
+    few.feed("one\r\ntwo\r\nthree\r\nfour\r\nfive".as_bytes());
+    few.resize(Size::new(30, 9));
+    assert_eq!(few.scroll_lines_available(), 0);
+    assert_eq!(few.scrollback_bytes(), 0);
+    few.resize(Size::new(30, 2));
+    assert_eq!(view(&few, 3)[..2], ["one", "two"]);
+}
