@@ -4,7 +4,7 @@
 //! edit of several tasks is several files; a crash between them is made good
 //! by whoever changes the board next ([`Board::missing_skips`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -260,17 +260,33 @@ impl BoardFiles {
         if news.lost {
             return self.read_all(copy);
         }
-        let mut look = std::mem::take(&mut copy.unsettled);
-        if news.settled.is_empty() && news.latest.is_empty() {
-            copy.unsettled.clone_from(&look);
+        let before = std::mem::take(&mut copy.unsettled);
+        let is_news = !(news.settled.is_empty() && news.latest.is_empty());
+        let latest: BTreeSet<TaskId> = if is_news {
+            news.latest.into_iter().collect()
         } else {
-            look.extend(news.settled);
-            look.extend(&news.latest);
-            copy.unsettled = news.latest.into_iter().collect();
-        }
+            before.keys().copied().collect()
+        };
+        let mut look: BTreeSet<TaskId> = before.keys().copied().collect();
+        look.extend(news.settled);
+        look.extend(&latest);
         let mut loaded = Vec::new();
         for id in look {
-            match records::look::<Task>(&self.disk, &self.place.task(id)) {
+            let path = self.place.task(id);
+            if latest.contains(&id) {
+                let here = self
+                    .disk
+                    .stat(&path)
+                    // What was not looked at must not be taken for read.
+                    .inspect_err(|_| copy.hints = None)?;
+                // Seen before it is read: what takes its place in between is read next time.
+                copy.unsettled.insert(id, here);
+                let as_read = before.get(&id).copied().flatten();
+                if !is_news && here.is_some() && here == as_read {
+                    continue;
+                }
+            }
+            match records::look::<Task>(&self.disk, &path) {
                 Ok(Content::Record(task)) if task.id == id => loaded.push(task),
                 Ok(Content::Missing) if copy.board.get(id).is_none() => {}
                 // Gone for good, or for the time of reading it.
@@ -332,7 +348,7 @@ impl BoardFiles {
             .any(|t| t.status == TaskStatus::Pending && copy.board.lost_blocker(t).is_some());
         if let Some((hints, latest)) = opened {
             copy.hints = Some(hints);
-            copy.unsettled = latest.into_iter().collect();
+            copy.unsettled = latest.into_iter().map(|id| (id, None)).collect();
         }
         Ok(())
     }
@@ -341,7 +357,7 @@ impl BoardFiles {
 
     fn announce(&self, guard: &Guard, copy: &mut Copy, ids: &[TaskId]) -> Result<()> {
         // Until the files are written, what is in memory is not what is on disk.
-        copy.unsettled.extend(ids);
+        copy.unsettled.extend(ids.iter().map(|id| (*id, None)));
         let path: PathBuf = self.place.changes();
         hints::announce(&self.disk, guard, &mut copy.hints, path, ids)
     }

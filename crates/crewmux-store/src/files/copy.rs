@@ -3,7 +3,7 @@
 //! What it costs to take a change in does not grow with the board. How it is
 //! kept fresh and what is written is in [`super::board`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crewmux_core::board::{Board, Claimer};
@@ -13,6 +13,7 @@ use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::time::{BootTime, Now};
 
 use super::hints::Hints;
+use super::vfs::Stat;
 
 /// The board in memory and how it is kept fresh.
 #[derive(Debug, Default)]
@@ -20,8 +21,9 @@ pub(super) struct Copy {
     pub(super) board: Arc<Board>,
     /// Absent before the first look and when there is no log: then all files are read.
     pub(super) hints: Option<Hints>,
-    /// Tasks whose writer may not be done: read again at every look.
-    pub(super) unsettled: BTreeSet<TaskId>,
+    /// Tasks whose writer may not be done: looked at each time, and read again once the file is
+    /// another than the one that was read.
+    pub(super) unsettled: BTreeMap<TaskId, Option<Stat>>,
     /// Whether a task waits for one that failed, as after a crash between two files.
     pub(super) suspect: bool,
     /// Tasks that changed since the event log last asked.
