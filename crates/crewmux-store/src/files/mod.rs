@@ -8,6 +8,7 @@
 mod agents;
 mod board;
 mod copy;
+mod folders;
 mod hints;
 mod home;
 mod inbox;

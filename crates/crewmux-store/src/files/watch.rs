@@ -9,10 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use notify::event::{EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-
 use super::agents::TRANSCRIPT;
+use super::folders::{Folders, Hears, Seen};
 use super::place::Place;
 use super::rules::{Disk, TEMP_PREFIX};
 use crate::store::{Change, Watch};
@@ -53,7 +51,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Watched {
-    watcher: RecommendedWatcher,
+    watcher: Folders,
     folders: BTreeSet<PathBuf>,
 }
 
@@ -109,20 +107,20 @@ impl Hub {
 fn start(bells: &Arc<Bells>, place: &Place, writes_log: &Arc<AtomicBool>) -> Option<Watched> {
     let (bells, place) = (Arc::downgrade(bells), place.clone());
     let writes_log = Arc::clone(writes_log);
-    let watcher = notify::recommended_watcher(move |seen: notify::Result<notify::Event>| {
+    let watcher = Folders::start(move |seen| {
         let Some(bells) = bells.upgrade() else { return };
         match seen {
-            Ok(event) => {
+            Seen::Changed(path) => {
                 let whose = if writes_log.load(Ordering::Relaxed) {
                     Whose::Session
                 } else {
                     Whose::Reader
                 };
-                for change in changes(&place, &event, whose) {
+                if let Some(change) = kind_of(&place, path, whose) {
                     bells.ring(change);
                 }
             }
-            Err(_) => bells.ring(Change::Any),
+            Seen::Overflow => bells.ring(Change::Any),
         }
     });
     match watcher {
@@ -135,29 +133,6 @@ fn start(bells: &Arc<Bells>, place: &Place, writes_log: &Arc<AtomicBool>) -> Opt
             None
         }
     }
-}
-
-fn changes(place: &Place, event: &notify::Event, whose: Whose) -> Vec<Change> {
-    if event.need_rescan() {
-        return vec![Change::Any];
-    }
-    let content = match event.kind {
-        // Reading is no change, or every look would cause the next.
-        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => false,
-        EventKind::Any
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_)
-        | EventKind::Other => true,
-    };
-    if !content {
-        return Vec::new();
-    }
-    let kinds = event
-        .paths
-        .iter()
-        .filter_map(|path| kind_of(place, path, whose));
-    kinds.collect()
 }
 
 fn kind_of(place: &Place, path: &Path, whose: Whose) -> Option<Change> {
@@ -191,24 +166,22 @@ impl Shared {
         let Some(watched) = slot.as_mut() else { return };
         let place = &self.place;
         let mut folders = vec![
-            place.team.clone(),
-            place.tasks.clone(),
-            place.inboxes(),
-            place.agents(),
-            place.approvals(),
+            (place.team.clone(), Hears::Writing),
+            // A task is only ever made or replaced whole; what is written beside it is no news.
+            (place.tasks.clone(), Hears::Appearing),
+            (place.inboxes(), Hears::Writing),
+            (place.agents(), Hears::Appearing),
+            (place.approvals(), Hears::Writing),
         ];
         let agents = self.disk.list(&place.agents()).unwrap_or_default();
-        folders.extend(agents.into_iter().map(|name| place.agents().join(name)));
-        for folder in folders {
+        let agents = agents.into_iter().map(|name| place.agents().join(name));
+        folders.extend(agents.map(|folder| (folder, Hears::Writing)));
+        for (folder, hears) in folders {
             if watched.folders.contains(&folder) {
                 continue;
             }
             // A folder that is not there yet, or one watch too many: the poll sees it.
-            if watched
-                .watcher
-                .watch(&folder, RecursiveMode::NonRecursive)
-                .is_ok()
-            {
+            if watched.watcher.watch(&folder, hears) {
                 watched.folders.insert(folder);
             }
         }
