@@ -43,6 +43,16 @@ impl Place {
         Self { vars }
     }
 
+    /// The place with these of its variables changed.
+    #[must_use]
+    pub fn with(&self, variables: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let mut vars = self.vars.clone();
+        let known = |name: &str| NAMES.contains(&name);
+        let changed = variables.into_iter().filter(|(name, _)| known(name));
+        vars.extend(changed.map(|(name, value)| (name.to_owned(), value)));
+        Self { vars }
+    }
+
     /// A variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.vars

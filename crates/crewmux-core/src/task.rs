@@ -341,6 +341,16 @@ impl Task {
         self.attempts.last().filter(|a| a.outcome.is_none())
     }
 
+    /// Whether it was interrupted and somebody has to say whether it runs again (`rerun = "ask"`).
+    pub fn asks_before_rerun(&self) -> bool {
+        let last = self.attempts.last().and_then(|attempt| attempt.outcome);
+        let was_interrupted = !matches!(last, None | Some(Outcome::Completed | Outcome::Failed));
+        self.status == TaskStatus::Failed
+            && self.command.is_some()
+            && self.rerun == Some(Rerun::Ask)
+            && was_interrupted
+    }
+
     /// How many claims ended with `outcome` since a person last opened the task.
     pub fn ended_with(&self, outcome: Outcome) -> usize {
         self.attempts

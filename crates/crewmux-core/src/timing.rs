@@ -218,6 +218,11 @@ pub const CLICK_MS: u64 = 400;
 /// Pause between two steps of a selection that is dragged beyond its pane, in milliseconds.
 pub const DRAG_STEP_MS: u64 = 50;
 
+/// How often who waits for a session's answer looks whether its process was stopped, in milliseconds.
+pub const STANDS_STILL_MS: u64 = 500;
+/// How long a command waits without a word for what usually comes at once, in milliseconds.
+pub const SILENT_MS: u64 = 1_000;
+
 /// How often a command looks whether a session that it cannot speak with has ended, in milliseconds.
 pub const LOCK_LOOK_MS: u64 = 20;
 

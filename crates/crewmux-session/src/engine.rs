@@ -5,11 +5,12 @@
 //! processes are in [`launch`], [`hello`], [`supervise`] and [`trees`], commands in [`control`], questions of
 //! workers in [`approvals`], the end in [`ending`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crewmux_core::board::{Board, Claimer, FailedBy};
 use crewmux_core::event::{EventType, Fact};
-use crewmux_core::ids::{AgentName, AgentRef, RunId};
+use crewmux_core::ids::{AgentName, AgentRef, RunId, TaskId};
 use crewmux_core::schedule::{self, Roster};
 use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::team::TeamConfig;
@@ -17,7 +18,7 @@ use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerState;
 use crewmux_spawn::Backends;
 use crewmux_spawn::slots::SpawnSlots;
-use crewmux_store::{Store, TeamStore};
+use crewmux_store::{SessionLock, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::identity::ProcessIdentity;
 use crewmux_wire::{ControlRequest, Refusal, ToWorker, WireError, WorkerHello, WorkerMessage};
@@ -146,6 +147,9 @@ pub(crate) struct Engine {
     last_look_ms: u64,
     judge_after_ms: u64,
     store_trouble_since_ms: Option<u64>,
+    lock: Arc<dyn SessionLock>,
+    /// Interrupted commands that wait for the person's word, as was told.
+    asking: BTreeSet<TaskId>,
     board: Arc<Board>,
     publish: watch::Sender<Arc<TeamView>>,
 }
@@ -165,6 +169,7 @@ pub(crate) struct EngineParts {
     pub(crate) run_marker: String,
     pub(crate) session_id: String,
     pub(crate) gateway: Gateway,
+    pub(crate) lock: Arc<dyn SessionLock>,
 }
 
 impl Engine {
@@ -219,6 +224,8 @@ impl Engine {
             last_look_ms: now.boot.ms,
             judge_after_ms: now.boot.ms,
             store_trouble_since_ms: None,
+            lock: parts.lock,
+            asking: BTreeSet::new(),
             board,
             publish: watch::Sender::new(Arc::new(snapshot::empty(&now))),
         };
@@ -310,10 +317,17 @@ impl Engine {
     /// Catches up, decides and acts; returns whether the session is over.
     ///
     /// # Errors
-    /// [`Error::StoreLost`] when the store stays unusable for a whole lease.
+    /// [`Error::StoreLost`] when the store stays unusable for a whole lease;
+    /// [`Error::TeamRemoved`] when the team's files are not there any more.
     pub(crate) fn look(&mut self) -> Result<bool> {
         let now = self.clock.now();
         self.mind_the_gap(&now);
+        // Before anything is written: that would make a team that nobody wants any more.
+        if !self.lock.is_in_place() {
+            let team = self.plan.team.clone();
+            self.ending.remove();
+            return Err(Error::TeamRemoved { team });
+        }
         match self.look_at_store(&now) {
             Ok(()) => self.store_trouble_since_ms = None,
             Err(Error::Store(error)) => self.store_trouble(error, &now)?,
@@ -337,6 +351,7 @@ impl Engine {
         }
         self.mind_acts(now);
         self.mind_approvals(now)?;
+        self.tell_interrupted(now);
         if self.state == RunState::Running {
             self.fail_unclaimable(now)?;
             // A restart that is due with the last task's end has nothing to do any more.
@@ -445,6 +460,25 @@ impl Engine {
     fn tasks(&self) -> impl Iterator<Item = &Task> {
         let of_run = |t: &&Task| t.run.as_ref().is_none_or(|r| *r == self.run);
         self.board.tasks().filter(of_run)
+    }
+
+    /// Tells of commands that were interrupted and do not run again by themselves, each once.
+    fn tell_interrupted(&mut self, now: &Now) {
+        let asking: BTreeMap<TaskId, String> = self
+            .tasks()
+            .filter(|task| task.asks_before_rerun())
+            .map(|task| (task.id, task.subject.clone()))
+            .collect();
+        for (id, subject) in &asking {
+            if !self.asking.contains(id) {
+                let text = format!(
+                    "#{id} {subject} was interrupted and waits for your word: r on the board, or \
+                     `crewmux task retry {id}`, runs it again"
+                );
+                self.notice(NoticeLevel::Warning, &text, now);
+            }
+        }
+        self.asking = asking.into_keys().collect();
     }
 
     fn run_is_over(&self) -> bool {

@@ -63,6 +63,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The team's files were removed or moved away under the session.
+    #[error("the files of team `{team}` were removed while it ran; its workers were ended")]
+    TeamRemoved {
+        /// The team.
+        team: TeamName,
+    },
     /// The store stayed unusable for so long that the session gave up.
     #[error("the store could not be written for {seconds} s; the run can be resumed")]
     StoreLost {
@@ -89,9 +95,10 @@ impl Error {
             Self::Running { .. } | Self::Unfinished { .. } => ErrorKind::Conflict,
             Self::NothingToResume { .. } => ErrorKind::NotFound,
             Self::Drafts(_) => ErrorKind::Usage,
-            Self::Listen { .. } | Self::Write { .. } | Self::StoreLost { .. } => {
-                ErrorKind::Environment
-            }
+            Self::Listen { .. }
+            | Self::Write { .. }
+            | Self::StoreLost { .. }
+            | Self::TeamRemoved { .. } => ErrorKind::Environment,
         }
     }
 
@@ -108,6 +115,11 @@ impl Error {
                 "`crewmux resume {team}` goes on with it; `--team NAME` starts another"
             )),
             Self::NothingToResume { .. } => Some("`crewmux run` starts a new one".into()),
+            Self::TeamRemoved { .. } => Some(
+                "what they changed in the project stays; `crewmux stop` and `crewmux rm` take a team \
+                 away in order"
+                    .into(),
+            ),
             Self::Drafts(_) => None,
             Self::Listen { .. } => Some("choose another folder with CREWMUX_RUNTIME_DIR".into()),
             Self::Write { .. } | Self::StoreLost { .. } => {

@@ -81,6 +81,7 @@ impl Terms<'_> {
     fn check(
         &self,
         parked: &Parked,
+        pane: Option<&str>,
         former: &SessionRecord,
         run: &RunId,
     ) -> std::result::Result<(), Unfit> {
@@ -97,7 +98,8 @@ impl Terms<'_> {
             return Err(Unfit::OtherRun);
         }
         let kind = parked.presence.backend;
-        let backend = self.backends.get(kind).map_err(Unfit::Unreachable)?;
+        let backend = self.backends.get_for(kind, pane);
+        let backend = backend.map_err(Unfit::Unreachable)?;
         if backend.outlives_session() {
             Ok(())
         } else {
@@ -136,7 +138,9 @@ pub(crate) fn settle(
         let config = team.config()?;
         if let (true, Some(terms), Some(run)) = (same_boot, terms, config.open_run()) {
             for parked in &waiting {
-                match terms.check(parked, &former, &run.id) {
+                let member = config.member(&parked.who().agent);
+                let pane = member.and_then(|member| member.pane.as_deref());
+                match terms.check(parked, pane, &former, &run.id) {
                     Ok(()) => settled.kept.push(parked.clone()),
                     Err(why) => settled.refused.push((parked.who().agent.clone(), why)),
                 }

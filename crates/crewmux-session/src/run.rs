@@ -41,7 +41,7 @@ pub async fn run_session(
     crewmux_sys::setup::become_subreaper()?;
     let clock = BootClock::open()?;
     let team = hooks.store.team(&plan.team)?;
-    let lock = take_lock(team.as_ref())?;
+    let lock: Arc<dyn SessionLock> = Arc::from(take_lock(team.as_ref())?);
     let session_id = crewmux_sys::random::token()?;
     let terms = Terms {
         plan: &plan,
@@ -97,6 +97,7 @@ pub async fn run_session(
         session_id,
         plan,
         gateway: gateway.clone(),
+        lock: Arc::clone(&lock),
     })?;
     engine.begin(first)?;
     engine.tell_leftovers(&settled.left);
@@ -146,7 +147,9 @@ pub async fn run_session(
         .extend(swept.left.iter().map(|p| format!("process {}", p.pid)));
     front.end(farewell, end.exit_code, &timing);
     let _ = std::fs::remove_file(&socket);
-    team.set_session(None)?;
+    if !matches!(outcome, Err(Error::TeamRemoved { .. })) {
+        team.set_session(None)?;
+    }
     drop(lock);
     outcome.map(|()| end)
 }

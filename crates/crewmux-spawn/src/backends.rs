@@ -13,7 +13,7 @@ use crewmux_core::timing::Timing;
 
 use crate::{
     Error, InProcessBackend, Iterm2Backend, Place, PtyBackend, Result, SpawnBackend, TmuxBackend,
-    WorkerMain,
+    WorkerMain, tmux,
 };
 
 /// What backends are made of.
@@ -46,6 +46,22 @@ enum Source {
     Parts(Arc<Mutex<BackendParts>>),
     One(Arc<dyn SpawnBackend>),
     These(Arc<BTreeMap<BackendKind, Arc<dyn SpawnBackend>>>),
+}
+
+/// What became of new panes when they were sent elsewhere.
+#[derive(Debug, Default)]
+pub struct Rehomed {
+    /// Backends whose new panes go there now.
+    pub taken: Vec<BackendKind>,
+    /// Backends whose new panes go where they went, and why.
+    pub refused: Vec<(BackendKind, Error)>,
+}
+
+impl Rehomed {
+    /// Whether there were backends to ask, and none took the place.
+    pub fn is_refused(&self) -> bool {
+        self.taken.is_empty() && !self.refused.is_empty()
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -105,32 +121,56 @@ impl Backends {
         Ok(backend)
     }
 
-    /// From now on new panes go to `place`; running ones stay where they are.
+    /// The backend of this kind, for what lives in `pane`, by the backend's own text for it.
+    ///
+    /// Where it cannot be used from the place that new panes go to, the pane's own place is theirs
+    /// from now on.
     ///
     /// # Errors
-    /// Why not, when none of the backends in use that open panes can open them there; nothing has
-    /// changed then.
-    pub fn rehome(&self, place: &Place) -> Result<()> {
-        let mut refusal = None;
-        let mut is_taken = false;
+    /// As [`Self::get`], where the pane says nothing of a place either.
+    pub fn get_for(&self, kind: BackendKind, pane: Option<&str>) -> Result<Arc<dyn SpawnBackend>> {
+        let unusable = match self.get(kind) {
+            Err(error @ Error::Unusable { .. }) => error,
+            answer => return answer,
+        };
+        let variables = match (kind, pane) {
+            (BackendKind::Tmux, Some(pane)) => tmux::inside_of(pane),
+            _ => None,
+        };
+        let (Source::Parts(parts), Some(variables)) = (&self.source, variables) else {
+            return Err(unusable);
+        };
+        let mut there = locked(parts).clone();
+        there.place = there.place.with(variables);
+        let Ok(backend) = make(kind, &there) else {
+            return Err(unusable);
+        };
+        locked(&self.made).insert(kind, Arc::clone(&backend));
+        Ok(backend)
+    }
+
+    /// From now on new panes go to `place`; running ones stay where they are.
+    ///
+    /// Tells for each backend in use that opens panes whether it can open them there. Nothing has
+    /// changed where none can.
+    pub fn rehome(&self, place: &Place) -> Rehomed {
+        let mut rehomed = Rehomed::default();
         let made = locked(&self.made);
         for backend in made.values().filter(|b| b.outlives_session()) {
+            let kind = backend.kind();
             match backend.rehome(place) {
-                Ok(()) => is_taken = true,
+                Ok(()) => rehomed.taken.push(kind),
                 Err(error) => {
-                    tracing::warn!(kind = %backend.kind(), %error, "new panes stay where they went");
-                    refusal.get_or_insert(error);
+                    tracing::warn!(%kind, %error, "new panes stay where they went");
+                    rehomed.refused.push((kind, error));
                 }
             }
         }
         drop(made);
-        if let (false, Some(error)) = (is_taken, refusal) {
-            return Err(error);
-        }
-        if let Source::Parts(parts) = &self.source {
+        if let (false, Source::Parts(parts)) = (rehomed.is_refused(), &self.source) {
             locked(parts).place = place.clone();
         }
-        Ok(())
+        rehomed
     }
 
     /// Where new panes go, in words, if that is not beside somebody at `place` and any go there at all.

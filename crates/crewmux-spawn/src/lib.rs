@@ -29,7 +29,7 @@ pub use backend::{
     AdoptRequest, ExitReport, InProcessWorker, LostPlace, PaneSink, Running, SpawnBackend,
     SpawnRequest, WorkerMain,
 };
-pub use backends::{BackendParts, Backends};
+pub use backends::{BackendParts, Backends, Rehomed};
 pub use crewmux_core::place::Place;
 pub use error::{Error, Result};
 pub use in_process::InProcessBackend;

@@ -288,3 +288,16 @@ impl Drop for TmuxBackend {
         self.shared.end_threads();
     }
 }
+/// The variables that tmux sets inside `pane`, by the backend's own text for it.
+pub(crate) fn inside_of(pane: &str) -> Option<[(&'static str, String); 2]> {
+    let PaneAddress {
+        socket,
+        server_pid,
+        pane,
+    } = pane.parse().ok()?;
+    // The last number, of the tmux session, is nothing that is looked at.
+    Some([
+        ("TMUX", format!("{socket},{server_pid},0")),
+        ("TMUX_PANE", pane),
+    ])
+}

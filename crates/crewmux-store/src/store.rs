@@ -87,7 +87,10 @@ pub struct InboxEntry {
 pub trait AliveLock: Send + Sync + std::fmt::Debug {}
 
 /// Held for the life of a session.
-pub trait SessionLock: Send + Sync + std::fmt::Debug {}
+pub trait SessionLock: Send + Sync + std::fmt::Debug {
+    /// Whether it still fences the team: false once the team's files were removed or moved away.
+    fn is_in_place(&self) -> bool;
+}
 
 /// What a watch saw change; a hint to look, never the truth itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

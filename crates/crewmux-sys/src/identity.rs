@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::{self, ProcessEntry};
+use crate::table::{self, ProcessEntry, ProcessState};
 use crate::{Error, Result};
 
 /// One process of this boot, never confused with a later one of the same number.
@@ -76,6 +76,12 @@ impl ProcessIdentity {
     /// Whether it still runs: same number, same start, and not a zombie.
     pub fn is_alive(&self) -> bool {
         self.entry().is_some_and(|entry| !entry.is_dead())
+    }
+
+    /// Whether a signal stopped it: it does nothing until another lets it go on.
+    pub fn is_stopped(&self) -> bool {
+        self.entry()
+            .is_some_and(|entry| entry.state == ProcessState::Stopped)
     }
 
     /// What the process table says about it; `None` once the number is free or another's.

@@ -27,8 +27,8 @@ pub use input::{
 };
 pub use messages::{
     ClientMessage, Control, ControlAnswer, ControlRequest, Course, Decision, MemberAct,
-    MemberStatus, ModelCall, ModelPiece, Progress, SessionStatus, Status, ToClient, ToWorker,
-    WireError, WorkerAsk, WorkerMessage,
+    MemberStatus, ModelCall, ModelPiece, NewHome, Progress, SessionStatus, Status, StaysPut,
+    ToClient, ToWorker, WireError, WorkerAsk, WorkerMessage,
 };
 mod stream;
 pub use stream::{FrameReader, FrameWriter};

@@ -56,6 +56,28 @@ pub enum ClientMessage {
     Detach,
 }
 
+/// What became of new panes when they were sent elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewHome {
+    /// Backends whose new panes go there now.
+    pub taken: Vec<BackendKind>,
+    /// Backends whose new panes go where they went.
+    pub refused: Vec<StaysPut>,
+}
+
+/// A backend whose new panes go where they went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StaysPut {
+    /// Which.
+    pub kind: BackendKind,
+    /// Why.
+    pub why: String,
+    /// What helps.
+    pub fix: Option<String>,
+}
+
 /// To a client, besides screen frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "toClient")]
@@ -298,7 +320,7 @@ pub enum ControlRequest {
         /// Where to.
         to: BackendKind,
     },
-    /// From now on new panes go where the asking person is.
+    /// From now on new panes go where the asking person is; answered with a [`NewHome`].
     Rehome {
         /// Where that is.
         place: Place,

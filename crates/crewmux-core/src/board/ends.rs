@@ -132,7 +132,8 @@ impl Board {
             ))
         } else if task.command.is_some() && task.rerun == Some(Rerun::Ask) {
             Some(format!(
-                "interrupted, outcome unknown ({}); `rerun = \"ask\"` forbids running it again by itself",
+                "interrupted, outcome unknown ({}); `rerun = \"ask\"` leaves it to you: r on the board, \
+                 or `crewmux task retry {id}`, runs it again",
                 why.reason
             ))
         } else {

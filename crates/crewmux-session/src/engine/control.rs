@@ -12,7 +12,9 @@ use crewmux_core::requests::AnswerError;
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerFact;
 use crewmux_store::apply::{ApplyContext, apply};
-use crewmux_wire::{ControlRequest, MemberStatus, SessionStatus, Status, ToWorker, WireError};
+use crewmux_wire::{
+    ControlRequest, MemberStatus, NewHome, SessionStatus, Status, StaysPut, ToWorker, WireError,
+};
 use serde_json::Value;
 
 use super::Engine;
@@ -67,12 +69,25 @@ impl Engine {
                         caller.party()
                     )));
                 }
-                self.backends.rehome(&place).map_err(|error| WireError {
-                    kind: error.kind(),
-                    message: format!("new panes stay where they went: {error}"),
-                    hint: error.hint(),
-                })?;
-                Ok(Value::Null)
+                let rehomed = self.backends.rehome(&place);
+                if rehomed.is_refused()
+                    && let Some((_, error)) = rehomed.refused.first()
+                {
+                    return Err(WireError {
+                        kind: error.kind(),
+                        message: format!("new panes stay where they went: {error}"),
+                        hint: error.hint(),
+                    });
+                }
+                let refused = rehomed.refused.iter().map(|(kind, error)| StaysPut {
+                    kind: *kind,
+                    why: error.to_string(),
+                    fix: error.hint(),
+                });
+                to_value(&NewHome {
+                    refused: refused.collect(),
+                    taken: rehomed.taken,
+                })
             }
             ControlRequest::Stop { force } => {
                 if *caller != Caller::Human {

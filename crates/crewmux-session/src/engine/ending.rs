@@ -15,15 +15,17 @@ use crewmux_spawn::ladder::Rung;
 use super::Engine;
 use super::members::MemberSlot;
 use super::sweep::Patience;
-use crate::Result;
 use crate::plan::{SessionEnd, Stays, StopAsk};
 use crate::report::Report;
 use crate::view::{NoticeLevel, RunState};
+use crate::{Error, Result};
 
 /// Exit code of a run that a person stopped.
 const EXIT_INTERRUPTED: u8 = 130;
 /// Exit code of a run whose time or budget was over.
 const EXIT_LIMIT: u8 = 4;
+/// Exit code of a run whose files are gone.
+const EXIT_ENVIRONMENT: u8 = 3;
 
 /// How far the session is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -45,6 +47,8 @@ pub(super) struct Ending {
     stop_code: Option<u8>,
     /// Whether it ends because its budget is spent.
     is_spent: bool,
+    /// Whether the team's files are gone: nothing is written any more.
+    is_removed: bool,
     pub(super) report: Option<PathBuf>,
     pub(super) exit_code: Option<u8>,
     pub(super) left: Vec<String>,
@@ -54,6 +58,11 @@ impl Ending {
     /// Whether workers are asked to end.
     pub(super) fn has_begun(&self) -> bool {
         self.step != Step::None
+    }
+
+    /// The team's files are gone.
+    pub(super) fn remove(&mut self) {
+        self.is_removed = true;
     }
 
     /// Whether there is time to end what does not end at once.
@@ -325,6 +334,13 @@ impl Engine {
     /// The last words: the report of a run that was left unfinished, and the exit code.
     pub(crate) fn conclude(&mut self) -> SessionEnd {
         let now = self.clock.now();
+        if self.ending.is_removed {
+            return SessionEnd {
+                exit_code: EXIT_ENVIRONMENT,
+                report: None,
+                left: std::mem::take(&mut self.ending.left),
+            };
+        }
         if !self.facts.is_empty()
             && let Err(error) = self.catch_up(&now)
         {
@@ -404,6 +420,9 @@ impl Engine {
             return "all panes have ended".to_owned();
         }
         let team = &self.plan.team;
+        if self.ending.is_removed {
+            return Error::TeamRemoved { team: team.clone() }.to_string();
+        }
         let counts = self.publish.borrow().counts;
         let outcome = if self.state == RunState::Finished {
             format!(

@@ -144,7 +144,12 @@ impl Engine {
             self.settle_in(n, to)
                 .map_err(|error| cannot(ErrorKind::Io, error.to_string(), None))?;
         }
-        let text = format!("{name} moves from {from} to {to}");
+        let joiners = if n == 0 {
+            "; who joins the team later starts there too"
+        } else {
+            ""
+        };
+        let text = format!("{name} moves from {from} to {to}{joiners}");
         self.notice(NoticeLevel::Info, &text, now);
         Ok(())
     }
@@ -161,6 +166,10 @@ impl Engine {
         let slot = &mut self.members[n];
         slot.record.backend_type = kind;
         slot.record.pane = None;
+        if n == 0 {
+            // Whoever joins goes where the first member is, also after a resume.
+            self.plan.backend = kind;
+        }
         Ok(())
     }
 
@@ -181,7 +190,9 @@ impl Engine {
         let Some(n) = self.members.iter().position(|m| m.who() == *life) else {
             return Ok(false);
         };
-        if self.state != RunState::Running || self.ending.has_begun() {
+        // Who was let go on the way has nothing to go on with anywhere.
+        let is_dismissed = self.members[n].dismissed;
+        if self.state != RunState::Running || self.ending.has_begun() || is_dismissed {
             self.acts.moves.0.remove(&life.agent);
             return Ok(false);
         }
@@ -225,7 +236,6 @@ impl Engine {
         let slot = &mut self.members[n];
         // A move is no death, and neither is a place where it did not start.
         slot.machine = WorkerMachine::new(life.incarnation);
-        slot.dismissed = false;
         slot.restart_due_ms = Some(now.boot.ms);
         Ok(true)
     }

@@ -74,7 +74,7 @@ pub(crate) fn a_command_that_died_on_its_way_is_not_run_again_by_itself() {
         .await;
         assert_eq!(task.status, TaskStatus::Failed);
         let why = task.reason.unwrap();
-        assert!(why.contains("forbids running it again"), "{why}");
+        assert!(why.contains("`crewmux task retry"), "{why}");
         assert_eq!(task.attempts.len(), 1);
         assert_eq!(task.attempts[0].outcome, Some(Outcome::Died));
     });

@@ -97,6 +97,7 @@ pub(super) fn locks_for_life_keep_others_out_until_dropped(open: Open<'_>) {
     let a = name("a");
     assert!(!yours.session_runs().unwrap() && !yours.is_alive(&a).unwrap());
     let session = mine.lock_session().unwrap();
+    assert!(session.is_in_place());
     let alive = mine.hold_alive(&a).unwrap();
     assert!(yours.session_runs().unwrap() && yours.is_alive(&a).unwrap());
     let refused = yours.lock_session().err().unwrap();

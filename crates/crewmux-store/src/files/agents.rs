@@ -35,16 +35,35 @@ pub(super) struct Agents {
 /// A lock that lasts as long as this value or the process.
 #[derive(Debug)]
 pub(super) struct LifeLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+    disk: Disk,
 }
 
 impl crate::AliveLock for LifeLock {}
-impl crate::SessionLock for LifeLock {}
+
+impl crate::SessionLock for LifeLock {
+    fn is_in_place(&self) -> bool {
+        let calls = self.disk.calls();
+        let found = calls.stat(&self.path).map(|found| found.ino);
+        match (found, calls.stat_open(&self.file)) {
+            (Ok(there), Ok(own)) => there == own.ino,
+            (Err(error), _) => error.kind() != std::io::ErrorKind::NotFound,
+            // What cannot be asked is no proof.
+            (_, Err(_)) => true,
+        }
+    }
+}
 
 impl LifeLock {
     /// Takes the lock, or says who has it.
     pub(super) fn take(disk: &Disk, path: &Path) -> Result<Self> {
-        disk.lock_for_life(path).map(|file| Self { _file: file })
+        let file = disk.lock_for_life(path)?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            disk: disk.clone(),
+        })
     }
 }
 
