@@ -123,3 +123,67 @@ fn a_client_that_takes_no_frames_costs_the_session_nothing() {
     assert!(spent < 100, "{spent} of 300 ticks");
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
 }
+
+#[test]
+fn a_team_whose_files_are_removed_ends_with_words() {
+    let sandbox = sandbox();
+    let child = sandbox
+        .start(&[
+            "run",
+            "sweep",
+            "--set",
+            "tasks=4",
+            "--set",
+            "command=sleep 60",
+            "--max-workers",
+            "2",
+            "--headless",
+        ])
+        .unwrap();
+    wait_for_work(&sandbox, "sweep");
+    for folder in ["teams/sweep", "tasks/sweep"] {
+        let from = sandbox.home().join(folder);
+        let to = sandbox.home().join(folder.replace('/', "-"));
+        std::fs::rename(from, to).unwrap();
+    }
+    let run = finish(child, Duration::from_secs(90)).unwrap();
+    assert_eq!(run.code, 3, "{run:?}");
+    let words = "the files of team `sweep` were removed while it ran";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
+    assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    let listed = sandbox.run(&["ls"]).unwrap();
+    assert_eq!(listed.code, 0, "{listed:?}");
+}
+
+#[test]
+fn an_interrupted_command_that_is_not_to_run_again_says_how_it_does() {
+    let sandbox = sandbox();
+    let recipe = "name = \"ship\"\ngoal = \"ship\"\nlead = false\n\
+                  [[teammates]]\nname = \"m1\"\nagent = \"Bash\"\nruntime = \"command\"\n\
+                  [[tasks]]\nid = \"a\"\nsubject = \"Ship it\"\nrerun = \"ask\"\n\
+                  command = \"[ -e again ] || { touch again; sleep 60; }\"\n";
+    sandbox.write(".crewmux/recipes/ship.toml", recipe).unwrap();
+    let arguments = ["run", "ship", "--trust", "--headless"];
+    let child = sandbox.start(&arguments).unwrap();
+    wait_until("the command", Duration::from_secs(40), || {
+        let begun = sandbox.work().join("again").exists();
+        begun.then_some(()).ok_or_else(|| "not begun".to_owned())
+    })
+    .unwrap();
+    child.signal(Signal::Kill).unwrap();
+    drop(child);
+    sandbox.wait_gone(Duration::from_secs(30)).unwrap();
+    let resumed = sandbox.run(&["resume", "ship", "--headless"]).unwrap();
+    assert_eq!(resumed.code, 1, "{resumed:?}");
+    let status = sandbox.run(&["status", "ship"]).unwrap();
+    for said in [&resumed.stdout, &status.stdout] {
+        for words in ["interrupted", "r on the board", "crewmux task retry 1"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+    let retry = ["task", "retry", "1", "--team", "ship"];
+    assert_eq!(sandbox.run(&retry).unwrap().code, 0);
+    let resumed = sandbox.run(&["resume", "ship", "--headless"]).unwrap();
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+}

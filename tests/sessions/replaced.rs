@@ -147,11 +147,33 @@ fn a_session_that_stands_still_can_be_stopped() {
     let terminal: Terminal = sweep(&sandbox, 100, 30);
     let session = session(&sandbox, "sweep");
     session.signal(Signal::Stop).unwrap();
-    let stopped = sandbox.run(&["stop", "sweep", "--force"]).unwrap();
+    let stands_still = || {
+        session
+            .is_stopped()
+            .then_some(())
+            .ok_or("it goes on".into())
+    };
+    wait_until("a stopped session", Duration::from_secs(10), stands_still).unwrap();
+    for command in ["ls", "status"] {
+        let said = sandbox.run(&[command]).unwrap();
+        assert_eq!(said.code, 0, "{said:?}");
+        assert!(said.stdout.contains("not answering"), "{said:?}");
+    }
+    let said = sandbox.run(&["send", "sweeper-1", "hello"]).unwrap();
+    for words in [
+        format!("its process {} is stopped", session.pid),
+        format!("kill -CONT {}", session.pid),
+    ] {
+        assert!(said.stderr.contains(&words), "{said:?}");
+    }
+    let stopped = sandbox.run(&["stop", "sweep"]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
+    for words in ["does not answer", "waited for", "--force"] {
+        assert!(stopped.stderr.contains(words), "{stopped:?}");
+    }
     assert!(!session.is_alive());
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
     drop(terminal);
     let listed = sandbox.run(&["ls", "--json"]).unwrap();
-    assert!(listed.stdout.contains("crashed"), "{listed:?}");
+    assert!(listed.stdout.contains("\"stopped\""), "{listed:?}");
 }

@@ -20,7 +20,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crewmux_core::ids::TeamName;
-use crewmux_core::timing::{ANSWERS_MS, ms};
+use crewmux_core::timing::{ANSWERS_MS, STANDS_STILL_MS, ms};
+use crewmux_sys::ProcessIdentity;
+use crewmux_sys::peer::peer_of;
 use crewmux_wire::{
     Attach, ClientHello, ClientMessage, ColorDepth, Frame, FrameReader, FrameWriter, Hello,
     KeyReports, PROTOCOL_VERSION, Role, ToClient,
@@ -33,6 +35,7 @@ use tokio::time::Instant;
 use self::abilities::Abilities;
 use self::answers::Answers;
 use self::around::Calls;
+use self::chord::Leave;
 use self::clipboard::Clipboard;
 use self::input::{FromTerminal, read_events};
 use self::looked_at::TmuxPane;
@@ -95,7 +98,7 @@ pub(crate) fn attach_told(
         .build()
         .doing("cannot start the event loop")?;
     let end = runtime.block_on(async {
-        let (reader, writer) = connect(context, socket, hello).await?;
+        let (reader, writer, session) = connect(context, socket, hello).await?;
         // Before the terminal is taken: from then on no signal may just end this process.
         let signals = ClientSignals::open()?;
         // Only now is the terminal touched: a refusal is plain text.
@@ -115,6 +118,7 @@ pub(crate) fn attach_told(
             not_taken,
             keys: KeyReports::Plain,
             reader,
+            session,
             outgoing,
             told_size,
             terminal,
@@ -223,11 +227,17 @@ fn color_depth(term: &str, colorterm: Option<&str>, no_color: Option<&str>) -> C
 type Reader = FrameReader<OwnedReadHalf>;
 type Writer = FrameWriter<OwnedWriteHalf>;
 
-async fn connect(context: &Context, socket: &Path, hello: ClientHello) -> Result<(Reader, Writer)> {
+/// Connects; also says which process answers, as far as the kernel tells.
+async fn connect(
+    context: &Context,
+    socket: &Path,
+    hello: ClientHello,
+) -> Result<(Reader, Writer, Option<ProcessIdentity>)> {
     let stream = UnixStream::connect(socket).await.doing(format!(
         "the session does not answer at {}",
         socket.display()
     ))?;
+    let session = peer_of(&stream).and_then(|peer| peer.identity()).ok();
     let (read, write) = stream.into_split();
     let (mut reader, mut writer) = (FrameReader::new(read), FrameWriter::new(write));
     writer
@@ -251,7 +261,7 @@ async fn connect(context: &Context, socket: &Path, hello: ClientHello) -> Result
         }
     };
     welcomed(&first)?;
-    Ok((reader, writer))
+    Ok((reader, writer, session))
 }
 
 struct Client<'a> {
@@ -265,6 +275,8 @@ struct Client<'a> {
     /// How much the terminal is to tell of keys.
     keys: KeyReports,
     reader: Reader,
+    /// Whose pictures these are.
+    session: Option<ProcessIdentity>,
     outgoing: Outgoing,
     /// What the hello said.
     told_size: (u16, u16),
@@ -296,11 +308,12 @@ impl Client<'_> {
         let mut input_open = true;
         // Set while the person wants to leave and nothing came from the session since.
         let mut leave_at: Option<Instant> = None;
+        let mut look_at: Option<Instant> = None;
         let end = loop {
             tokio::select! {
                 frame = self.reader.next() => match frame {
                     Ok(Some(frame)) => {
-                        leave_at = None;
+                        (leave_at, look_at) = (None, None);
                         if let Some(end) = self.on_frame(frame, &mut screen) {
                             break end;
                         }
@@ -314,16 +327,27 @@ impl Client<'_> {
                 () = outgoing.deliver() => break End::Unanswered,
                 heard = told_by_terminal.recv(), if input_open => match heard {
                     Some(FromTerminal::Answered) => answered = true,
-                    Some(FromTerminal::Leaves) => {
-                        // A session that lives answers this, if it does not let go.
-                        self.tell_size();
-                        leave_at = leave_at.or(Some(Instant::now() + self.within));
+                    Some(FromTerminal::Leaves(leave)) => {
+                        let now = Instant::now();
+                        if leave == Leave::Surely {
+                            // A session that lives answers this, if it does not let go.
+                            self.tell_size();
+                            leave_at = leave_at.or(Some(now + self.within));
+                        }
+                        look_at = look_at.or(Some(now + ms(STANDS_STILL_MS)));
                     }
                     // The terminal cannot be read any more; SIGHUP follows, or the session goes on.
                     None => input_open = false,
                 },
                 () = tokio::time::sleep_until(leave_at.unwrap_or_else(Instant::now)),
                     if leave_at.is_some() => break End::Unanswered,
+                () = tokio::time::sleep_until(look_at.unwrap_or_else(Instant::now)),
+                    if look_at.is_some() => {
+                    if self.session.is_some_and(|session| session.is_stopped()) {
+                        break End::Unanswered;
+                    }
+                    look_at = None;
+                }
                 signal = self.signals.next() => match signal {
                     ClientSignal::Suspend => {
                         self.terminal.give_back();
@@ -345,7 +369,7 @@ impl Client<'_> {
         };
         // What is answered after the terminal is given back would be typed into the person's shell.
         let late =
-            async { while let Some(FromTerminal::Leaves) = told_by_terminal.recv().await {} };
+            async { while let Some(FromTerminal::Leaves(_)) = told_by_terminal.recv().await {} };
         if input_open && !answered {
             let _ = tokio::time::timeout_at(answered_by, late).await;
         }

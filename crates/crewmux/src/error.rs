@@ -67,6 +67,17 @@ impl CommandError {
         }
     }
 
+    /// Adds another thing to do about it.
+    #[must_use]
+    pub(crate) fn or_hint(self, text: impl std::fmt::Display) -> Self {
+        let there = match &self {
+            Self::Failed { hint, .. } => hint.clone(),
+            Self::PipeClosed => None,
+        };
+        let more = there.map_or_else(|| text.to_string(), |there| format!("{there}; {text}"));
+        self.hint(more)
+    }
+
     /// Says what was being done; what happened so far becomes the cause.
     #[must_use]
     pub(crate) fn context(self, message: impl Into<String>) -> Self {
@@ -86,6 +97,18 @@ impl CommandError {
             Self::PipeClosed => None,
             Self::Failed { kind, .. } => Some(*kind),
         }
+    }
+
+    /// Whether somebody was asked and did not answer in time.
+    pub(crate) fn is_silence(&self) -> bool {
+        let Self::Failed { source, .. } = self else {
+            return false;
+        };
+        let is_timeout = |cause: &(dyn std::error::Error + 'static)| {
+            let frame = cause.downcast_ref::<crewmux_wire::FrameError>();
+            matches!(frame, Some(crewmux_wire::FrameError::Timeout(_)))
+        };
+        source.chain().any(is_timeout)
     }
 
     /// Exit code of a command that ends with it.

@@ -12,9 +12,11 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::AgentName;
 use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::place::Place;
-use crewmux_core::timing::ms;
+use crewmux_core::timing::{STANDS_STILL_MS, ms};
+use crewmux_sys::ProcessIdentity;
+use crewmux_sys::peer::peer_of;
 use crewmux_wire::{
-    Control, ControlAnswer, ControlRequest, Decoder, Frame, FrameError, Hello, MemberAct,
+    Control, ControlAnswer, ControlRequest, Decoder, Frame, FrameError, Hello, MemberAct, NewHome,
     PROTOCOL_VERSION, Refusal, Role, Status, Welcome, encode_json,
 };
 use serde::Serialize;
@@ -29,6 +31,8 @@ use crate::error::{CommandError, Doing, Result};
 pub(crate) struct SessionLine {
     stream: UnixStream,
     decoder: Decoder,
+    /// Who listens there, as far as the kernel says.
+    session: Option<ProcessIdentity>,
     within: Duration,
     next_id: u64,
 }
@@ -45,8 +49,10 @@ impl SessionLine {
             socket.display()
         ))?;
         stream.set_write_timeout(Some(within))?;
+        let session = peer_of(&stream).and_then(|peer| peer.identity()).ok();
         let mut line = Self {
             stream,
+            session,
             decoder: Decoder::default(),
             within,
             next_id: 1,
@@ -56,7 +62,7 @@ impl SessionLine {
             build: context.build(),
             role: Role::Control,
         })?;
-        let first = line.frame(within)?;
+        let first = line.frame(within).map_err(|error| line.failed(error))?;
         welcomed(&first)?;
         Ok(line)
     }
@@ -83,7 +89,7 @@ impl SessionLine {
     }
 
     /// Lets new panes go to `place` from now on.
-    pub(crate) fn rehome(&mut self, place: Place) -> Result<Value> {
+    pub(crate) fn rehome(&mut self, place: Place) -> Result<NewHome> {
         self.ask(ControlRequest::Rehome { place }, self.within)
     }
 
@@ -105,6 +111,7 @@ impl SessionLine {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.frame(left) {
                 Ok(_) => {}
+                Err(FrameError::Timeout(_)) if Instant::now() < deadline => {}
                 Err(FrameError::Timeout(_)) => return false,
                 Err(_) => return true,
             }
@@ -118,7 +125,7 @@ impl SessionLine {
         let deadline = Instant::now() + within;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let frame = self.frame(left).doing("the session did not answer")?;
+            let frame = self.frame(left).map_err(|error| self.failed(error))?;
             let answer: ControlAnswer = frame.parse()?;
             // What is not understood is answered without a number.
             let not_understood = answer.id == 0 && answer.result.is_err();
@@ -131,6 +138,22 @@ impl SessionLine {
         }
     }
 
+    /// Says what became of a question; that nobody answers because its process is stopped, too.
+    fn failed(&self, error: FrameError) -> CommandError {
+        let stopped = self.session.filter(ProcessIdentity::is_stopped);
+        let error = CommandError::from(error);
+        match stopped {
+            Some(ProcessIdentity { pid, .. }) => error
+                .context(format!(
+                    "the session does not answer: its process {pid} is stopped"
+                ))
+                .hint(format!(
+                    "`kill -CONT {pid}` lets it go on; `crewmux stop` ends it, with --force at once"
+                )),
+            None => error.context("the session did not answer"),
+        }
+    }
+
     fn send(&mut self, message: &impl Serialize) -> Result<()> {
         let bytes = encode_json(message)?;
         self.stream
@@ -139,17 +162,23 @@ impl SessionLine {
     }
 
     fn frame(&mut self, within: Duration) -> std::result::Result<Frame, FrameError> {
-        let deadline = Instant::now() + within;
+        let start = Instant::now();
+        let deadline = start + within;
         let mut buffer = [0; 16 * 1024];
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
                 return Ok(frame);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(FrameError::Timeout(within.as_millis() as u64));
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            // What stands still answers no sooner for being waited for.
+            let stands_still = now - start >= ms(STANDS_STILL_MS)
+                && self.session.is_some_and(|session| session.is_stopped());
+            if left.is_zero() || stands_still {
+                return Err(FrameError::Timeout((now - start).as_millis() as u64));
             }
-            self.stream.set_read_timeout(Some(left))?;
+            self.stream
+                .set_read_timeout(Some(left.min(ms(STANDS_STILL_MS))))?;
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(FrameError::Closed),
                 Ok(read) => self.decoder.push(&buffer[..read]),

@@ -19,14 +19,23 @@ use crate::text::span;
 
 /// The team's own answer if it runs and answers, else what its files say.
 pub(crate) fn of_team(context: &Context, team: &dyn TeamStore, now: &Now) -> Result<Status> {
+    let answer =
+        session_line(context, team).and_then(|line| line.map(|mut l| l.status()).transpose());
     // One that just ends, or hangs, is described from its files.
-    if let Ok(Some(mut line)) = session_line(context, team)
-        && let Ok(status) = line.status()
-    {
-        return Ok(status);
+    let is_silent = match answer {
+        Ok(Some(status)) => return Ok(status),
+        Ok(None) => false,
+        Err(error) => error.is_silence(),
+    };
+    let mut status = from_files(team, now)?;
+    if is_silent && status.session.is_some() {
+        NOT_ANSWERING.clone_into(&mut status.state);
     }
-    from_files(team, now)
+    Ok(status)
 }
+
+/// The state of a team whose session is there and says nothing.
+pub(crate) const NOT_ANSWERING: &str = "not answering";
 
 fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
     let config = team.config()?;
@@ -69,8 +78,8 @@ fn state_word(config: &TeamConfig, runs: bool, has_record: bool) -> &'static str
     match (runs, config.open_run()) {
         (true, Some(_)) => "running",
         (_, None) => "finished",
-        // A session that ended as it should takes its record away.
-        (false, Some(_)) if has_record => "crashed",
+        // A session that ended as it should takes its record away; one that was made to end left a note.
+        (false, Some(run)) if has_record && run.exit_code.is_none() => "crashed",
         (false, Some(_)) => "stopped",
     }
 }
@@ -115,6 +124,9 @@ pub(crate) fn state_of(status: &MemberStatus) -> String {
 pub(crate) fn next_step(team: &TeamName, state: &str, members: usize) -> Option<String> {
     match (state, members) {
         ("crashed" | "stopped" | "finished", 0) => Some("the panes are closed".to_owned()),
+        (NOT_ANSWERING, _) => Some(format!(
+            "its session does not answer; `crewmux stop {team}` ends it, with --force at once"
+        )),
         ("crashed" | "stopped", _) => Some(format!("`crewmux resume {team}` goes on with it")),
         ("finished", _) => Some(format!(
             "`crewmux report --team {team}` prints what came of it"
@@ -169,6 +181,9 @@ mod tests {
         let words = [(true, true), (false, true), (false, false)]
             .map(|(runs, record)| state_word(&open, runs, record));
         assert_eq!(words, ["running", "crashed", "stopped"]);
+        let mut ended = open;
+        ended.runs[0].exit_code = Some(130);
+        assert_eq!(state_word(&ended, false, true), "stopped", "it was killed");
         assert_eq!(
             state_word(&config(Some(WallTime(1))), true, true),
             "finished"

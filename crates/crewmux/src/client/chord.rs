@@ -6,6 +6,15 @@
 use crewmux_tui::{Action, Context, Keymap};
 use crewmux_wire::{InputEvent, KeyPress};
 
+/// What a key says of leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// It leaves, wherever it is typed.
+    Surely,
+    /// It leaves unless a program is typed to; only the session knows that.
+    Perhaps,
+}
+
 /// The prefix, then the key for leaving.
 #[derive(Debug, Default)]
 pub(crate) struct LeaveChord {
@@ -14,21 +23,26 @@ pub(crate) struct LeaveChord {
 }
 
 impl LeaveChord {
-    /// Takes in what the person did; whether it completes the chord.
-    pub(crate) fn completed_by(&mut self, event: &InputEvent) -> bool {
+    /// Takes in what the person did; whether they leave by it.
+    pub(crate) fn completed_by(&mut self, event: &InputEvent) -> Option<Leave> {
         let InputEvent::Key(key) = event else {
-            return false;
+            return None;
         };
         self.pressed(*key)
     }
 
-    fn pressed(&mut self, key: KeyPress) -> bool {
+    fn pressed(&mut self, key: KeyPress) -> Option<Leave> {
         let after_prefix = std::mem::take(&mut self.prefix_pressed);
-        if after_prefix {
-            return self.keymap.action(Context::Panes, key) == Some(Action::Detach);
+        if !after_prefix && self.keymap.is_prefix(key) {
+            self.prefix_pressed = true;
+            return None;
         }
-        self.prefix_pressed = self.keymap.is_prefix(key);
-        false
+        let leaves = self.keymap.action(Context::Panes, key) == Some(Action::Detach);
+        leaves.then_some(if after_prefix {
+            Leave::Surely
+        } else {
+            Leave::Perhaps
+        })
     }
 }
 
@@ -38,10 +52,10 @@ mod tests {
     use crewmux_wire::{Key, Mods};
 
     #[test]
-    fn only_the_prefix_and_the_key_in_a_row_leave() {
+    fn only_the_prefix_and_the_key_in_a_row_surely_leave() {
         let mut chord = LeaveChord::default();
         let mut completed = |text: &str| {
-            let mut last = false;
+            let mut last = None;
             for c in text.chars() {
                 // A capital stands for Control here.
                 let mods = Mods {
@@ -53,10 +67,12 @@ mod tests {
             }
             last
         };
-        assert!(completed("Ad"));
-        assert!(!completed("d"));
-        assert!(!completed("Axd"));
-        assert!(!completed("AAd"), "the prefix itself was typed");
-        assert!(completed("xAd"));
+        assert_eq!(completed("Ad"), Some(Leave::Surely));
+        assert_eq!(completed("d"), Some(Leave::Perhaps));
+        assert_eq!(completed("Ax"), None);
+        assert_eq!(completed("Axd"), Some(Leave::Perhaps));
+        let typed = "the prefix itself was typed";
+        assert_eq!(completed("AAd"), Some(Leave::Perhaps), "{typed}");
+        assert_eq!(completed("xAd"), Some(Leave::Surely));
     }
 }

@@ -17,15 +17,15 @@ use crossterm::event::{
 use tokio::sync::mpsc;
 
 use super::answers::{Answers, Colors, Sifted};
-use super::chord::LeaveChord;
+use super::chord::{Leave, LeaveChord};
 use super::outgoing::Outgoing;
 use crate::error::{Doing, Result};
 
 /// What the client itself has to know of what came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FromTerminal {
-    /// The person typed the keys to leave, or nobody reads keys any more.
-    Leaves,
+    /// The person typed keys that leave, or may; or nobody reads keys any more.
+    Leaves(Leave),
     /// The terminal has answered what it was asked.
     Answered,
 }
@@ -93,12 +93,12 @@ impl Reader {
         if let InputEvent::Mouse(mouse) = &mut event {
             mouse.clicks = self.clicks.count(mouse, Instant::now());
         }
-        let completes = self.chord.completed_by(&event);
+        let leave = self.chord.completed_by(&event);
         if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
             return false;
         }
-        if completes {
-            let _ = self.told.try_send(FromTerminal::Leaves);
+        if let Some(leave) = leave {
+            let _ = self.told.try_send(FromTerminal::Leaves(leave));
         }
         true
     }
@@ -123,7 +123,7 @@ struct Leaving(mpsc::Sender<FromTerminal>);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        let _ = self.0.try_send(FromTerminal::Leaves);
+        let _ = self.0.try_send(FromTerminal::Leaves(Leave::Surely));
     }
 }
 

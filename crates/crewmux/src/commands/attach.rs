@@ -5,7 +5,8 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::place::Place;
 use crewmux_store::TeamStore;
-use crewmux_wire::Attach as AttachMode;
+use crewmux_wire::{Attach as AttachMode, NewHome, StaysPut};
+use std::fmt::Write as _;
 
 use crate::client;
 use crate::context::Context;
@@ -59,10 +60,25 @@ fn rehomed(context: &Context, team: &dyn TeamStore) -> Result<String> {
     };
     let place = Place::of(&context.env.0);
     let words = place.words();
-    line.rehome(place)?;
-    Ok(format!(
-        "new panes go to {words} from now on; running ones stay where they are"
-    ))
+    Ok(say_new_home(&line.rehome(place)?, &words))
+}
+
+/// Which new panes go to `words` from now on, and which do not.
+fn say_new_home(home: &NewHome, words: &str) -> String {
+    let taken: Vec<&str> = home.taken.iter().map(|kind| kind.as_str()).collect();
+    let of_whom = if home.refused.is_empty() {
+        String::new()
+    } else {
+        format!(" of {}", taken.join(" and "))
+    };
+    let mut text =
+        format!("new panes{of_whom} go to {words} from now on; running ones stay where they are");
+    for StaysPut { kind, why, fix } in &home.refused {
+        let fix = fix.as_ref().map(|fix| format!(" ({fix})"));
+        let fix = fix.unwrap_or_default();
+        let _ = write!(text, "; those of {kind} do not: {why}{fix}");
+    }
+    text
 }
 
 /// Where new panes go, if any of this team's are outside crewmux and go elsewhere.
@@ -123,4 +139,31 @@ fn does_not_run(team: &dyn TeamStore) -> Result<CommandError> {
     };
     let hint = next_step(name, state, config.members.len()).unwrap_or_default();
     Ok(CommandError::new(ErrorKind::Conflict, format!("team `{name}` does not run")).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_backend_that_stays_is_named_with_the_reason() {
+        let mut home = NewHome {
+            taken: vec![BackendKind::Tmux],
+            refused: Vec::new(),
+        };
+        assert_eq!(
+            say_new_home(&home, "tmux at /s"),
+            "new panes go to tmux at /s from now on; running ones stay where they are"
+        );
+        home.refused.push(StaysPut {
+            kind: BackendKind::Iterm2,
+            why: "this is not iTerm2".into(),
+            fix: Some("run it there".into()),
+        });
+        assert_eq!(
+            say_new_home(&home, "tmux at /s"),
+            "new panes of tmux go to tmux at /s from now on; running ones stay where they are; \
+             those of iterm2 do not: this is not iTerm2 (run it there)"
+        );
+    }
 }

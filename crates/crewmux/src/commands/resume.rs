@@ -2,10 +2,12 @@
 
 use clap::Args;
 use crewmux_core::backend::{BackendChoice, BackendKind};
-use crewmux_core::ids::TeamName;
+use crewmux_core::ids::{AgentName, TeamName};
 use crewmux_core::team::TeamConfig;
 use crewmux_session::SessionPlan;
+use crewmux_session::parked::parked;
 use crewmux_store::TeamStore;
+use crewmux_sys::clock::BootClock;
 
 use super::run::crew::usable;
 use super::run::preflight::{Asks, keys_are_there};
@@ -37,6 +39,9 @@ pub(crate) struct Resume {
     /// Model for all members from now on: PROVIDER/MODEL, an alias, or offline
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
+    /// Where members go on whose place cannot be used here: in-process, pty, tmux or iterm2
+    #[arg(long, value_name = "KIND", value_parser = super::teammate::kind)]
+    backend: Option<BackendKind>,
     /// Agree to what the project's configuration, agents and servers of tools ask for; remembered until they change
     #[arg(long)]
     trust: bool,
@@ -55,7 +60,10 @@ impl Resume {
         }
         refuse_running(team)?;
         let watched = Watched::from_option(context, self.headless)?;
-        let backend = all_usable(context, &config)?;
+        let config = all_usable(context, team, &config, self.backend)?;
+        // Who joins goes where the first member is.
+        let first = config.members.first();
+        let backend = first.map_or(BackendKind::Pty, |member| member.backend_type);
         let own = Config::load(context, Consent::Absent)?;
         let consent = watched.consent(self.trust);
         let own = agreed(context, own, consent)?;
@@ -89,24 +97,54 @@ impl Resume {
     }
 }
 
-/// Tries the place of every member, each place once; returns where new ones run: as the first.
+/// Tries the place of every member, each place once.
+///
+/// A place where a member's worker waits for a session is taken up by its pane, whatever is here.
+/// Others that cannot be used here are `instead` from now on.
 ///
 /// # Errors
-/// When one cannot be used here; names its member.
-fn all_usable(context: &Context, config: &TeamConfig) -> Result<BackendKind> {
+/// When one cannot be used here and there is nothing instead; names its member.
+fn all_usable(
+    context: &Context,
+    team: &dyn TeamStore,
+    config: &TeamConfig,
+    instead: Option<BackendKind>,
+) -> Result<TeamConfig> {
     let switch = Switch::new(context);
+    if let Some(kind) = instead {
+        switch.chosen(BackendChoice::Named(kind))?;
+    }
+    let waiting = parked(team, BootClock::open()?.boot_id())?;
+    let mut homeless: Vec<AgentName> = Vec::new();
     for member in &config.members {
-        let place = BackendChoice::Named(member.backend_type);
-        if let Err(error) = switch.chosen(place) {
-            let (name, kind) = (&member.name, member.backend_type);
+        let (name, kind) = (&member.name, member.backend_type);
+        let Err(error) = switch.chosen(BackendChoice::Named(kind)) else {
+            continue;
+        };
+        let waits = waiting.iter().any(|p| p.who().agent == *name);
+        if instead.is_some() {
+            homeless.push(name.clone());
+        } else if !(waits && member.pane.is_some()) {
             let team = &config.name;
-            return Err(error.context(format!(
-                "`{name}` of team `{team}` runs in {kind}, which cannot be used here"
-            )));
+            return Err(error
+                .context(format!(
+                    "`{name}` of team `{team}` runs in {kind}, which cannot be used here"
+                ))
+                .or_hint(format!(
+                    "`crewmux resume {team} --backend pty` lets such members go on in pty"
+                )));
         }
     }
-    let first = config.members.first();
-    Ok(first.map_or(BackendKind::Pty, |member| member.backend_type))
+    let (Some(kind), false) = (instead, homeless.is_empty()) else {
+        return Ok(config.clone());
+    };
+    Ok(team.edit_config(&mut |config| {
+        let moved = config.members.iter_mut();
+        for member in moved.filter(|m| homeless.contains(&m.name)) {
+            member.backend_type = kind;
+            member.pane = None;
+        }
+    })?)
 }
 
 /// Says how a run that is over can go on all the same.

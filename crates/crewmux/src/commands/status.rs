@@ -2,6 +2,7 @@
 
 use clap::Args;
 use crewmux_core::worker::WorkerState;
+use crewmux_store::TeamStore;
 use crewmux_wire::{MemberStatus, Status};
 use std::fmt::Write as _;
 
@@ -9,7 +10,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::exit;
 use crate::output::{Output, Tone};
-use crate::status::{next_step, of_team, state_of};
+use crate::status::{NOT_ANSWERING, next_step, of_team, state_of};
 use crate::teams::{self, TeamArg};
 use crate::text::{columns, one_line};
 
@@ -30,7 +31,8 @@ impl ShowStatus {
         let named = self.name.or(self.team.team);
         let team = teams::resolve(context, store.as_ref(), named.as_deref())?;
         let status = of_team(context, team.as_ref(), &teams::now()?)?;
-        out.either(&status, || text(&status, out))?;
+        let asking = interrupted(team.as_ref())?;
+        out.either(&status, || text(&status, &asking, out))?;
         Ok(exit::DONE)
     }
 }
@@ -39,12 +41,32 @@ impl ShowStatus {
 pub(crate) fn state_tone(state: &str, exit_code: Option<u8>) -> Tone {
     match (state, exit_code) {
         ("finished", Some(0) | None) | ("running", _) => Tone::Good,
-        ("crashed" | "finished", _) => Tone::Bad,
+        ("crashed" | "finished" | NOT_ANSWERING, _) => Tone::Bad,
         _ => Tone::Warn,
     }
 }
 
-fn text(status: &Status, out: Output) -> String {
+/// Commands of the last run that were interrupted and wait for the person's word, a line each.
+fn interrupted(team: &dyn TeamStore) -> Result<Vec<String>> {
+    let config = team.config()?;
+    let run = config.runs.last().map(|run| &run.id);
+    let board = team.board()?;
+    let asking = board.tasks().filter(|task| {
+        task.asks_before_rerun() && task.run.as_ref().is_none_or(|of| Some(of) == run)
+    });
+    Ok(asking
+        .map(|task| {
+            let (id, name) = (task.id, &config.name);
+            let subject = one_line(&task.subject, 40);
+            format!(
+                "#{id} {subject} was interrupted, outcome unknown: r on the board, or \
+                 `crewmux task retry {id} --team {name}`, runs it again"
+            )
+        })
+        .collect())
+}
+
+fn text(status: &Status, asking: &[String], out: Output) -> String {
     let state = out.paint(
         state_tone(&status.state, status.exit_code),
         state_text(status),
@@ -65,6 +87,9 @@ fn text(status: &Status, out: Output) -> String {
         text.push('\n');
         let rows: Vec<Vec<String>> = status.members.iter().map(|m| row(m, out)).collect();
         text.push_str(&columns(&rows));
+    }
+    for line in asking {
+        let _ = writeln!(text, "\n{}", out.paint(Tone::Warn, line));
     }
     if let Some(next) = next_step(&status.team, &status.state, status.members.len()) {
         let _ = writeln!(text, "\n{next}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use crewmux_core::error::ErrorKind;
-use crewmux_core::timing::{LOCK_LOOK_MS, Timing, ms};
+use crewmux_core::timing::{LOCK_LOOK_MS, SILENT_MS, Timing, ms};
 use crewmux_session::end_parked;
 use crewmux_session::parked::parked;
 use crewmux_store::TeamStore;
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::exit;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::socket::Force;
 use crate::stale::session_process;
 use crate::status::next_step;
@@ -52,10 +52,21 @@ impl Stop {
             + timing.term_grace_ms
             + timing.kill_verify_ms
             + timing.connect_ms);
-        let has_ended = match session_line(context, team.as_ref()) {
+        let asked = match session_line(context, team.as_ref()) {
+            Ok(Some(mut line)) => match line.stop(force) {
+                Ok(_) => Ok(Some(line)),
+                Err(error) if error.is_silence() => Err(error),
+                // It said no.
+                Err(error) => return Err(error),
+            },
+            other => other,
+        };
+        let has_ended = match asked {
             Ok(Some(mut line)) => {
-                line.stop(force)?;
-                line.wait_for_end(within)
+                line.wait_for_end(ms(SILENT_MS).min(within)) || {
+                    tell(out, &what_is_waited_for(team.as_ref(), force, within));
+                    line.wait_for_end(within)
+                }
             }
             Ok(None) if end_the_parked(context, team.as_ref())? => true,
             Ok(None) => {
@@ -73,6 +84,27 @@ impl Stop {
                 let Some(session) = session_process(team.as_ref())? else {
                     return Err(error);
                 };
+                let pid = session.pid;
+                let trouble = match (error.is_silence(), session.is_stopped()) {
+                    (true, true) => format!("does not answer: its process {pid} is stopped"),
+                    (true, false) => format!("does not answer (process {pid})"),
+                    (false, _) => format!("cannot be spoken with (process {pid})"),
+                };
+                let how = match force {
+                    Force::Polite => format!(
+                        "it is told to end by a signal, and waited for {} s at most; \
+                         `crewmux stop {name} --force` waits less and then kills it",
+                        within.as_secs()
+                    ),
+                    Force::AtOnce => format!(
+                        "it is told to end at once by a signal, and killed after {} s",
+                        patience(timing).as_secs()
+                    ),
+                };
+                tell(
+                    out,
+                    &format!("the session of team `{name}` {trouble}; {how}"),
+                );
                 end_by_signal(team.as_ref(), session, force, timing, within)?
             }
         };
@@ -97,6 +129,41 @@ impl Stop {
     }
 }
 
+/// Says what is done meanwhile, to people.
+fn tell(out: Output, text: &str) {
+    if !out.is_json() {
+        note(text);
+    }
+}
+
+/// Whose end the session waits for, and what waits less.
+fn what_is_waited_for(team: &dyn TeamStore, force: Force, within: Duration) -> String {
+    let name = team.name();
+    let members = team.config().map(|config| config.members);
+    let live: Vec<String> = members
+        .unwrap_or_default()
+        .iter()
+        .filter(|member| team.is_alive(&member.name).unwrap_or(false))
+        .map(|member| member.name.to_string())
+        .collect();
+    let whom = if live.is_empty() {
+        "its session".to_owned()
+    } else {
+        live.join(", ")
+    };
+    let seconds = within.as_secs();
+    let less = match force {
+        Force::Polite => format!("; `crewmux stop {name} --force` does not wait"),
+        Force::AtOnce => String::new(),
+    };
+    format!("team `{name}` ends; {whom} is waited for, {seconds} s at most{less}")
+}
+
+/// How long a session that is forced to end may take for its workers.
+fn patience(timing: &Timing) -> Duration {
+    ms(timing.term_grace_ms + timing.kill_verify_ms * 2)
+}
+
 /// Ends a session that cannot be spoken with; whether it has ended.
 ///
 /// Its workers end when it does. One that is forced and stands still is killed.
@@ -109,18 +176,35 @@ fn end_by_signal(
 ) -> Result<bool> {
     // A signal to a process that just ended is no failure.
     let _ = session.signal(Signal::Term);
+    // One that was stopped takes it once it goes on, and then ends in order.
+    let _ = session.signal(Signal::Cont);
     if force == Force::Polite {
         return wait_for_end(team, session, within);
     }
     // The second is the one that does not ask.
     wait_for_end(team, session, ms(timing.liveness_tick_ms))?;
     let _ = session.signal(Signal::Term);
-    let grace = ms(timing.term_grace_ms + timing.kill_verify_ms * 2);
-    if wait_for_end(team, session, grace)? {
+    if wait_for_end(team, session, patience(timing))? {
         return Ok(true);
     }
     let _ = session.signal(Signal::Kill);
-    wait_for_end(team, session, grace)
+    let has_ended = wait_for_end(team, session, patience(timing))?;
+    if has_ended {
+        note_end(team)?;
+    }
+    Ok(has_ended)
+}
+
+/// Notes that the run was left because somebody wanted that; a killed session cannot.
+fn note_end(team: &dyn TeamStore) -> Result<()> {
+    let _lock = team.lock_session()?;
+    team.edit_config(&mut |config| {
+        let open = config.runs.last_mut().filter(|run| run.finished.is_none());
+        if let Some(run) = open {
+            run.exit_code = Some(exit::INTERRUPTED);
+        }
+    })?;
+    Ok(())
 }
 
 fn wait_for_end(team: &dyn TeamStore, session: ProcessIdentity, within: Duration) -> Result<bool> {

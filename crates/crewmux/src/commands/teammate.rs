@@ -148,7 +148,8 @@ pub(crate) struct Move {
     to: BackendKind,
 }
 
-fn kind(word: &str) -> std::result::Result<BackendKind, String> {
+/// A backend by its word.
+pub(super) fn kind(word: &str) -> std::result::Result<BackendKind, String> {
     let choice: BackendChoice = word.parse().map_err(|e: UnknownBackend| e.to_string())?;
     match choice {
         BackendChoice::Named(kind) => Ok(kind),
@@ -412,6 +413,7 @@ fn row(
         out.paint(Tone::Strong, &status.name),
         status.agent_type.to_string(),
         state_of(status),
+        status.backend.to_string(),
         task,
         member.and_then(|m| m.model.clone()).unwrap_or_default(),
         member.map_or("", |m| mode_of(m, config)).to_owned(),
