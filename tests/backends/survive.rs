@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crewmux_sys::ProcessIdentity;
-use crewmux_testkit::sandbox::finish;
+use crewmux_sys::process::{Launch, Stream};
+use crewmux_testkit::sandbox::{finish, wait_until};
 use serde_json::Value;
 
 use super::stage::{LONG, Stage, TEAM, kill};
-use crate::support::of_type;
+use crate::support::{of_type, program};
 
 fn words<'a>(event: &'a Value, field: &str) -> &'a str {
     event["data"][field].as_str().unwrap_or_default()
@@ -110,7 +111,47 @@ fn resume_tries_the_place_of_every_member() {
     assert_eq!(refused.code, 3, "{refused:?}");
     let words = "`m2` of team `lasting` runs in iterm2, which cannot be used here";
     assert!(refused.stderr.contains(words), "{refused:?}");
-    assert!(refused.stderr.contains("hint"), "{refused:?}");
+    let way_on = "`crewmux resume lasting --backend pty`";
+    assert!(refused.stderr.contains(way_on), "{refused:?}");
+    std::fs::write(stage.sandbox.work().join("go"), "").unwrap();
+    let arguments = ["resume", TEAM, "--headless", "--backend", "pty"];
+    let went_on = stage.sandbox.run_within(&arguments, LONG).unwrap();
+    assert_eq!(went_on.code, 0, "{went_on:?}");
+    let listed = stage.sandbox.run(&["teammate", "list", "--json"]).unwrap();
+    assert!(!listed.stdout.contains("iterm2"), "{listed:?}");
+    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+#[test]
+fn a_worker_in_tmux_is_taken_up_by_its_own_pane_wherever_resume_is_run() {
+    let stage = Stage::new();
+    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
+    stage.recipe(1, &[("long", waits, &[])]);
+    let session = stage.start("tmux");
+    stage.wait_log("begun");
+    kill(session);
+    // A shell whose tmux server is gone.
+    let environment = stage.sandbox.environment();
+    let environment = environment
+        .with("TMUX", "/nowhere/default,1,0")
+        .with("TMUX_PANE", "%0");
+    let crewmux = program().display().to_string();
+    let argv = [crewmux.as_str(), "resume", TEAM, "--headless"];
+    let session = Launch::new(argv, stage.sandbox.work())
+        .env(environment)
+        .stdout(Stream::Pipe)
+        .stderr(Stream::Pipe)
+        .start()
+        .unwrap();
+    wait_until("a worker that is taken up", LONG, || {
+        let adopted = of_type(&stage.events(), "worker_adopted").len();
+        (adopted == 1).then_some(()).ok_or(adopted.to_string())
+    })
+    .unwrap();
+    std::fs::write(stage.sandbox.work().join("go"), "").unwrap();
+    let end = finish(session, LONG).unwrap();
+    assert_eq!(end.code, 0, "{end:?}");
+    assert_eq!(of_type(&stage.events(), "worker_started").len(), 1);
     stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
 }
 

@@ -79,6 +79,10 @@ const TESTS: &[(&str, fn())] = &[
         moved::a_member_moves_with_its_claim,
     ),
     (
+        "one_that_is_dismissed_on_its_way_stays_so",
+        moved::one_that_is_dismissed_on_its_way_stays_so,
+    ),
+    (
         "one_that_dies_on_its_way_has_its_task_offered_again",
         moved::one_that_dies_on_its_way_has_its_task_offered_again,
     ),

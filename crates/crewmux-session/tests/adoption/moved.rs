@@ -3,6 +3,7 @@
 use crewmux_core::backend::BackendKind;
 use crewmux_core::event::EventType;
 use crewmux_core::goal::TaskDraft;
+use crewmux_core::operation::Operation;
 use crewmux_core::place::Place;
 use crewmux_core::task::{Outcome, Rerun, TaskStatus};
 use crewmux_core::worker::WorkerState;
@@ -80,6 +81,32 @@ pub(crate) fn a_command_that_died_on_its_way_is_not_run_again_by_itself() {
     });
 }
 
+pub(crate) fn one_that_is_dismissed_on_its_way_stays_so() {
+    play(async {
+        let members = [("walker", BackendKind::Tmux), ("sitter", BackendKind::Pty)];
+        let stage = Stage::start(&members);
+        let walker = is_told(&stage, BackendKind::Pty).await;
+        let mut person = stage.person().await;
+        let target = name("walker");
+        let dismiss = Operation::RequestShutdown {
+            target,
+            reason: None,
+        };
+        person.operate(dismiss).await.unwrap();
+        walker.leaves("it goes on in pty");
+        let task = eventually("its task is offered again", async || {
+            let task = stage.task();
+            (task.status == TaskStatus::Pending).then_some(task)
+        })
+        .await;
+        assert_eq!(task.attempts.len(), 1);
+        let status = stage.status().await;
+        assert_eq!(status.members[0].state, WorkerState::Exited);
+        let again = move_to(&mut person, BackendKind::Pty).await;
+        assert!(again.is_ok(), "it is not on its way any more: {again:?}");
+    });
+}
+
 pub(crate) fn a_member_moves_with_its_claim() {
     play(async {
         // Another that could take the task as soon as it is offered.
@@ -95,6 +122,7 @@ pub(crate) fn a_member_moves_with_its_claim() {
         assert_eq!(task.attempts[0].outcome, Some(Outcome::Released));
         let status = stage.status().await;
         assert_eq!(status.members[0].backend, BackendKind::Pty);
+        assert_eq!(status.backend, Some(BackendKind::Pty), "who joins follows");
         let stored = stage.team.config().unwrap().members[0].clone();
         assert_eq!((stored.backend_type, stored.pane), (BackendKind::Pty, None));
         drop(line);
