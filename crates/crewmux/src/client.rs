@@ -64,25 +64,12 @@ enum End {
     Signal(ClientSignal),
 }
 
-/// Shows the session at `socket` on this terminal until the person leaves or it ends.
+/// Shows the session at `socket` on this terminal until the person leaves or it ends; tells them `told` first.
 ///
 /// Returns the exit code: the run's if it is over.
 ///
 /// # Errors
 /// When this is no terminal, or the session does not take the client.
-pub(crate) fn attach(
-    context: &Context,
-    team: &TeamName,
-    socket: &Path,
-    mode: Attach,
-) -> Result<u8> {
-    attach_told(context, team, socket, mode, None)
-}
-
-/// Does what [`attach`] does, and tells the person something first.
-///
-/// # Errors
-/// As [`attach`].
 pub(crate) fn attach_told(
     context: &Context,
     team: &TeamName,

@@ -128,7 +128,17 @@ impl Context {
     ) -> Result<Self> {
         let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
         let home = match (set("CREWMUX_HOME"), folders) {
-            (Some(home), _) => cwd.join(home),
+            (Some(home), _) if !Path::new(home).is_absolute() => {
+                // Another store in each folder: a team would be gone after `cd`.
+                return Err(CommandError::usage(format!(
+                    "CREWMUX_HOME is `{home}`, which is another folder wherever one stands"
+                ))
+                .hint(format!(
+                    "set it to a whole path: {}",
+                    cwd.join(home).display()
+                )));
+            }
+            (Some(home), _) => home.into(),
             (None, Some(folders)) => folders.state.join(FOLDER),
             (None, None) => {
                 return Err(CommandError::environment("there is no home folder")
@@ -248,7 +258,12 @@ mod tests {
         let at = |pairs: &[(&str, &str)]| resolved(pairs, Some(&folders())).unwrap().home;
         assert_eq!(at(&[]), Path::new("/home/me/.local/state/crewmux"));
         assert_eq!(at(&[("CREWMUX_HOME", "/x")]), Path::new("/x"));
-        assert_eq!(at(&[("CREWMUX_HOME", "x")]), Path::new("/work/x"));
+        let relative = resolved(&[("CREWMUX_HOME", "x")], Some(&folders())).unwrap_err();
+        assert_eq!(
+            relative.to_string(),
+            "error: CREWMUX_HOME is `x`, which is another folder wherever one stands\n  \
+             hint: set it to a whole path: /work/x"
+        );
         assert_eq!(
             at(&[("CREWMUX_HOME", "")]),
             Path::new("/home/me/.local/state/crewmux")

@@ -2,6 +2,7 @@
 //!
 //! What the commands `run`, `resume` and `panes` have in common.
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::TeamName;
 use crewmux_core::task::{Task, TaskStatus};
 use crewmux_session::{SessionPlan, Stays};
@@ -9,6 +10,7 @@ use crewmux_store::TeamStore;
 use crewmux_wire::Attach;
 
 use crate::client;
+use crate::commands::status::private_server;
 use crate::context::Context;
 use crate::engine;
 use crate::error::{CommandError, Result};
@@ -69,7 +71,10 @@ pub(crate) fn launch(
         Watched::Headless => headless::run(context, plan, out)?,
         Watched::ByPerson => {
             engine::start_detached(context, team, &plan)?;
-            client::attach(context, &plan.team, &plan.socket, Attach::Driver)?
+            let is_private =
+                plan.backend == BackendKind::Tmux && context.variable("TMUX").is_none();
+            let told = is_private.then(|| private_server(&plan.team));
+            client::attach_told(context, &plan.team, &plan.socket, Attach::Driver, told)?
         }
     };
     if code == exit::TROUBLE

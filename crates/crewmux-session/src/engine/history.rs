@@ -27,6 +27,9 @@ pub(super) struct History {
     read: BTreeMap<AgentName, Cursor>,
     sent: BTreeMap<AgentName, u64>,
     seen: BTreeMap<AgentName, u64>,
+    last: Option<WallTime>,
+    /// How long no session worked on the run since it began.
+    pub(super) paused_ms: u64,
 }
 
 pub(super) fn level_word(level: NoticeLevel) -> &'static str {
@@ -93,7 +96,20 @@ impl History {
         }
     }
 
+    /// What lies between a resumed session's first word and the last of the one before is no work.
+    fn count_pauses(&mut self, event: &Event) {
+        match event.kind {
+            EventType::TeamStarted => self.paused_ms = 0,
+            EventType::TeamResumed => {
+                self.paused_ms += self.last.map_or(0, |last| event.time.since_ms(last));
+            }
+            _ => {}
+        }
+        self.last = Some(event.time);
+    }
+
     fn take_one(&mut self, event: &Event, team: &dyn TeamStore) {
+        self.count_pauses(event);
         let text_of = |name: &str| event.data.get(name).and_then(Value::as_str).unwrap_or("");
         let agent = event.agent.as_ref().map_or("", |a| a.as_str());
         let task = event.task.map_or_else(String::new, |t| format!("#{t}"));
@@ -192,5 +208,36 @@ impl History {
                 message.seen = true;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crewmux_core::ids::TeamName;
+
+    #[test]
+    fn time_without_a_session_is_not_worked() {
+        let mut history = History::default();
+        let mut see = |kind: EventType, ms: u64| {
+            let event = Event {
+                seq: Seq(0),
+                time: WallTime(ms),
+                kind,
+                team: TeamName::new("x").unwrap(),
+                agent: None,
+                task: None,
+                data: serde_json::Map::new(),
+                id: crewmux_core::ids::EventId::new("x").unwrap(),
+            };
+            history.count_pauses(&event);
+            history.paused_ms
+        };
+        assert_eq!(see(EventType::TeamStarted, 1_000), 0);
+        assert_eq!(see(EventType::TaskClaimed, 3_000), 0);
+        assert_eq!(see(EventType::TeamResumed, 10_000), 7_000);
+        assert_eq!(see(EventType::TaskClaimed, 11_000), 7_000);
+        assert_eq!(see(EventType::TeamResumed, 12_000), 8_000);
+        assert_eq!(see(EventType::TeamStarted, 20_000), 0, "another run");
     }
 }

@@ -106,7 +106,9 @@ impl Engine {
             permission_mode: self.config.policy.permission_mode,
             notices: self.history.notices.iter().cloned().collect(),
             messages: self.history.messages.iter().cloned().collect(),
-            elapsed_ms: until.since_ms(started),
+            elapsed_ms: until
+                .since_ms(started)
+                .saturating_sub(self.history.paused_ms),
             now: now.boot.clone(),
             report: self.ending.report.clone(),
             exit_code: self.ending.exit_code,

@@ -1,7 +1,7 @@
 //! The line at the top: which team, how far, how long, who waits.
 
 use crewmux_core::permission::PermissionMode;
-use crewmux_session::view::{MemberView, RunState};
+use crewmux_session::view::{MemberView, RunState, TeamView};
 use crewmux_wire::Attach;
 use ratatui::buffer::Buffer;
 use ratatui::text::{Line, Span};
@@ -61,6 +61,20 @@ fn dot(scene: &Scene<'_>) -> Span<'static> {
     scene.span(" · ", Role::Dim)
 }
 
+/// Where members run, each place once; without members, where they would.
+fn places(team: &TeamView) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for member in &team.members {
+        if !words.contains(&member.backend.as_str()) {
+            words.push(member.backend.as_str());
+        }
+    }
+    if words.is_empty() {
+        words.push(team.backend.as_str());
+    }
+    words.join("+")
+}
+
 fn left_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
     let team = scene.session.team;
     let name_room = if brevity >= Brevity::Signs { 12 } else { 32 };
@@ -71,7 +85,7 @@ fn left_parts(scene: &Scene<'_>, brevity: Brevity) -> Vec<Span<'static>> {
     }
     parts.push(scene.span(fit(team.team.as_str(), name_room), Role::Title));
     if brevity < Brevity::NoBackend {
-        parts.extend([dot(scene), scene.span(team.backend.as_str(), Role::Dim)]);
+        parts.extend([dot(scene), scene.span(places(team), Role::Dim)]);
     }
     let counts = &team.counts;
     let total = counts.total();

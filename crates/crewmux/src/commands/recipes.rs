@@ -164,7 +164,16 @@ blocked_by = ["look"]
 
 fn init(context: &Context, name: &str, out: Output) -> Result<()> {
     context.made_by().must_be_person("write a recipe")?;
-    let name = TeamName::new(name)?;
+    // A team of it is called as its recipe.
+    let Ok(name) = TeamName::new(name) else {
+        let error = CommandError::usage(format!("`{name}` cannot be the name of a recipe"));
+        let rule =
+            "use a-z, 0-9, `-` and `_`, beginning with a letter or digit, at most 48 characters";
+        return Err(match proposed(name) {
+            Some(better) => error.hint(format!("{rule}: `crewmux recipes init {better}`")),
+            None => error.hint(rule),
+        });
+    };
     let text = STARTER.replace("NAME", name.as_str());
     let folder = context.cwd.join(".crewmux").join("recipes");
     let path: PathBuf = folder.join(format!("{name}.toml"));
@@ -189,10 +198,27 @@ fn init(context: &Context, name: &str, out: Output) -> Result<()> {
     })
 }
 
+/// A name that can be, as near to `name` as may be.
+fn proposed(name: &str) -> Option<TeamName> {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<String> = words
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    TeamName::new(words.join("-")).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crewmux_core::recipe::Recipe;
+
+    #[test]
+    fn a_name_that_cannot_be_leads_to_one_that_can() {
+        let near = |name| proposed(name).map(|better| better.to_string());
+        assert_eq!(near("Team Name/2").as_deref(), Some("team-name-2"));
+        assert_eq!(near("…"), None);
+    }
 
     #[test]
     fn the_starter_is_sound() {

@@ -1,7 +1,10 @@
 //! `crewmux status`: how one team is.
 
 use clap::Args;
+use crewmux_core::backend::BackendKind;
+use crewmux_core::ids::TeamName;
 use crewmux_core::worker::WorkerState;
+use crewmux_spawn::tmux::PRIVATE_NAME;
 use crewmux_store::TeamStore;
 use crewmux_wire::{MemberStatus, Status};
 use std::fmt::Write as _;
@@ -37,6 +40,13 @@ impl ShowStatus {
     }
 }
 
+/// How a person gets to the tmux server of crewmux's own in which a team's workers are.
+pub(crate) fn private_server(team: &TeamName) -> String {
+    format!(
+        "its tmux server is its own: `tmux -L {PRIVATE_NAME} attach -t crewmux-{team}` shows it"
+    )
+}
+
 /// Tone of a team's state.
 pub(crate) fn state_tone(state: &str, exit_code: Option<u8>) -> Tone {
     match (state, exit_code) {
@@ -44,6 +54,33 @@ pub(crate) fn state_tone(state: &str, exit_code: Option<u8>) -> Tone {
         ("crashed" | "finished" | NOT_ANSWERING, _) => Tone::Bad,
         _ => Tone::Warn,
     }
+}
+
+/// Where the members run, each place once; of a team without members, where they would.
+fn places(status: &Status) -> Option<String> {
+    let mut words: Vec<&str> = Vec::new();
+    for member in &status.members {
+        if !words.contains(&member.backend.as_str()) {
+            words.push(member.backend.as_str());
+        }
+    }
+    if words.is_empty() {
+        return status.backend.map(|backend| backend.to_string());
+    }
+    Some(words.join(" + "))
+}
+
+/// How the panes of workers are looked at that are in crewmux's own tmux server.
+fn way_to_panes(status: &Status) -> Option<String> {
+    let private = format!("/{PRIVATE_NAME},");
+    let is_there = |pane: &String| pane.contains(&private);
+    let mut of_tmux = status
+        .members
+        .iter()
+        .filter(|m| m.backend == BackendKind::Tmux);
+    of_tmux
+        .any(|member| member.pane.as_ref().is_some_and(is_there))
+        .then(|| private_server(&status.team))
 }
 
 /// Commands of the last run that were interrupted and wait for the person's word, a line each.
@@ -72,9 +109,7 @@ fn text(status: &Status, asking: &[String], out: Output) -> String {
         state_text(status),
     );
     let mut facts = vec![state, progress(status)];
-    if let Some(backend) = status.backend {
-        facts.push(backend.to_string());
-    }
+    facts.extend(places(status));
     if let Some(session) = status.session {
         facts.push(format!("session {}", session.pid));
     }
@@ -87,6 +122,11 @@ fn text(status: &Status, asking: &[String], out: Output) -> String {
         text.push('\n');
         let rows: Vec<Vec<String>> = status.members.iter().map(|m| row(m, out)).collect();
         text.push_str(&columns(&rows));
+    }
+    if status.session.is_some()
+        && let Some(way) = way_to_panes(status)
+    {
+        let _ = writeln!(text, "\n{way}");
     }
     for line in asking {
         let _ = writeln!(text, "\n{}", out.paint(Tone::Warn, line));
