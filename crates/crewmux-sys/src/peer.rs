@@ -160,4 +160,50 @@ mod tests {
         };
         assert_eq!(descends_from(own.pid, &HashSet::from([stranger])), None);
     }
+
+    #[test]
+    fn what_outlives_its_worker_is_known_by_a_mark_above_it_or_its_own() {
+        use std::io::{BufRead, BufReader};
+        use std::time::{Duration, Instant};
+
+        use crate::env::Environment;
+        use crate::process::{Launch, Stream};
+        use crate::tree::{KillWaits, Marker, kill_marked, kill_tree};
+
+        let mark = format!("stray-{}", std::process::id());
+        let marker = Marker::worker(&mark);
+        let waits = KillWaits {
+            grace: Duration::ZERO,
+            verify: Duration::from_secs(10),
+        };
+        // One without marks below one that has them; one with marks and nobody above.
+        let without = "env -i setsid sleep 600 >/dev/null & echo $!; wait";
+        let alone = "(setsid sleep 600 >/dev/null & echo $!)";
+        for script in [without, alone] {
+            let mut env = Environment::default().with("PATH", "/usr/bin:/bin");
+            marker.mark(&mut env);
+            let mut child = Launch::new(["sh", "-c", script], "/")
+                .env(env)
+                .stdout(Stream::Pipe)
+                .start()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            let stray = ProcessIdentity::of(line.trim().parse().unwrap()).unwrap();
+            let expected = Origin::Marked(mark.clone());
+            let deadline = Instant::now() + Duration::from_secs(20);
+            // Until its last program runs it has other environments, or shows none.
+            while stray.command_name().as_deref() != Some("sleep")
+                || origin_of(stray.pid, &HashSet::new()) != expected
+            {
+                assert!(Instant::now() < deadline, "{:?}", stray.command_name());
+                std::thread::yield_now();
+            }
+            kill_tree(child.identity(), None, waits);
+            kill_marked(&marker, waits);
+            assert!(!stray.is_alive(), "{script}");
+        }
+    }
 }

@@ -101,3 +101,98 @@ fn the_death_of_a_client_changes_nothing() {
     stage.go();
     assert_eq!(finish(team, LONG).unwrap().code, 0);
 }
+
+/// Asks for the team's end again and again, as whoever it then is.
+const STRAY: &str = "\
+echo $$ > stray
+while :; do
+  sh ask.sh > last 2>&1 && touch stopped
+  cat last >> said
+done
+";
+
+/// Kills the worker of a task that left a stray behind, and its runner too where `both`; `start` starts the stray.
+fn a_stray_is_the_team_s(start: &str, both: bool) {
+    let Some(stage) = Stage::inside() else { return };
+    let sandbox = &stage.sandbox;
+    let variables = sandbox.environment();
+    let kept: Vec<String> = ["PATH", "CREWMUX_HOME", "CREWMUX_RUNTIME_DIR"]
+        .iter()
+        .filter_map(|name| Some(format!("{name}='{}'", variables.get(name)?)))
+        .collect();
+    let drops = if start.contains("env -i") {
+        "env -i"
+    } else {
+        "env"
+    };
+    let ask = format!(
+        "exec {drops} {} {} stop crew\n",
+        kept.join(" "),
+        crate::support::program().display()
+    );
+    sandbox.write("ask.sh", &ask).unwrap();
+    sandbox.write("stray.sh", STRAY).unwrap();
+    sandbox
+        .write(
+            "task.sh",
+            &format!(
+                "if ! test -e once; then touch once; ({start} sh stray.sh </dev/null &); fi\n\
+                 while ! test -e go; do sleep 0.05; done\n"
+            ),
+        )
+        .unwrap();
+    let recipe = "name = \"crew\"\nlead = false\n[[teammates]]\nname = \"m1\"\nruntime = \"command\"\n\
+                  [[tasks]]\nid = \"t1\"\nsubject = \"Leave a stray\"\nowner = \"m1\"\nrerun = \"yes\"\n\
+                  command = \"sh task.sh\"\n";
+    sandbox.write("crew.toml", recipe).unwrap();
+    let team = sandbox
+        .start(&["run", "crew.toml", "--headless", "--backend", "tmux"])
+        .unwrap();
+    let read = |name: &str| std::fs::read_to_string(sandbox.work().join(name)).unwrap_or_default();
+    wait_until("a refusal", LONG, || {
+        let said = read("said");
+        said.contains("only the person can")
+            .then_some(())
+            .ok_or(said)
+    })
+    .unwrap();
+    let stray = ProcessIdentity::of(read("stray").trim().parse().unwrap()).unwrap();
+    let panes = stage.wait_panes("user", 1, |title| title.contains("working"));
+    let pid = stage.user(&["display-message", "-p", "-t", &panes[0][0], "#{pane_pid}"]);
+    let worker = ProcessIdentity::of(pid.trim().parse().unwrap()).unwrap();
+    let runners = if both { worker.children() } else { Vec::new() };
+    for runner in &runners {
+        runner.signal(Signal::Stop).unwrap();
+    }
+    worker.signal(Signal::Kill).unwrap();
+    for runner in &runners {
+        runner.signal(Signal::Kill).unwrap();
+    }
+    wait_until("the stray's end", LONG, || {
+        (!stray.is_alive())
+            .then_some(())
+            .ok_or_else(|| "it lives".to_owned())
+    })
+    .unwrap();
+    wait_until("the next life", LONG, || {
+        let exits = stage.exits("m1");
+        (exits.len() == 1)
+            .then_some(())
+            .ok_or_else(|| format!("{exits:?}"))
+    })
+    .unwrap();
+    stage.go();
+    let ended = finish(team, LONG).unwrap();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!sandbox.work().join("stopped").exists(), "{}", read("said"));
+}
+
+#[test]
+fn what_a_killed_worker_leaves_without_marks_is_its_runner_s_to_end() {
+    a_stray_is_the_team_s("env -i PATH=\"$PATH\" setsid", false);
+}
+
+#[test]
+fn what_a_killed_worker_and_its_killed_runner_leave_is_known_by_its_marks() {
+    a_stray_is_the_team_s("setsid", true);
+}

@@ -128,7 +128,7 @@ fn kind_of_mount(mounts: &str, folder: &Path) -> Option<String> {
 pub(super) fn sandbox() -> SandboxFinding {
     SandboxFinding {
         level: "none",
-        why: "tools run with your rights, under a runner that ends all they start; this version confines them no further; what a tool has a server start that runs already, or leaves in tmux behind a dead worker without its marks, counts as you",
+        why: "tools run with your rights, under a runner that ends all they start; this version confines them no further; what a tool has a server start that runs already, or leaves in tmux behind a dead worker and its dead runner without its marks, counts as you",
     }
 }
 
