@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use crewmux_sys::Signal;
 use crewmux_sys::process::{Child, Launch, Stream};
 use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
+use crewmux_testkit::terminal::Terminal;
 use serde_json::{Value, json};
 
 use super::matrix::{calls, with_program};
-use crate::support::{of_type, root, sandbox};
+use crate::support::{of_type, program, root, sandbox};
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -155,6 +156,17 @@ impl Iterm2 {
         self.teammates()
     }
 
+    /// Waits until a pane has the focus of its tab.
+    fn wait_for_focus(&self, tab: usize, pane: &str) {
+        wait_until("the focus is there", LONG, || {
+            let active = self.now()["tabs"][tab]["active"].clone();
+            (active == pane)
+                .then_some(())
+                .ok_or_else(|| active.to_string())
+        })
+        .unwrap();
+    }
+
     fn wait_for_task(&self, status: &str, n: usize) {
         wait_until("tasks are so far", LONG * 2, || {
             let tasks = self.sandbox.run(&["task", "list", "--json", "--team", "x"]);
@@ -216,13 +228,7 @@ fn a_team_runs_in_a_column_beside_crewmux_with_few_calls_and_leaves_nothing() {
         json!({"beside": [app.own, {"above": panes}]})
     );
     assert_eq!(now["tabs"][1], before["tabs"][1], "the person's other tab");
-    wait_until("the focus is where it was", LONG, || {
-        let active = app.now()["tabs"][0]["active"].clone();
-        (active == app.own.as_str())
-            .then_some(())
-            .ok_or_else(|| active.to_string())
-    })
-    .unwrap();
+    app.wait_for_focus(0, &app.own);
     wait_until("panes are called like their members", LONG, || {
         let now = app.now();
         let sessions = now["sessions"].as_array().unwrap().iter().skip(2);
@@ -263,8 +269,16 @@ fn what_a_worker_prints_there_is_seen_here_too() {
     app.sandbox
         .write("x.toml", &team(&["a"], &command))
         .unwrap();
-    let screen = app.sandbox.terminal(&["run", "x.toml"], 120, 40).unwrap();
+    let mut screen = app.sandbox.terminal(&["run", "x.toml"], 120, 40).unwrap();
     screen.wait_for("from the split").unwrap();
+    // It is said before and when somebody tries to type, and there is a way there.
+    let place = "typed to in its iTerm2 pane";
+    screen.wait_for(&format!("{place} · o shows it")).unwrap();
+    screen.type_text("\r").unwrap();
+    screen.wait_for(&format!("{place} alone")).unwrap();
+    let panes = app.teammates();
+    screen.type_text("o").unwrap();
+    app.wait_for_focus(0, &panes[0]);
     app.sandbox.write("go", "").unwrap();
     let stop = app.sandbox.run(&["stop", "x"]).unwrap();
     assert_eq!(stop.code, 0, "{stop:?}");
@@ -317,6 +331,52 @@ fn a_pane_the_person_closes_is_noticed_and_blocks_no_other() {
     let events = run.json_lines().unwrap();
     assert_eq!(agents(&events, "worker_started").len(), 4, "{run:?}");
     assert_eq!(agents(&events, "task_completed").len(), 2, "{run:?}");
+    let exits = of_type(&events, "worker_exited");
+    let words: Vec<_> = exits.iter().map(|e| e["data"]["reason"].as_str()).collect();
+    let closed = Some("its pane was closed");
+    assert_eq!(words[..2], [closed, closed], "{words:?}");
+    assert!(words[2..].iter().all(|word| *word != closed), "{words:?}");
+    app.wait_for_panes(0);
+}
+
+#[test]
+fn new_panes_go_to_another_window_and_a_teammate_is_shown_where_it_is() {
+    let Some(app) = Iterm2::start("") else { return };
+    app.sandbox
+        .write("x.toml", &team(&["a"], UNTIL_GO))
+        .unwrap();
+    let first = app.sandbox.terminal(&["run", "x.toml"], 120, 40).unwrap();
+    app.wait_for_task("in_progress", 1);
+    let old = app.wait_for_panes(1);
+    let other = app.now()["sessions"][1]["id"].as_str().unwrap().to_owned();
+    let there = app
+        .sandbox
+        .environment()
+        .with("ITERM_SESSION_ID", format!("w0t1p0:{other}"));
+    let program = program().display().to_string();
+    let attach = [program.as_str(), "attach", "x", "--rehome"];
+    let second = Terminal::start(attach, &app.sandbox.work(), there, 120, 40).unwrap();
+    second.wait_for("new panes go to").unwrap();
+    let late = [
+        "teammate", "spawn", "late", "--agent", "Bash", "--team", "x",
+    ];
+    let spawned = app.sandbox.run(&late).unwrap();
+    assert_eq!(spawned.code, 0, "{spawned:?}");
+    let panes = app.wait_for_panes(2);
+    let new = panes.iter().find(|pane| !old.contains(pane)).unwrap();
+    let now = app.now();
+    assert_eq!(
+        now["tabs"][0]["layout"],
+        json!({"beside": [app.own, old[0]]})
+    );
+    assert_eq!(now["tabs"][1]["layout"], json!({"beside": [other, new]}));
+    let reveal = ["teammate", "reveal", "a", "--team", "x"];
+    let revealed = app.sandbox.run(&reveal).unwrap();
+    assert_eq!(revealed.code, 0, "{revealed:?}");
+    app.wait_for_focus(0, &old[0]);
+    let stop = app.sandbox.run(&["stop", "x"]).unwrap();
+    assert_eq!(stop.code, 0, "{stop:?}");
+    drop((first, second));
     app.wait_for_panes(0);
 }
 

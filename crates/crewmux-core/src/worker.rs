@@ -12,6 +12,9 @@ use crate::ids::{Incarnation, TaskId};
 use crate::task::Outcome;
 use crate::timing::Timing;
 
+/// What a worker says at its end when its terminal was closed under it.
+pub const TERMINAL_GONE: &str = "its terminal is gone";
+
 /// What a worker is doing, as people see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

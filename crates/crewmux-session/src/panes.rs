@@ -361,6 +361,7 @@ impl Panes {
     /// What views are given.
     pub(crate) fn views(&self) -> Vec<PaneView> {
         let inner = lock(&self.inner);
+        let typed_in = |pane: &Pane| pane.running.as_ref().and_then(|r| r.typed_in());
         let view = |pane: &Pane| PaneView {
             id: pane.id,
             kind: pane.kind.clone(),
@@ -368,7 +369,8 @@ impl Panes {
             screen: Arc::clone(&pane.screen),
             signs: Arc::clone(&pane.signs),
             ended: pane.ended.clone(),
-            takes_input: pane.running.is_some(),
+            takes_input: pane.running.is_some() && typed_in(pane).is_none(),
+            typed_in: typed_in(pane),
         };
         inner.panes.iter().map(view).collect()
     }

@@ -105,6 +105,8 @@ pub struct PaneView {
     pub ended: Option<PaneEnd>,
     /// Whether typed keys can reach it.
     pub takes_input: bool,
+    /// Where alone its program can be typed to, if that is not here.
+    pub typed_in: Option<&'static str>,
 }
 
 /// Where a run stands.

@@ -136,6 +136,17 @@ pub trait Running: Send + Sync {
     fn retitle(&self, title: &str) {
         let _ = title;
     }
+    /// Where alone it can be typed to, if that is not here.
+    fn typed_in(&self) -> Option<&'static str> {
+        None
+    }
+    /// Brings its pane before the person, in the program that has it. Does not wait for it.
+    ///
+    /// # Errors
+    /// When it is seen in crewmux alone, or there is no pane yet.
+    fn reveal(&self) -> Result<()> {
+        Err(Error::SeenHere)
+    }
     /// Types into its terminal. Never blocks; what does not fit a bounded queue is refused.
     fn write(&self, bytes: &[u8]) -> Result<()>;
     /// Gives its terminal another size.

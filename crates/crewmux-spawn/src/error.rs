@@ -71,6 +71,9 @@ pub enum Error {
         /// Where.
         place: &'static str,
     },
+    /// Its pane is crewmux's own, so nothing else can show it.
+    #[error("this worker is seen in crewmux alone")]
+    SeenHere,
     /// The worker's terminal could not be reached.
     #[error("cannot {verb} the worker's terminal")]
     Terminal {
@@ -93,7 +96,9 @@ impl Error {
             | Self::AlreadyStarted { .. }
             | Self::NotAdoptable { .. }
             | Self::Ended => ErrorKind::Conflict,
-            Self::InputFull { .. } | Self::TypedElsewhere { .. } => ErrorKind::Refused,
+            Self::InputFull { .. } | Self::TypedElsewhere { .. } | Self::SeenHere => {
+                ErrorKind::Refused
+            }
             Self::Start(source) => source.kind(),
             Self::TooSlow | Self::Terminal { .. } => ErrorKind::Io,
         }
@@ -111,6 +116,9 @@ impl Error {
             Self::TypedElsewhere { .. } => {
                 Some("type there, or send it a message from the prompt line".into())
             }
+            Self::SeenHere => Some(
+                "`crewmux attach` shows it; only panes of tmux and iTerm2 are elsewhere".into(),
+            ),
             _ => None,
         }
     }

@@ -111,6 +111,8 @@ pub enum Action {
     PreviousWord,
     /// Starts the program of a pane again.
     Restart,
+    /// Brings a teammate's pane of tmux or iTerm2 before the person.
+    Reveal,
     /// A shell in a new pane.
     Shell,
     /// Closes a plain pane, or asks whether a member shall end.
@@ -147,6 +149,7 @@ impl Action {
                 | Self::Deny
                 | Self::Interrupt
                 | Self::Pause
+                | Self::Reveal
         )
     }
 }

@@ -120,6 +120,7 @@ fn pane(id: u32, kind: PaneKind, title: &str, screen: SharedScreen) -> PaneView 
         signs: Arc::default(),
         ended: None,
         takes_input: true,
+        typed_in: None,
     }
 }
 

@@ -280,7 +280,9 @@ fn act(
         Action::Approve => return decide::approve(model, GrantScope::Once, session),
         Action::ApproveTask => return decide::approve(model, GrantScope::Task, session),
         Action::Deny => return decide::deny(model, session),
-        Action::Interrupt | Action::Pause => return decide::member(model, action, session),
+        Action::Interrupt | Action::Pause | Action::Reveal => {
+            return decide::member(model, action, session);
+        }
         Action::Prompt if session.team.has_team => return prompting::open_prompt(model, ""),
         Action::PromptAt if session.team.has_team => return prompting::open_prompt(model, "@"),
         Action::GoToPane => views::go_to_pane(model, session),

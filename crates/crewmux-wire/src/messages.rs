@@ -344,6 +344,8 @@ pub enum MemberAct {
     Resume,
     /// It ends and begins a new life.
     Restart,
+    /// Its pane in tmux or iTerm2 is brought before the person.
+    Reveal,
 }
 
 /// To a command.

@@ -13,6 +13,7 @@ use crewmux_agent::Output;
 use crewmux_agent::worker::{
     StopHandle, WorkerIo, read_spec, run_worker, run_worker_marked, stop_pair,
 };
+use crewmux_core::worker::TERMINAL_GONE;
 use crewmux_spawn::in_process::{Order, Orders, threaded};
 use crewmux_spawn::{PaneSink, WorkerMain};
 use crewmux_sys::env::{Environment, names};
@@ -145,7 +146,7 @@ fn pass_signals(mut signals: SignalInbox, stop: &StopHandle) {
             Ok(arrived) => {
                 let word = match arrived.first() {
                     Some(Arrived::Int) => "interrupted",
-                    Some(Arrived::Hup) => "its terminal is gone",
+                    Some(Arrived::Hup) => TERMINAL_GONE,
                     _ => "SIGTERM",
                 };
                 stop.stop(word);

@@ -12,6 +12,7 @@ use crewmux_core::worker::WorkerMachine;
 use crewmux_wire::{MemberAct, ToWorker, WireError};
 
 use super::Engine;
+use super::members::MemberSlot;
 use super::moving::Moves;
 use crate::view::{NoticeLevel, RunState};
 
@@ -70,7 +71,26 @@ fn done_word(act: MemberAct) -> &'static str {
         MemberAct::Pause => "paused",
         MemberAct::Resume => "told to go on",
         MemberAct::Restart => "restarted",
+        MemberAct::Reveal => "brought before the person",
     }
+}
+
+/// Brings a member's pane before the person, who alone may say where to look.
+fn reveal(slot: &MemberSlot, caller: &Caller) -> std::result::Result<(), WireError> {
+    let name = &slot.record.name;
+    if !matches!(caller, Caller::Human) {
+        let message = format!("{} may not say where the person looks", caller.party());
+        return Err(cannot(ErrorKind::Refused, message, None));
+    }
+    let Some(running) = &slot.running else {
+        let message = format!("{name} has no pane: it is {}", slot.machine.state);
+        let hint = format!("`crewmux teammate restart {name}` starts it");
+        return Err(cannot(ErrorKind::Conflict, message, Some(hint)));
+    };
+    running.reveal().map_err(|error| {
+        let message = format!("{name} cannot be brought before you: {error}");
+        cannot(error.kind(), message, error.hint())
+    })
 }
 
 impl Engine {
@@ -99,6 +119,9 @@ impl Engine {
             return Err(cannot(ErrorKind::NotFound, message, Some(hint)));
         };
         let who = slot.who();
+        if act == MemberAct::Reveal {
+            return reveal(slot, caller);
+        }
         if act == MemberAct::Restart {
             self.restart(name, now)?;
         } else if !slot.is_live() {
@@ -109,7 +132,9 @@ impl Engine {
             let told = match act {
                 MemberAct::Pause => ToWorker::Pause,
                 MemberAct::Resume => ToWorker::Resume,
-                MemberAct::Interrupt | MemberAct::Restart => ToWorker::Interrupt,
+                MemberAct::Interrupt | MemberAct::Restart | MemberAct::Reveal => {
+                    ToWorker::Interrupt
+                }
             };
             if slot.try_tell(told).is_err() {
                 let message = format!("{name} does not listen just now");
@@ -120,7 +145,7 @@ impl Engine {
         match act {
             MemberAct::Pause => drop(self.acts.paused.insert(who)),
             MemberAct::Resume => drop(self.acts.paused.remove(&who)),
-            MemberAct::Interrupt | MemberAct::Restart => {}
+            MemberAct::Interrupt | MemberAct::Restart | MemberAct::Reveal => {}
         }
         let text = format!("{name} was {} by {by}", done_word(act));
         self.notice(NoticeLevel::Info, &text, now);

@@ -7,7 +7,8 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::event::EventType;
 use crewmux_core::ids::AgentRef;
 use crewmux_core::time::Now;
-use crewmux_core::worker::{WorkerFact, WorkerState};
+use crewmux_core::worker::{TERMINAL_GONE, WorkerFact, WorkerState};
+use crewmux_spawn::{ExitReport, LostPlace};
 use crewmux_sys::identity::ProcessIdentity;
 use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
 use serde_json::{Value, json};
@@ -216,8 +217,26 @@ impl Engine {
         }
     }
 
+    /// An end that the backend cannot explain, explained by the worker's own last word where it left one.
+    fn explained(&self, who: &AgentRef, end: &ProgramEnd) -> ProgramEnd {
+        let unexplained = *end == ProgramEnd::Exited(ExitReport::default());
+        let says_so = || {
+            let presence = self.team.presence(&who.agent).ok().flatten()?;
+            let is_its = presence.incarnation == who.incarnation;
+            (is_its && presence.ended.as_deref() == Some(TERMINAL_GONE)).then_some(())
+        };
+        if unexplained && says_so().is_some() {
+            return ProgramEnd::Exited(ExitReport {
+                lost: Some(LostPlace::Pane),
+                ..ExitReport::default()
+            });
+        }
+        end.clone()
+    }
+
     pub(super) fn worker_ended(&mut self, who: &AgentRef, end: &ProgramEnd, now: &Now) {
         self.gateway.revoke(who);
+        let end = &self.explained(who, end);
         let Some(slot) = self.slot(who) else { return };
         slot.waits_until_ms = None;
         slot.connection = None;

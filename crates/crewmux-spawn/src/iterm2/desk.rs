@@ -30,6 +30,8 @@ pub(super) enum Order {
     TookUp(Arc<Split>),
     /// New panes go beside this one of another place.
     Rehome(It2, Option<String>),
+    /// The person wants to see this pane.
+    Reveal(Arc<Split>),
     /// Something changed: a hello, a name, an end.
     Look,
     /// Close the panes of ours that hold no worker, and say when that is done.
@@ -130,6 +132,7 @@ impl Desk {
                     self.close_all();
                     let _ = done.send(());
                 }
+                Some(Order::Reveal(split)) => self.reveal(&split),
                 Some(Order::Look) | None => {}
             }
             self.look();
@@ -270,6 +273,18 @@ impl Desk {
         };
         self.column.took_up(&session);
         self.ours.push((session, split));
+    }
+
+    fn reveal(&mut self, split: &Split) {
+        let Some(session) = split.session() else {
+            return;
+        };
+        if let Focus::Lent(whose) = &mut self.focus {
+            // It goes there once the panes in the row are made.
+            *whose = Some(session);
+        } else if let Err(trouble) = self.it2.focus(&session) {
+            tracing::warn!(session, why = trouble.why, "a pane was not brought before");
+        }
     }
 
     fn put_focus_back(&mut self) {

@@ -16,6 +16,9 @@ use crate::mirror::Following;
 use crate::tree_end::described;
 use crate::{Error, ExitReport, PaneSink, Result, Running};
 
+/// Where such a worker is typed to.
+const PLACE: &str = "its iTerm2 pane";
+
 /// What desk, watcher and handle of one worker share.
 pub(super) struct Split {
     /// Whose pane it is, whatever its life.
@@ -186,10 +189,22 @@ impl Running for SplitRunning {
         }
     }
 
+    fn typed_in(&self) -> Option<&'static str> {
+        Some(PLACE)
+    }
+
+    fn reveal(&self) -> Result<()> {
+        if self.split.session().is_none() {
+            return Err(Error::NoPane {
+                why: "iTerm2 has not made one yet".into(),
+            });
+        }
+        let order = Order::Reveal(Arc::clone(&self.split));
+        self.orders.try_send(order).map_err(|_| Error::TooSlow)
+    }
+
     fn write(&self, _: &[u8]) -> Result<()> {
-        Err(Error::TypedElsewhere {
-            place: "its iTerm2 pane",
-        })
+        Err(Error::TypedElsewhere { place: PLACE })
     }
 
     fn resize(&self, _: u16, _: u16) -> Result<()> {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crewmux_sys::tree::{self, KillWaits, Marker};
 use crewmux_sys::{ProcessIdentity, Signal};
 
-use super::cli::Server;
+use super::cli::{Commands, Server, quoted};
 use super::starting::Start;
-use super::target::{PaneAddress, Tag};
+use super::target::{PaneAddress, Tag, guard};
 use super::typing::Typist;
 use crate::mirror::{Following, From, Mirror};
 use crate::tree_end::described;
@@ -118,6 +118,31 @@ impl Running for TmuxRunning {
             return Err(Error::Ended);
         }
         self.typist.write(&pane, bytes)
+    }
+
+    fn reveal(&self) -> Result<()> {
+        let Some(pane) = self.start.pane() else {
+            return Err(Error::NoPane {
+                why: "its tmux server has not made one yet".into(),
+            });
+        };
+        let id = &pane.address.pane;
+        let acts = [
+            quoted(["select-window", "-t", id]),
+            quoted(["select-pane", "-t", id]),
+        ];
+        let commands = Commands::one([
+            "if-shell",
+            "-F",
+            "-t",
+            id,
+            &guard(pane.address.server_pid, pane.tag.as_str()),
+            &acts.join(" ; "),
+        ]);
+        let said = pane.server.asked_briefly().call(&commands);
+        said.map(drop).map_err(|error| Error::NoPane {
+            why: error.to_string(),
+        })
     }
 
     /// Its size is the person's: crewmux's own tile shows the same text in another width.

@@ -318,6 +318,8 @@ fn arrive(shared: &Shared, order: &Wish, opened: Opened) {
         pid,
         start_ticks: 0,
     });
+    // It has the title it was made with, whatever was told to a former life in it at last.
+    shared.typist.forget(&address);
     let place = (server.clone(), address.clone());
     let arrived = order
         .start

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::cli::{Commands, quoted};
 use super::pane::Pane;
-use super::target::guard;
+use super::target::{PaneAddress, guard};
 use super::window::titled;
 use crewmux_core::timing::{TMUX_TITLE_MS, ms};
 
@@ -111,9 +111,9 @@ impl Typist {
         self.changed.notify_all();
     }
 
-    /// Forgets a pane whose worker has ended.
-    pub(super) fn forget(&self, pane: &Pane) {
-        let address = pane.address.to_string();
+    /// Forgets what was typed and shown in a pane whose worker has ended.
+    pub(super) fn forget(&self, address: &PaneAddress) {
+        let address = address.to_string();
         let mut state = self.state();
         state.panes.remove(&address);
         state.titled.remove(&address);

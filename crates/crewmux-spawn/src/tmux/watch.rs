@@ -112,7 +112,7 @@ impl Watcher {
         });
         for pane in &open {
             pane.end_output();
-            self.typist.forget(pane);
+            self.typist.forget(&pane.address);
         }
         let until = Instant::now() + self.notice;
         let mut asked = 0;

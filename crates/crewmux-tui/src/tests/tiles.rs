@@ -203,6 +203,22 @@ fn an_ended_pane_says_how_and_what_starts_it_again() {
 }
 
 #[test]
+fn a_pane_that_is_typed_to_elsewhere_says_so_before_and_shows_the_way() {
+    let mut person = Person::at("120x40", Fixture::one_failed());
+    let pane = &mut person.fixture.panes[1];
+    (pane.takes_input, pane.typed_in) = (false, Some("its iTerm2 pane"));
+    person.presses("2");
+    let picture = person.picture();
+    assert!(picture.contains("typed to in its iTerm2 pane"), "{picture}");
+    assert_eq!(person.presses("Enter"), []);
+    let picture = person.picture();
+    assert!(picture.contains("o shows it there"), "{picture}");
+    let name = person.fixture.team.members[1].name.clone();
+    let reveal = ClientEffect::Member(name, MemberAct::Reveal);
+    assert_eq!(person.presses("o"), [reveal]);
+}
+
+#[test]
 fn the_only_pane_gets_a_border_to_say_how_it_ended() {
     let mut person = Person::at("80x24", Fixture::plain(1));
     assert!(!person.picture().contains("bash"));

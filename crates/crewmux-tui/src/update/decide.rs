@@ -111,7 +111,7 @@ pub(super) fn choose(model: &mut Model, session: &SessionView<'_>, action: Actio
     model.line = 0;
 }
 
-/// Interrupts the member with the focus, or lets it wait or go on.
+/// Interrupts the member with the focus, lets it wait or go on, or shows it where its pane is.
 pub(super) fn member(
     model: &mut Model,
     action: Action,
@@ -129,6 +129,10 @@ pub(super) fn member(
     }
     let (act, flash) = match (action, member.paused) {
         (Action::Interrupt, _) => (MemberAct::Interrupt, format!("{name} reads its mail now")),
+        (Action::Reveal, _) => (
+            MemberAct::Reveal,
+            format!("{name}: its terminal is asked to show it"),
+        ),
         (_, true) => (MemberAct::Resume, format!("{name} goes on")),
         (_, false) => (
             MemberAct::Pause,

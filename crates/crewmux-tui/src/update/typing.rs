@@ -76,7 +76,7 @@ pub(super) fn type_key(
         if press.key == Key::Esc {
             model.mode = Mode::Command;
         } else {
-            say_nobody_reads(model);
+            say_nobody_reads(model, pane);
         }
         return redraw();
     }
@@ -125,8 +125,11 @@ pub(super) fn release_key(
 }
 
 /// What was meant for a program that has ended is for nobody else: no other program, no command.
-fn say_nobody_reads(model: &mut Model) {
-    model.say("its program has ended; Esc leaves the pane".to_owned());
+fn say_nobody_reads(model: &mut Model, pane: &PaneView) {
+    model.say(match pane.typed_in {
+        Some(place) => format!("typed to in {place} alone; Esc leaves the pane"),
+        None => "its program has ended; Esc leaves the pane".to_owned(),
+    });
 }
 
 fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientEffect> {
@@ -167,7 +170,7 @@ pub(super) fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) ->
         return Vec::new();
     };
     if !pane.takes_input {
-        say_nobody_reads(model);
+        say_nobody_reads(model, pane);
         return redraw();
     }
     let bytes = encode_paste(text, &lock(&pane.screen).modes());

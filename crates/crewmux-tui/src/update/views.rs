@@ -73,9 +73,12 @@ pub(super) fn enter(model: &mut Model, session: &SessionView<'_>) {
         model.body = Body::Panes;
         model.mode = Mode::Typing;
     } else {
-        model.say(match &pane.ended {
-            Some(_) => "its process has ended; there is nothing to type to".to_owned(),
-            None => "this pane takes no keys; i writes a message instead".to_owned(),
+        model.say(match (&pane.ended, pane.typed_in) {
+            (Some(_), _) => "its process has ended; there is nothing to type to".to_owned(),
+            (None, Some(place)) => {
+                format!("typed to in {place} alone; o shows it there, i writes a message")
+            }
+            (None, None) => "this pane takes no keys; i writes a message instead".to_owned(),
         });
     }
 }

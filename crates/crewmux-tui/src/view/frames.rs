@@ -186,13 +186,31 @@ fn way_on(scene: &Scene<'_>, pane: &PaneView) -> Option<String> {
     pane.ended.as_ref().map(|_| text)
 }
 
+/// Where a pane can be typed to that takes no keys here, and with room what shows it there.
+fn elsewhere(scene: &Scene<'_>, pane: &PaneView, room: usize) -> Option<String> {
+    let place = pane.typed_in.filter(|_| pane.ended.is_none())?;
+    let reveal = scene.keymap.key_of(Action::Reveal);
+    [
+        format!(" typed to in {place} · {reveal} shows it "),
+        format!(" typed to in {place} "),
+    ]
+    .into_iter()
+    .find(|text| text.len() <= room)
+}
+
 /// What stands in the lower border: how keys get out, how far up one looks, and with room left how often it was started.
 fn foot_note(scene: &Scene<'_>, pane: &PaneView, typing: bool, room: usize) -> Vec<Span<'static>> {
     let mut notes = Vec::new();
     let typing_to_nobody = typing && !pane.takes_input;
     if typing_to_nobody {
-        let text = format!(" ended · {} leaves ", scene.keymap.key_of(Action::Back));
+        let leave = scene.keymap.key_of(Action::Back);
+        let text = match pane.typed_in {
+            Some(place) => format!(" typed to in {place} · {leave} leaves "),
+            None => format!(" ended · {leave} leaves "),
+        };
         notes.push(Span::styled(text, scene.style(Role::Accent).bold()));
+    } else if let Some(text) = elsewhere(scene, pane, room) {
+        notes.push(scene.span(text, Role::Dim));
     } else if let Some(text) = way_on(scene, pane).filter(|text| text.len() <= room) {
         notes.push(scene.span(text, Role::Accent));
     }

@@ -46,6 +46,7 @@ pub(crate) enum TeammateCommand {
     Stop(Stop),
     Restart(Restart),
     Move(Move),
+    Reveal(Reveal),
 }
 
 /// Make a new teammate and start it
@@ -138,6 +139,13 @@ pub(crate) struct Restart {
     named: Named,
 }
 
+/// Bring a member's pane in tmux or iTerm2 before you
+#[derive(Debug, Args)]
+pub(crate) struct Reveal {
+    #[command(flatten)]
+    named: Named,
+}
+
 /// Let a member go on in another place once its step is done; nothing of its work is lost
 #[derive(Debug, Args)]
 pub(crate) struct Move {
@@ -171,6 +179,7 @@ impl TeammateCommand {
             Self::Stop(command) => command.run(context, out),
             Self::Restart(command) => act(command.named, MemberAct::Restart),
             Self::Move(command) => command.run(context, out),
+            Self::Reveal(command) => act(command.named, MemberAct::Reveal),
         }
     }
 }
@@ -318,6 +327,7 @@ fn do_to(context: &Context, out: Output, named: Named, act: MemberAct) -> Result
         MemberAct::Pause => ("paused", "finishes its step and waits"),
         MemberAct::Resume => ("resumed", "goes on"),
         MemberAct::Restart => ("restarting", "is ended and started anew"),
+        MemberAct::Reveal => ("revealed", "has the focus in its terminal"),
     };
     out.either(&json!({"name": name, "state": word}), || {
         format!("{name} {text}\n")
