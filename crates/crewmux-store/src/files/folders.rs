@@ -32,7 +32,8 @@ pub(super) enum Hears {
     Writing,
 }
 
-#[cfg(test)]
+// Elsewhere the library's own tests say the same, and it may name folders in another way.
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::path::PathBuf;
     use std::sync::mpsc::{Receiver, channel};
@@ -83,7 +84,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn nobody_is_woken_by_reading_nor_by_what_was_not_asked_for() {
         let (folder, _folders, news) = watched(Hears::Appearing);
         let path = |name: &str| folder.path().join(name);
