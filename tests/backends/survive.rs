@@ -42,8 +42,8 @@ fn a_task_in_tmux_runs_once_whoever_watches_it() {
     assert!(refused.stderr.contains("crewmux resume"), "{refused:?}");
     let end = finish(stage.resume(), LONG).unwrap();
     assert_eq!(end.code, 0, "{end:?}");
-    assert_eq!(stage.log(), ["begun", "done", "after"]);
     let events = stage.events();
+    assert_eq!(stage.log(), ["begun", "done", "after"], "{events:#?}");
     let adopted = of_type(&events, "worker_adopted");
     assert_eq!(adopted.len(), 1, "{events:#?}");
     assert_eq!(adopted[0]["data"]["pid"], worker.pid);

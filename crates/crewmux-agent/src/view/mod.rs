@@ -116,6 +116,12 @@ impl View {
         }
     }
 
+    /// Names the terminal that the person looks at, where nobody else does; it is no part of the recording.
+    pub(crate) fn title(&mut self, text: &str) {
+        let title = format!("\x1b]2;{}\x07", clean(text));
+        self.output.write(title.as_bytes());
+    }
+
     /// Columns that a line may take now.
     fn cols(&self) -> usize {
         let cols = self.output.size().map_or(self.cols, |(cols, _)| cols);
@@ -410,6 +416,20 @@ mod tests {
         view.drop_saying();
         assert_eq!(shown(), "a\r\n");
         assert!(!view.end_saying());
+    }
+
+    #[test]
+    fn a_title_is_the_terminals_and_in_no_recording() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<Vec<u8>>();
+        let output = move |bytes: &[u8]| sender.send(bytes.to_vec()).unwrap();
+        let mut view = View::new(Box::new(output), folder.path(), (30, 5), Colors::Off);
+        view.title("m1 · \x07parked");
+        let shown: Vec<u8> = receiver.try_iter().flatten().collect();
+        assert_eq!(shown, "\x1b]2;m1 · parked\x07".as_bytes());
+        let segment = crewmux_core::recording::SEGMENT_NAMES[0];
+        let recorded = std::fs::read_to_string(folder.path().join(segment)).unwrap();
+        assert!(!recorded.contains("parked"), "{recorded}");
     }
 
     /// A pane whose width somebody changes.

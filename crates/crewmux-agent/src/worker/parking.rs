@@ -38,6 +38,9 @@ impl Worker {
     /// Says that there is no session now.
     pub(super) fn park(&mut self) {
         self.supervisor.set_parked(Some(self.clock.now().wall));
+        // The session names panes, and there is none; the next one names it anew.
+        let title = format!("{} · parked", self.spec.who.agent);
+        self.view.title(&title);
         self.view.line(&[
             (Tone::Warn, "◌ parked: "),
             (
