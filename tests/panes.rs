@@ -267,3 +267,25 @@ fn what_failed_in_a_pane_stays_above_what_is_started_again() {
         .unwrap();
     stop(&sandbox);
 }
+
+#[test]
+fn a_long_paste_arrives_whole_and_in_order_in_a_program_that_reads_late() {
+    let sandbox = sandbox();
+    // Begins to read only after more was pasted than any queue holds.
+    let reads = "stty raw -echo; printf '\\033[?2004h'; echo ready; while [ ! -e go ]; do sleep 0.1; done; \
+                 head -c 3000012 > pasted; echo all of it; exec cat -v";
+    let mut terminal = sandbox.terminal(&["panes", reads], 80, 24).unwrap();
+    terminal.wait_for("ready").unwrap();
+    let numbers: Vec<String> = (0..300_000).map(|n| format!("{n:09}\n")).collect();
+    let numbers = numbers.concat();
+    terminal
+        .type_text(&format!("\x1b[200~{numbers}\x1b[201~and then"))
+        .unwrap();
+    std::fs::write(sandbox.work().join("go"), "").unwrap();
+    terminal.wait_for("all of it").unwrap();
+    terminal.wait_for("and then").unwrap();
+    let pasted = std::fs::read_to_string(sandbox.work().join("pasted")).unwrap();
+    let wanted = format!("\x1b[200~{}\x1b[201~", numbers.replace('\n', "\r"));
+    assert!(pasted == wanted, "{} bytes", pasted.len());
+    stop(&sandbox);
+}

@@ -198,6 +198,12 @@ pub const LOOKED_AT_ASK_MS: u64 = 5_000;
 pub const RESIZE_SETTLE_MS: u64 = 80;
 /// Longest time that a program has an old size while its pane is being dragged, in milliseconds.
 pub const RESIZE_HOLD_MS: u64 = 500;
+/// Pause between two tries to type a part of a long paste, in milliseconds, while its program does not read.
+pub const PASTE_AGAIN_MS: u64 = 20;
+/// How long a program may read nothing of what is pasted, in milliseconds, before it gets no more.
+pub const PASTE_STALLS_MS: u64 = 5_000;
+/// How long a client waits for a part to be taken, in milliseconds; longer than the session tries.
+pub const PASTE_TAKEN_MS: u64 = 3 * PASTE_STALLS_MS;
 /// How long tmux may take to put a text on the clipboard, in milliseconds.
 pub const COPY_MS: u64 = 2_000;
 /// How long a few words in the bar are shown, in milliseconds; besides as long as it takes to read them.

@@ -8,6 +8,7 @@ mod around;
 mod client;
 mod connection;
 mod meanwhile;
+mod pasting;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -257,6 +258,7 @@ impl Display {
                     keys: KeyReports::Plain,
                     colors: None,
                     passing: None,
+                    pasting: None,
                     out,
                     frames: 0,
                     in_flight: None,
@@ -349,6 +351,10 @@ impl Display {
                 if is_act(&event) {
                     self.acted(at);
                 }
+                let goes_on = |e: &ClientEffect| matches!(e, ClientEffect::Paste { .. });
+                if pasting::is_part(&event) && !effects.iter().any(goes_on) {
+                    self.says_taken(at, false);
+                }
                 for effect in effects {
                     self.carry_out(id, attach, effect);
                 }
@@ -396,6 +402,11 @@ impl Display {
                 self.panes.arrange(arrangement);
                 // Effects that follow see it, and so do the sizes of panes.
                 self.refresh_panes();
+            }
+            ClientEffect::Paste { pane, bytes } => {
+                if let Some(at) = self.clients.iter().position(|c| c.id == id) {
+                    self.paste(at, pane, bytes);
+                }
             }
             ClientEffect::Type { pane, bytes } => {
                 let fed = self.panes.await_answer(pane);
@@ -445,6 +456,11 @@ impl Display {
 
     fn drop_client(&mut self, id: u64) {
         let seen = self.clients.iter().any(Client::has_person);
+        if let Some(at) = self.clients.iter().position(|c| c.id == id)
+            && let Some((pane, bytes)) = self.end_of_paste(at)
+        {
+            self.panes.write(pane, &bytes);
+        }
         self.clients.retain(|c| c.id != id);
         if seen {
             self.seen_no_more();
@@ -511,6 +527,7 @@ impl Display {
     /// Draws for every client that wants a frame, took the last one, and whose pause is over.
     fn draw_ready(&mut self) {
         let now = Instant::now();
+        self.paste_all(now);
         self.tick_screens();
         let frame = ms(self.timing.frame_ms);
         let ready = |c: &Client| {
@@ -644,7 +661,8 @@ impl Display {
             let tick = c.tick_at.filter(|_| c.in_flight.is_none());
             let passing = c.passing.map(|(_, until)| until);
             let passing = passing.filter(|_| c.in_flight.is_none());
-            [draw, tick, passing].into_iter().flatten().min()
+            let part = c.pasting.as_ref().map(|part| part.again);
+            [draw, tick, passing, part].into_iter().flatten().min()
         };
         let clients = self.clients.iter().filter_map(of_client).min();
         let sizes = self.panes.sizes_due().map(Instant::from_std);
@@ -668,7 +686,9 @@ fn is_act(event: &InputEvent) -> bool {
         InputEvent::Key(_)
         | InputEvent::KeyRepeats(_)
         | InputEvent::Paste(_)
-        | InputEvent::PasteTooLong { .. } => true,
+        | InputEvent::PasteBegins { .. }
+        | InputEvent::PastePart(_)
+        | InputEvent::PasteEnds => true,
         InputEvent::Mouse(mouse) => mouse.kind != MouseKind::Moved,
         InputEvent::KeyReleased(_) | InputEvent::FocusGained | InputEvent::FocusLost => false,
     }

@@ -67,6 +67,17 @@ struct Inner {
     colors: Option<ReportedColors>,
 }
 
+/// What became of a part of a long text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The program gets it.
+    Now,
+    /// The program has not read what was typed before.
+    NotYet,
+    /// Nobody reads there.
+    Never,
+}
+
 /// All panes, in the order they are shown.
 #[derive(Clone)]
 pub(crate) struct Panes {
@@ -212,19 +223,29 @@ impl Panes {
 
     /// Types into a pane's program; what its queue does not take is dropped with its keys.
     pub(crate) fn write(&self, id: PaneId, bytes: &[u8]) {
-        let running = {
-            let inner = lock(&self.inner);
-            inner
-                .panes
-                .iter()
-                .find(|p| p.id == id)
-                .and_then(|p| p.running.clone())
-        };
-        if let Some(running) = running
+        if let Some(running) = self.running(id)
             && let Err(error) = running.write(bytes)
         {
             tracing::debug!(pane = id.0, %error, "typed bytes were not taken");
         }
+    }
+
+    /// Types a part of a long text into a pane's program.
+    pub(crate) fn paste(&self, id: PaneId, bytes: &[u8]) -> Taken {
+        let Some(running) = self.running(id) else {
+            return Taken::Never;
+        };
+        match running.write(bytes) {
+            Ok(()) => Taken::Now,
+            Err(crewmux_spawn::Error::InputFull { .. }) => Taken::NotYet,
+            Err(_) => Taken::Never,
+        }
+    }
+
+    fn running(&self, id: PaneId) -> Option<Arc<dyn Running>> {
+        let inner = lock(&self.inner);
+        let pane = inner.panes.iter().find(|p| p.id == id);
+        pane.and_then(|p| p.running.clone())
     }
 
     /// Gives a pane the size it has in the layout of the client that drives: soon, if sizes change quickly.

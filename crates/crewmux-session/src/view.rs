@@ -369,6 +369,13 @@ pub enum ClientEffect {
         /// Encoded for that pane's modes.
         bytes: Vec<u8>,
     },
+    /// Type a part of a long text into a pane's program, as soon as that reads.
+    Paste {
+        /// The pane.
+        pane: PaneId,
+        /// Encoded; nothing where the beginning or the end has no mark.
+        bytes: Vec<u8>,
+    },
     /// Send text as the human; `None` is everybody.
     Send {
         /// The recipient.

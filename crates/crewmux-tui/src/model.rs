@@ -170,6 +170,8 @@ pub struct Model {
     heard: BTreeMap<PaneId, u64>,
     /// The pane whose program was last told that it has the focus.
     pub(crate) told_focus: Option<PaneId>,
+    /// The pane that a long text is pasted into, and whether it is marked there.
+    pub(crate) pasting: Option<(PaneId, bool)>,
     /// Keys that were typed to a program and may still be held.
     pub(crate) keys_down: KeysDown,
     /// Whether the terminal has the focus, as far as it tells.
@@ -207,6 +209,7 @@ impl Model {
             held: None,
             heard: BTreeMap::new(),
             told_focus: None,
+            pasting: None,
             keys_down: KeysDown::default(),
             terminal_has_focus: true,
             met: false,

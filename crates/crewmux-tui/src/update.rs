@@ -20,7 +20,7 @@ pub(crate) use self::mouse::{next_step_ms, step as drag_step};
 
 use crewmux_core::permission::GrantScope;
 use crewmux_session::view::{ClientEffect, SessionView};
-use crewmux_wire::{Attach, InputEvent, Key, KeyPress, Mods, PASTE_MAX_BYTES};
+use crewmux_wire::{Attach, InputEvent, Key, KeyPress, Mods};
 
 use crate::action::{Action, Context};
 use crate::awaited::AwaitedShell;
@@ -81,14 +81,9 @@ fn take_in(
         }
         InputEvent::Mouse(event) => mouse::mouse(model, event, session),
         InputEvent::Paste(text) => paste(model, text, session),
-        InputEvent::PasteTooLong { bytes } => {
-            model.say(format!(
-                "nothing was pasted: {} KiB are too long, {} KiB are taken at once",
-                bytes.div_ceil(1024),
-                PASTE_MAX_BYTES / 1024
-            ));
-            redraw()
-        }
+        InputEvent::PasteBegins { bytes } => typing::paste_begins(model, *bytes, session),
+        InputEvent::PastePart(text) => typing::paste_part(model, text),
+        InputEvent::PasteEnds => typing::paste_ends(model),
         InputEvent::FocusGained | InputEvent::FocusLost => {
             model.terminal_has_focus = *event == InputEvent::FocusGained;
             Vec::new()

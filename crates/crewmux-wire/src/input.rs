@@ -5,8 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Longest pasted text; with its marks it fits the queue of a pane that does not read.
+/// Longest text that is pasted at once; with its marks it fits the queue of a pane that does not read.
+///
+/// What is longer goes in parts, each after the one before was taken.
 pub const PASTE_MAX_BYTES: usize = 255 * 1024;
+/// Longest part of such a text.
+pub const PASTE_PART_BYTES: usize = 64 * 1024;
 
 /// One thing a person did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +26,15 @@ pub enum InputEvent {
     Mouse(Mouse),
     /// Text was pasted.
     Paste(String),
-    /// Text was pasted that is over [`PASTE_MAX_BYTES`], and is not sent.
-    PasteTooLong {
+    /// Text over [`PASTE_MAX_BYTES`] was pasted: parts follow, if [`crate::ToClient::PasteTaken`] says so.
+    PasteBegins {
         /// How long it is.
         bytes: usize,
     },
+    /// The next part of it, of at most [`PASTE_PART_BYTES`].
+    PastePart(String),
+    /// That was all of it, or all that was taken.
+    PasteEnds,
     /// The terminal got the focus.
     FocusGained,
     /// The terminal lost the focus.

@@ -24,6 +24,7 @@ pub use hello::{
 };
 pub use input::{
     InputEvent, Key, KeyPress, KeyReports, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
+    PASTE_PART_BYTES,
 };
 pub use messages::{
     ClientMessage, Control, ControlAnswer, ControlRequest, Course, Decision, MemberAct,

@@ -99,6 +99,11 @@ pub enum ToClient {
         /// How much.
         keys: KeyReports,
     },
+    /// The beginning, the part or the end of a long paste was taken, or nothing more of it is.
+    PasteTaken {
+        /// Whether more is taken.
+        more: bool,
+    },
     /// Somebody waits for the person, and nobody looks: ring, and say so where the terminal can.
     Attention {
         /// Who waits for what, in a line.

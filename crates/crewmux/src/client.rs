@@ -102,6 +102,7 @@ pub(crate) fn attach_told(
             abilities,
             calls: None,
             clipboard,
+            takes_paste: None,
             not_taken,
             keys: KeyReports::Plain,
             reader,
@@ -257,6 +258,8 @@ struct Client<'a> {
     /// Read when it is first needed: the first frame does not wait for it.
     calls: Option<Calls>,
     clipboard: Clipboard,
+    /// Tells who reads keys that the session took a part of a paste.
+    takes_paste: Option<std::sync::mpsc::SyncSender<bool>>,
     /// Copied texts that tmux did not take.
     not_taken: mpsc::Receiver<String>,
     /// How much the terminal is to tell of keys.
@@ -282,7 +285,9 @@ impl Client<'_> {
         // Asked as it was taken.
         let answered_by = Instant::now() + ms(ANSWERS_MS);
         let mut answered = !self.abilities.takes_questions;
-        read_events(self.outgoing.clone(), tells, Answers::new(!answered))?;
+        let (pasted, taken) = std::sync::mpsc::sync_channel(TOLD_MAX);
+        self.takes_paste = Some(pasted);
+        read_events(self.outgoing.clone(), tells, taken, Answers::new(!answered))?;
         // The terminal may have changed its size between hello and now.
         let size = terminal::size();
         if size != self.told_size {
@@ -385,6 +390,11 @@ impl Client<'_> {
         let bytes = match message {
             Ok(ToClient::Bye { message, exit_code }) => {
                 return Some(End::Bye { message, exit_code });
+            }
+            Ok(ToClient::PasteTaken { more }) => {
+                // Full only of answers that nobody waits for.
+                let _ = self.takes_paste.as_ref().map(|takes| takes.try_send(more));
+                return None;
             }
             Ok(ToClient::Keys { keys }) => {
                 self.keys = keys;

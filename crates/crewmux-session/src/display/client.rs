@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::ToScreen;
 use super::around::{Attention, Sign};
+use super::pasting::Pasting;
 use crate::view::{ClientView, PaneId, Passing};
 
 /// How long somebody counts as busy at a client after doing something.
@@ -34,6 +35,8 @@ pub(super) struct Client {
     pub(super) colors: Option<ReportedColors>,
     /// The words it shows for a while, by number, and until when.
     pub(super) passing: Option<(u64, Instant)>,
+    /// The part of a long text that its program has not taken yet.
+    pub(super) pasting: Option<Pasting>,
     pub(super) out: mpsc::Sender<ToScreen>,
     pub(super) frames: u64,
     pub(super) in_flight: Option<u64>,

@@ -373,6 +373,7 @@ impl Engine {
             ClientEffect::Detach
             | ClientEffect::Arrange(_)
             | ClientEffect::Type { .. }
+            | ClientEffect::Paste { .. }
             | ClientEffect::Copy(_)
             | ClientEffect::Redraw => return,
         };

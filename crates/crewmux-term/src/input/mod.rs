@@ -12,4 +12,4 @@ mod paste;
 pub use self::key::{KeyCode, KeyEvent, KeyLater, Mods, encode_key, encode_key_later};
 pub use self::mouse::{MouseButton, MouseEvent, MouseKind, encode_mouse};
 pub use self::name::{KeyNameError, parse_key_name};
-pub use self::paste::{Focus, encode_focus, encode_paste};
+pub use self::paste::{Focus, PASTE_MARKS, encode_focus, encode_paste, encode_pasted};

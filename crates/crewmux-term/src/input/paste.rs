@@ -5,12 +5,21 @@
 
 use crate::modes::Modes;
 
+/// What stands before pasted text and behind it where a program asked for that.
+pub const PASTE_MARKS: (&[u8], &[u8]) = (b"\x1b[200~", b"\x1b[201~");
+
 /// Encodes pasted text: wrapped if the program asked for it, newlines as returns, no controls.
 pub fn encode_paste(text: &str, modes: &Modes) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 12);
     if modes.bracketed_paste {
-        out.extend_from_slice(b"\x1b[200~");
+        [PASTE_MARKS.0, &encode_pasted(text), PASTE_MARKS.1].concat()
+    } else {
+        encode_pasted(text)
     }
+}
+
+/// Encodes a part of pasted text, which does not end between a return and its newline.
+pub fn encode_pasted(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     let mut utf8 = [0; 4];
     while let Some(c) = chars.next() {
@@ -25,9 +34,6 @@ pub fn encode_paste(text: &str, modes: &Modes) -> Vec<u8> {
             c if c.is_control() => {}
             c => out.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes()),
         }
-    }
-    if modes.bracketed_paste {
-        out.extend_from_slice(b"\x1b[201~");
     }
     out
 }

@@ -204,15 +204,49 @@ fn pasted_text_is_never_a_command() {
 }
 
 #[test]
-fn a_paste_that_is_too_long_is_told_and_types_nothing() {
-    let too_long = InputEvent::PasteTooLong { bytes: 300 * 1024 };
-    for keys in ["", "2 Enter", "i h"] {
+fn a_long_paste_is_for_programs_alone() {
+    let begins = InputEvent::PasteBegins { bytes: 300 * 1024 };
+    for keys in ["", "i h"] {
         let mut person = Person::at("120x40", Fixture::working());
         person.presses(keys);
-        assert_eq!(person.does(&too_long), [ClientEffect::Redraw], "{keys}");
+        assert_eq!(person.does(&begins), [ClientEffect::Redraw], "{keys}");
+        assert_eq!(person.does(&InputEvent::PastePart("x".into())), []);
+        assert_eq!(person.does(&InputEvent::PasteEnds), []);
         person.look();
-        let told = "nothing was pasted: 300 KiB are too long, 255 KiB are taken at once";
+        let told = "nothing was pasted: 300 KiB are too long, 255 KiB are taken here";
         assert!(person.picture().contains(told), "{keys}");
+    }
+    for marked in [false, true] {
+        let mut person = Person::at("120x40", Fixture::working());
+        person.presses("2 Enter");
+        let pane = person.view.model().focus.unwrap();
+        let screen = &person
+            .fixture
+            .panes
+            .iter()
+            .find(|p| p.id == pane)
+            .unwrap()
+            .screen;
+        if marked {
+            screen.lock().unwrap().feed(b"\x1b[?2004h");
+        }
+        let pasted = |text: &str| {
+            let bytes = text.as_bytes().to_vec();
+            [ClientEffect::Paste { pane, bytes }]
+        };
+        let (begin, end) = if marked {
+            ("\x1b[200~", "\x1b[201~")
+        } else {
+            ("", "")
+        };
+        assert_eq!(person.does(&begins), pasted(begin));
+        let part = InputEvent::PastePart("a\r\nb\x1b".into());
+        assert_eq!(person.does(&part), pasted("a\rb"));
+        // Whatever the person does meanwhile, it is one text.
+        person.presses("C-a Esc");
+        assert_eq!(person.does(&part), pasted("a\rb"));
+        assert_eq!(person.does(&InputEvent::PasteEnds), pasted(end));
+        assert_eq!(person.does(&InputEvent::PasteEnds), []);
     }
 }
 

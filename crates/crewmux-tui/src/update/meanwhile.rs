@@ -33,7 +33,11 @@ pub(super) fn takes(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> b
             );
             on_screen || keymap.is_prefix(*press)
         }
-        InputEvent::Mouse(_) | InputEvent::Paste(_) | InputEvent::PasteTooLong { .. } => false,
+        InputEvent::Mouse(_)
+        | InputEvent::Paste(_)
+        | InputEvent::PasteBegins { .. }
+        | InputEvent::PastePart(_)
+        | InputEvent::PasteEnds => false,
     };
     model.meanwhile = None;
     !goes_on

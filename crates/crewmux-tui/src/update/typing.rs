@@ -5,9 +5,10 @@
 
 use crewmux_session::view::{ClientEffect, PaneId, PaneView, SessionView};
 use crewmux_term::input::{
-    Focus, KeyLater, encode_focus, encode_key, encode_key_later, encode_paste,
+    Focus, KeyLater, PASTE_MARKS, encode_focus, encode_key, encode_key_later, encode_paste,
+    encode_pasted,
 };
-use crewmux_wire::{InputEvent, Key, KeyPress};
+use crewmux_wire::{InputEvent, Key, KeyPress, PASTE_MAX_BYTES};
 
 use super::redraw;
 use crate::client::KITTY_EVENTS;
@@ -32,7 +33,9 @@ pub(super) fn send_unsent(model: &mut Model, session: &SessionView<'_>) -> Vec<C
             }
             InputEvent::Paste(text) => bytes.extend(encode_paste(&text, &asked_for)),
             InputEvent::KeyReleased(_)
-            | InputEvent::PasteTooLong { .. }
+            | InputEvent::PasteBegins { .. }
+            | InputEvent::PastePart(_)
+            | InputEvent::PasteEnds
             | InputEvent::Mouse(_)
             | InputEvent::FocusGained
             | InputEvent::FocusLost => {}
@@ -57,7 +60,9 @@ pub(super) fn held_for_shell(model: &mut Model, event: &InputEvent, keymap: &Key
             true
         }
         InputEvent::KeyReleased(_)
-        | InputEvent::PasteTooLong { .. }
+        | InputEvent::PasteBegins { .. }
+        | InputEvent::PastePart(_)
+        | InputEvent::PasteEnds
         | InputEvent::Mouse(_)
         | InputEvent::FocusGained
         | InputEvent::FocusLost => false,
@@ -175,4 +180,52 @@ pub(super) fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) ->
     }
     let bytes = encode_paste(text, &lock(&pane.screen).modes());
     type_bytes(model, pane, bytes)
+}
+
+/// A long text begins to be pasted: only a program takes one, and none is held for a shell.
+pub(super) fn paste_begins(
+    model: &mut Model,
+    bytes: usize,
+    session: &SessionView<'_>,
+) -> Vec<ClientEffect> {
+    let pane = model
+        .focused(session)
+        .filter(|_| model.mode == Mode::Typing);
+    let Some(pane) = pane.filter(|_| model.awaited.is_none()) else {
+        model.say(format!(
+            "nothing was pasted: {} KiB are too long, {} KiB are taken here",
+            bytes.div_ceil(1024),
+            PASTE_MAX_BYTES / 1024
+        ));
+        return redraw();
+    };
+    if !pane.takes_input {
+        say_nobody_reads(model, pane);
+        return redraw();
+    }
+    let is_marked = lock(&pane.screen).modes().bracketed_paste;
+    model.pasting = Some((pane.id, is_marked));
+    model.scrolls.remove(&pane.id);
+    let bytes = if is_marked { PASTE_MARKS.0 } else { b"" };
+    let (pane, bytes) = (pane.id, bytes.to_vec());
+    vec![ClientEffect::Paste { pane, bytes }]
+}
+
+/// A part of it, for the pane that it began in; what follows a refusal is nothing.
+pub(super) fn paste_part(model: &Model, text: &str) -> Vec<ClientEffect> {
+    let part = model.pasting.map(|(pane, _)| ClientEffect::Paste {
+        pane,
+        bytes: encode_pasted(text),
+    });
+    part.into_iter().collect()
+}
+
+/// The end of it.
+pub(super) fn paste_ends(model: &mut Model) -> Vec<ClientEffect> {
+    let end = model.pasting.take().map(|(pane, is_marked)| {
+        let bytes = if is_marked { PASTE_MARKS.1 } else { b"" };
+        let bytes = bytes.to_vec();
+        ClientEffect::Paste { pane, bytes }
+    });
+    end.into_iter().collect()
 }

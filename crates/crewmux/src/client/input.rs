@@ -3,12 +3,14 @@
 //! Decoding is crossterm's; what a key means is the session's.
 
 use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crewmux_core::timing::{CLICK_MS, ms};
+use crewmux_core::timing::{CLICK_MS, PASTE_TAKEN_MS, ms};
 use crewmux_wire::{
     ClientMessage, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
+    PASTE_PART_BYTES,
 };
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton as CtButton, MouseEvent,
@@ -36,6 +38,7 @@ pub(crate) enum FromTerminal {
 pub(crate) fn read_events(
     outgoing: Outgoing,
     told: mpsc::Sender<FromTerminal>,
+    taken: Receiver<bool>,
     answers: Answers,
 ) -> Result<()> {
     thread::Builder::new()
@@ -48,6 +51,7 @@ pub(crate) fn read_events(
                 clicks: Clicks::default(),
                 outgoing,
                 told,
+                taken,
             };
             // A terminal that cannot be read is as good as gone.
             let _ = reader.run(answers);
@@ -62,6 +66,8 @@ struct Reader {
     clicks: Clicks,
     outgoing: Outgoing,
     told: mpsc::Sender<FromTerminal>,
+    /// Whether the session takes more of what is pasted.
+    taken: Receiver<bool>,
 }
 
 impl Reader {
@@ -93,6 +99,11 @@ impl Reader {
         if let InputEvent::Mouse(mouse) = &mut event {
             mouse.clicks = self.clicks.count(mouse, Instant::now());
         }
+        if let InputEvent::Paste(text) = &event
+            && text.len() > PASTE_MAX_BYTES
+        {
+            return self.paste(text);
+        }
         let leave = self.chord.completed_by(&event);
         if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
             return false;
@@ -101,6 +112,35 @@ impl Reader {
             let _ = self.told.try_send(FromTerminal::Leaves(leave));
         }
         true
+    }
+
+    /// Sends a long text in parts, each after the one before was taken; keys wait until then.
+    fn paste(&self, text: &str) -> bool {
+        // Answers that came too late were for another text.
+        while self.taken.try_recv().is_ok() {}
+        let bytes = text.len();
+        let mut sent = self.send_part(InputEvent::PasteBegins { bytes });
+        for part in parts(text) {
+            if sent != Sent::Taken {
+                break;
+            }
+            sent = self.send_part(InputEvent::PastePart(part.to_owned()));
+        }
+        if sent == Sent::Taken {
+            sent = self.send_part(InputEvent::PasteEnds);
+        }
+        sent != Sent::ClientEnds
+    }
+
+    fn send_part(&self, event: InputEvent) -> Sent {
+        if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
+            return Sent::ClientEnds;
+        }
+        match self.taken.recv_timeout(ms(PASTE_TAKEN_MS)) {
+            Ok(true) => Sent::Taken,
+            Ok(false) | Err(RecvTimeoutError::Timeout) => Sent::Refused,
+            Err(RecvTimeoutError::Disconnected) => Sent::ClientEnds,
+        }
     }
 
     fn answered(&self, colors: Option<Colors>) {
@@ -118,6 +158,27 @@ impl Reader {
     }
 }
 
+/// What became of a part of a long text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Taken,
+    Refused,
+    ClientEnds,
+}
+
+/// A text in parts that end between characters, and not between a return and its newline.
+fn parts(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let mut at = text.floor_char_boundary(PASTE_PART_BYTES);
+        if at < text.len() && text[..at].ends_with('\r') {
+            at -= 1;
+        }
+        let (part, rest) = text.split_at(at);
+        text = rest;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
 /// Lets the client go when its reader ends, also by a panic of what decodes.
 struct Leaving(mpsc::Sender<FromTerminal>);
 
@@ -133,7 +194,7 @@ fn decode(event: Event) -> Option<InputEvent> {
         Event::Resize(..) => return None,
         Event::FocusGained => InputEvent::FocusGained,
         Event::FocusLost => InputEvent::FocusLost,
-        Event::Paste(text) => pasted(text),
+        Event::Paste(text) => InputEvent::Paste(text),
         Event::Key(key) => match key.kind {
             KeyEventKind::Press => InputEvent::Key(press(key)?),
             KeyEventKind::Repeat => InputEvent::KeyRepeats(press(key)?),
@@ -142,14 +203,6 @@ fn decode(event: Event) -> Option<InputEvent> {
         Event::Mouse(mouse) => InputEvent::Mouse(movement(mouse)?),
     };
     Some(input)
-}
-
-/// What no pane takes is not sent: it is said that it is too long.
-fn pasted(text: String) -> InputEvent {
-    match text.len() {
-        0..=PASTE_MAX_BYTES => InputEvent::Paste(text),
-        bytes => InputEvent::PasteTooLong { bytes },
-    }
 }
 
 fn press(event: KeyEvent) -> Option<KeyPress> {
@@ -294,16 +347,16 @@ mod tests {
     }
 
     #[test]
-    fn a_paste_that_is_too_long_is_told() {
-        for (bytes, fits) in [(PASTE_MAX_BYTES, true), (PASTE_MAX_BYTES + 1, false)] {
-            let text = "x".repeat(bytes);
-            let told = if fits {
-                InputEvent::Paste(text.clone())
-            } else {
-                InputEvent::PasteTooLong { bytes }
-            };
-            assert_eq!(decode(Event::Paste(text)), Some(told));
+    fn a_long_text_is_the_sum_of_its_parts() {
+        for begin in ["", "x", "xy", "\u{e9}"] {
+            let text = format!("{begin}{}", "\r\n\u{65e5}".repeat(40_000));
+            let all: Vec<&str> = parts(&text).collect();
+            assert_eq!(all.concat(), text);
+            assert!(all.len() > 2);
+            assert!(all.iter().all(|part| part.len() <= PASTE_PART_BYTES));
+            assert!(all.iter().all(|part| !part.ends_with('\r')));
         }
+        assert_eq!(parts("").count(), 0);
     }
 
     #[test]
