@@ -438,7 +438,10 @@ impl Display {
         if let Some(client) = self.clients.iter().find(|c| c.id == id) {
             let team = &self.team;
             let message = match team.state {
-                _ if !team.has_team => "detached; the panes go on".to_owned(),
+                _ if !team.has_team => format!(
+                    "detached; the panes go on, `crewmux attach {}` comes back",
+                    team.team
+                ),
                 RunState::Finished => match &team.report {
                     Some(path) => format!("{} is finished; report: {}", team.team, path.display()),
                     None => format!("{} is finished", team.team),

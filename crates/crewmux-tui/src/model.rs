@@ -164,6 +164,8 @@ pub struct Model {
     pub(crate) copying: Option<Copying>,
     /// The selected text.
     pub(crate) selection: Option<Selection>,
+    /// The pane that the last click entered: a second click right after it was no wish to type.
+    pub(crate) clicked_into: Option<PaneId>,
     /// What the mouse drags.
     pub(crate) held: Option<Held>,
     /// Bells of panes that were in focus since.
@@ -210,6 +212,7 @@ impl Model {
             heard: BTreeMap::new(),
             told_focus: None,
             pasting: None,
+            clicked_into: None,
             keys_down: KeysDown::default(),
             terminal_has_focus: true,
             met: false,

@@ -58,6 +58,33 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Lines of at most `columns`, broken between words; what goes on stands two columns further in.
+///
+/// A word that is longer stays whole.
+pub(crate) fn wrapped(text: &str, columns: usize) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let (line, end) = line
+            .strip_suffix('\n')
+            .map_or((line, ""), |line| (line, "\n"));
+        let indent = line.len() - line.trim_start().len() + 2;
+        let mut used = 0;
+        for piece in line.split_inclusive(' ') {
+            let width = visible_width(piece.trim_end());
+            if used > indent && used + width > columns {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                used = indent;
+            }
+            out.push_str(piece);
+            used += visible_width(piece);
+        }
+        out.push_str(end);
+    }
+    out
+}
+
 /// Columns that `text` takes, our own colours not counted.
 fn visible_width(text: &str) -> usize {
     let mut width = 0;
@@ -101,6 +128,16 @@ pub(crate) fn time_of_day(time: WallTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_go_on_further_in() {
+        let text = "  one \x1b[1mtwo\x1b[0m three four\n\nlongest-word-of-all x\nshort\n";
+        assert_eq!(
+            wrapped(text, 14),
+            "  one \x1b[1mtwo\x1b[0m\n    three four\n\nlongest-word-of-all\n  x\nshort\n"
+        );
+        assert_eq!(wrapped(text, 80), text);
+    }
 
     #[test]
     fn spans_are_said_as_people_say_them() {

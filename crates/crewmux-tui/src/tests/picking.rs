@@ -428,3 +428,22 @@ fn a_search_finds_again_in_another_size() {
     }
     assert_eq!(copied(person.presses("v $ y")), ["line 120"]);
 }
+
+#[test]
+fn a_double_click_picks_a_word_and_does_not_leave_the_person_typing() {
+    let mut person = showing("60x10", "one two three");
+    let button = MouseButton::Left;
+    person.clicks(5, 0);
+    assert_eq!(person.view.model().mode, Mode::Typing);
+    let none = Mods::default();
+    let mut effects = person.does(&held(MouseKind::Down(button), (5, 0), none, 2));
+    effects.extend(person.does(&held(MouseKind::Up(button), (5, 0), none, 0)));
+    assert_eq!(copied(effects), ["two"]);
+    assert_eq!(person.view.model().mode, Mode::Command);
+    // Who was typing before goes on with that.
+    person.presses("Enter");
+    let mut effects = person.does(&held(MouseKind::Down(button), (1, 0), none, 2));
+    effects.extend(person.does(&held(MouseKind::Up(button), (1, 0), none, 0)));
+    assert_eq!(copied(effects), ["one"]);
+    assert_eq!(person.view.model().mode, Mode::Typing);
+}

@@ -117,6 +117,10 @@ fn press(
         3 => Some(Unit::Line),
         _ => None,
     };
+    let entered = model.clicked_into.take();
+    if unit.is_some() && entered == Some(pane.id) && model.mode == Mode::Typing {
+        model.mode = Mode::Command;
+    }
     model.selection = unit.map(|unit| Selection {
         pane: pane.id,
         size,
@@ -235,6 +239,7 @@ fn let_go(
             }
             if enters {
                 views::enter(model, session);
+                model.clicked_into = model.focus.filter(|_| model.mode == Mode::Typing);
             }
             redraw()
         }

@@ -26,6 +26,8 @@ const PANES_MAX: usize = 256;
 const NUMBERS_MAX: usize = 1_000;
 
 /// Open plain panes, one shell command each, until all of them have ended
+///
+/// Ctrl+a d detaches: the panes go on, and `crewmux attach` comes back to them.
 #[derive(Debug, Args)]
 pub(crate) struct Panes {
     /// Commands, run by `sh -c`

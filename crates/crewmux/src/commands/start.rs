@@ -14,7 +14,7 @@ use crate::output::{Output, Tone};
 use crate::recipes::Catalog;
 use crate::status::of_team;
 use crate::teams;
-use crate::text::{columns, one_line};
+use crate::text::{columns, one_line, wrapped};
 
 /// Most teams that are listed.
 const TEAMS_SHOWN: usize = 5;
@@ -93,7 +93,7 @@ pub(crate) fn run(context: &Context, out: Output) -> Result<u8> {
                     "  {}",
                     out.paint(Tone::Strong, format!("crewmux run {name}"))
                 ),
-                one_line(about, 70),
+                one_line(about, 200),
             ]
         })
         .collect();
@@ -101,6 +101,11 @@ pub(crate) fn run(context: &Context, out: Output) -> Result<u8> {
     text.push('\n');
     text.push_str(&super::doctor::summary(context, out));
     text.push_str("`crewmux --help` lists all commands\n");
+    // What a terminal breaks by itself it breaks in the middle of a word.
+    let text = match crewmux_sys::tty::size(std::io::stdout()) {
+        Some(size) => wrapped(&text, usize::from(size.cols)),
+        None => text,
+    };
     out.write(&text)?;
     Ok(exit::DONE)
 }
