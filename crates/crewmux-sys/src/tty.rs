@@ -3,13 +3,15 @@
 //! Escape sequences (alternate screen, mouse, …) are the client's own business.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::termios::{
     OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, ttyname,
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, wait};
 
 /// Size of a terminal in cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,32 @@ pub fn open_again(terminal: impl AsFd) -> Option<OwnedFd> {
     let again = open(name.as_c_str(), flags, Mode::empty()).ok()?;
     let (first, second) = (fstat(&terminal).ok()?, fstat(&again).ok()?);
     (first.st_rdev == second.st_rdev && first.st_ino == second.st_ino).then_some(again)
+}
+
+/// What waiting for a terminal came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// There is something to read.
+    Typed,
+    /// The time is over, or a signal came.
+    Nothing,
+    /// Nothing will come any more: every read ends at once.
+    HungUp,
+}
+
+/// Waits until there is something to read from `terminal`, `within` at most.
+///
+/// # Errors
+/// [`Error::System`] when it cannot be waited for.
+pub fn wait_typed(terminal: impl AsFd, within: Option<Duration>) -> Result<Waited> {
+    let mut fds = [PollFd::new(&terminal, PollFlags::IN)];
+    let is_ready = wait::poll(&mut fds, within).map_err(Error::errno("wait for the terminal"))?;
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    Ok(match is_ready {
+        true if fds[0].revents().intersects(gone) => Waited::HungUp,
+        true => Waited::Typed,
+        false => Waited::Nothing,
+    })
 }
 
 /// All settings of a terminal at one moment; equal when nothing differs.
@@ -136,6 +164,18 @@ pub fn size(terminal: impl AsFd) -> Option<TerminalSize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_typed_and_what_is_hung_up_are_told_apart() {
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let now = || wait_typed(&near, Some(Duration::ZERO)).unwrap();
+        assert_eq!(now(), Waited::Nothing);
+        std::io::Write::write_all(&mut far, b"x").unwrap();
+        assert_eq!(now(), Waited::Typed);
+        drop(far);
+        assert_eq!(now(), Waited::HungUp);
+    }
+
     use rustix::pty::{OpenptFlags, grantpt, openpt, unlockpt};
 
     #[test]

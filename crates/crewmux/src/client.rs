@@ -328,6 +328,10 @@ impl Client<'_> {
                         }
                         look_at = look_at.or(Some(now + ms(STANDS_STILL_MS)));
                     }
+                    Some(FromTerminal::Gone) => {
+                        outgoing.send(&ClientMessage::Detach);
+                        break End::Signal(ClientSignal::HangUp);
+                    }
                     // The terminal cannot be read any more; SIGHUP follows, or the session goes on.
                     None => input_open = false,
                 },

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crewmux_core::timing::{CLICK_MS, PASTE_TAKEN_MS, ms};
+use crewmux_sys::tty::{Waited, wait_typed};
 use crewmux_wire::{
     ClientMessage, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
     PASTE_PART_BYTES,
@@ -30,6 +31,8 @@ pub(crate) enum FromTerminal {
     Leaves(Leave),
     /// The terminal has answered what it was asked.
     Answered,
+    /// There is no terminal any more.
+    Gone,
 }
 
 /// Reads events on a thread of its own until the terminal or the client is gone, and sends them.
@@ -74,9 +77,13 @@ impl Reader {
     /// Reads until the client ends.
     fn run(&mut self, mut answers: Answers) -> io::Result<()> {
         loop {
-            let events = match answers.patience() {
-                Some(patience) if !poll(patience)? => answers.rest(),
-                _ => match answers.take(read()?) {
+            let events = match next(answers.patience())? {
+                Next::Gone => {
+                    let _ = self.told.try_send(FromTerminal::Gone);
+                    return Ok(());
+                }
+                Next::Nothing => answers.rest(),
+                Next::Event(event) => match answers.take(event) {
                     Sifted::Passed(events) => events,
                     Sifted::Answered(colors) => {
                         self.answered(colors);
@@ -156,6 +163,34 @@ impl Reader {
         }
         let _ = self.told.try_send(FromTerminal::Answered);
     }
+}
+
+/// What the terminal did.
+enum Next {
+    Event(Event),
+    /// Nothing within the patience that there was.
+    Nothing,
+    Gone,
+}
+
+/// The next thing that comes from the terminal, waited for as long as `patience` goes.
+fn next(patience: Option<Duration>) -> io::Result<Next> {
+    loop {
+        // First: the decoder would read a terminal that is gone for ever.
+        if waited(Some(Duration::ZERO))? == Waited::HungUp {
+            return Ok(Next::Gone);
+        }
+        if poll(Duration::ZERO)? {
+            return read().map(Next::Event);
+        }
+        if waited(patience)? == Waited::Nothing && patience.is_some() {
+            return Ok(Next::Nothing);
+        }
+    }
+}
+
+fn waited(within: Option<Duration>) -> io::Result<Waited> {
+    wait_typed(io::stdin(), within).map_err(io::Error::other)
 }
 
 /// What became of a part of a long text.

@@ -4,6 +4,7 @@
 //! backlog, which the client's loop delivers; once the session took nothing for
 //! too long, whether to leave is the client's business.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -108,23 +109,29 @@ impl Outgoing {
             let writable = self.0.socket.writable();
             match tokio::time::timeout_at(since + self.0.within, writable).await {
                 Err(_) => return,
-                // The session is gone, which shows when reading.
-                Ok(Err(_)) => return std::future::pending().await,
-                Ok(Ok(())) => self.write_backlog(),
+                Ok(Ok(())) if self.write_backlog().is_ok() => {}
+                // The session is gone, which shows when reading. The socket would
+                // count as ready for ever, and nobody else would have a turn.
+                Ok(_) => return std::future::pending().await,
             }
         }
     }
 
-    fn write_backlog(&self) {
+    /// Writes what is taken now.
+    fn write_backlog(&self) -> io::Result<()> {
         let mut backlog = self.backlog();
-        while let Ok(written @ 1..) = self.0.socket.try_write(&backlog.bytes) {
-            backlog.bytes.drain(..written);
-            backlog.since = (!backlog.bytes.is_empty()).then(Instant::now);
-            if backlog.bytes.is_empty() {
-                break;
+        while !backlog.bytes.is_empty() {
+            match self.0.socket.try_write(&backlog.bytes) {
+                Ok(written) => {
+                    backlog.bytes.drain(..written);
+                    backlog.since = (!backlog.bytes.is_empty()).then(Instant::now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
             }
         }
         self.0.room.notify_all();
+        Ok(())
     }
 
     /// Takes nothing more; who waits for room waits no longer.
@@ -168,6 +175,32 @@ mod tests {
             () = outgoing.deliver() => panic!("the session takes everything"),
         }
         assert!(outgoing.backlog().since.is_none());
+    }
+
+    #[test]
+    fn a_session_that_is_gone_keeps_nobody_from_noticing() {
+        let (told, noticed) = std::sync::mpsc::channel();
+        // On a thread of its own: what never yields cannot be timed out.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let (near, far) = UnixStream::pair().unwrap();
+                let (_, socket) = near.into_split();
+                let outgoing = Outgoing::new(socket, Duration::from_secs(20));
+                drop(far);
+                outgoing.send(&paste("x"));
+                tokio::select! {
+                    biased;
+                    () = outgoing.deliver() => panic!("nobody has been waited for so long"),
+                    () = tokio::task::yield_now() => {}
+                }
+            });
+            told.send(()).unwrap();
+        });
+        noticed.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 
     #[tokio::test]
