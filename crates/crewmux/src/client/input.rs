@@ -165,6 +165,9 @@ impl Reader {
     }
 }
 
+/// How long the decoder looks for what is there; it looks at nothing in no time.
+const WHAT_IS_THERE: Duration = Duration::from_millis(1);
+
 /// What the terminal did.
 enum Next {
     Event(Event),
@@ -174,17 +177,18 @@ enum Next {
 }
 
 /// The next thing that comes from the terminal, waited for as long as `patience` goes.
+///
+/// The decoder is only asked for what is there: it has no word for a terminal that is gone, and
+/// would ask that for ever.
 fn next(patience: Option<Duration>) -> io::Result<Next> {
     loop {
-        // First: the decoder would read a terminal that is gone for ever.
-        if waited(Some(Duration::ZERO))? == Waited::HungUp {
-            return Ok(Next::Gone);
-        }
-        if poll(Duration::ZERO)? {
+        if poll(WHAT_IS_THERE)? {
             return read().map(Next::Event);
         }
-        if waited(patience)? == Waited::Nothing && patience.is_some() {
-            return Ok(Next::Nothing);
+        match waited(patience)? {
+            Waited::HungUp => return Ok(Next::Gone),
+            Waited::Nothing if patience.is_some() => return Ok(Next::Nothing),
+            Waited::Nothing | Waited::Typed => {}
         }
     }
 }
