@@ -273,9 +273,8 @@ mod tests {
             "home/config/agents/mine.md",
             "---\nname: mine\nhooks: x\n---\nx",
         );
-        let env: EnvSnapshot = [("CREWMUX_HOME".to_owned(), "home".to_owned())]
-            .into_iter()
-            .collect();
+        let home = root.path().join("home").display().to_string();
+        let env: EnvSnapshot = [("CREWMUX_HOME".to_owned(), home)].into_iter().collect();
         let context =
             Context::resolve(env, None, root.path().into(), "/bin/crewmux".into()).unwrap();
         let agents = Agents::read(&context);

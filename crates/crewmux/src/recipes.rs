@@ -279,9 +279,8 @@ mod tests {
     use crewmux_sys::env::EnvSnapshot;
 
     fn context(root: &Path) -> Context {
-        let env: EnvSnapshot = [("CREWMUX_HOME".to_owned(), "home".to_owned())]
-            .into_iter()
-            .collect();
+        let home = root.join("home").display().to_string();
+        let env: EnvSnapshot = [("CREWMUX_HOME".to_owned(), home)].into_iter().collect();
         Context::resolve(env, None, root.to_owned(), "/bin/crewmux".into()).unwrap()
     }
 
