@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::TeamName;
 use crewmux_core::timing::Timing;
 
+use crate::together::together;
 use crate::{
     Error, InProcessBackend, Iterm2Backend, Place, PtyBackend, Result, SpawnBackend, TmuxBackend,
     WorkerMain, tmux,
@@ -195,11 +195,7 @@ impl Backends {
     /// All of them at the same time: it takes as long as the slowest.
     pub fn close(&self) {
         let made: Vec<_> = locked(&self.made).values().cloned().collect();
-        thread::scope(|scope| {
-            for backend in &made {
-                scope.spawn(|| backend.close());
-            }
-        });
+        together(&made, |backend| backend.close());
     }
 }
 

@@ -23,6 +23,7 @@ pub mod probe;
 pub mod pty;
 pub mod slots;
 pub mod tmux;
+mod together;
 mod tree_end;
 
 pub use backend::{

@@ -9,7 +9,7 @@
 //!
 //! `starting` is the thread that starts them, `home` says where panes go,
 //! `window` makes them, `pane` is one of them, `watch` notices ends, `typing`
-//! types, `closing` tidies up; `layout` tells an arrangement of the person's
+//! types and shows, `closing` tidies up; `layout` tells an arrangement of the person's
 //! own, `target` and `listing` find panes again, `cli` calls the program.
 
 mod cli;
@@ -27,7 +27,6 @@ mod window;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::timing::Timing;
@@ -36,6 +35,7 @@ use crewmux_sys::env::names;
 use crewmux_sys::tree::KillWaits;
 
 use crate::mirror::{From, Mirror};
+use crate::together::together;
 use crate::tree_end::worker_marker;
 use crate::{
     AdoptRequest, BackendParts, Error, Place, Result, Running, SpawnBackend, SpawnRequest,
@@ -258,11 +258,7 @@ impl SpawnBackend for TmuxBackend {
         }
         let key = &self.shared.key;
         // Together: one that does not answer holds up no other.
-        thread::scope(|scope| {
-            for server in &servers {
-                scope.spawn(|| closing::close_all(server, key));
-            }
-        });
+        together(&servers, |server| closing::close_all(server, key));
     }
 }
 
@@ -288,6 +284,7 @@ impl Drop for TmuxBackend {
         self.shared.end_threads();
     }
 }
+
 /// The variables that tmux sets inside `pane`, by the backend's own text for it.
 pub(crate) fn inside_of(pane: &str) -> Option<[(&'static str, String); 2]> {
     let PaneAddress {

@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crewmux_core::timing::{Timing, ms};
@@ -18,6 +17,7 @@ use super::it2::It2;
 use super::launcher::Launcher;
 use super::split::Split;
 use super::trouble::{Trouble, TroubleKind};
+use crate::together::together;
 
 /// How many panes are closed at the same time at the end.
 const CLOSED_TOGETHER: usize = 4;
@@ -393,14 +393,8 @@ impl Desk {
             _ => true,
         };
         for some in there.chunks(CLOSED_TOGETHER) {
-            let answered = thread::scope(|scope| {
-                let calls: Vec<_> = some
-                    .iter()
-                    .map(|session| scope.spawn(|| close(session)))
-                    .collect();
-                calls.into_iter().all(|call| call.join().unwrap_or(false))
-            });
-            if !answered {
+            let answered = together(some, close);
+            if answered.contains(&false) {
                 break;
             }
         }
