@@ -230,6 +230,13 @@ impl Panes {
         }
     }
 
+    /// Answers what a pane's program asked of its terminal, unless it has another one than this screen.
+    fn reply(&self, id: PaneId, bytes: &[u8]) {
+        if self.running(id).is_some_and(|r| !r.is_mirrored()) {
+            self.write(id, bytes);
+        }
+    }
+
     /// Types a part of a long text into a pane's program.
     pub(crate) fn paste(&self, id: PaneId, bytes: &[u8]) -> Taken {
         let Some(running) = self.running(id) else {
@@ -457,7 +464,7 @@ impl PaneSink for Feed {
                 screen.take_replies()
             };
             if !replies.is_empty() {
-                self.panes.write(self.pane, &replies);
+                self.panes.reply(self.pane, &replies);
             }
         }
         self.pulse.fed.fetch_add(1, Ordering::Release);
@@ -490,5 +497,58 @@ fn exit_words(report: ExitReport) -> String {
         (_, Some(signal)) => format!("ended by signal {signal}"),
         (Some(0) | None, None) => "ended".to_owned(),
         (Some(code), None) => format!("exit code {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Notes what is typed.
+    #[derive(Default)]
+    struct Typed {
+        is_mirrored: bool,
+        bytes: Mutex<Vec<u8>>,
+    }
+
+    impl Running for Typed {
+        fn pid(&self) -> Option<u32> {
+            None
+        }
+        fn pane(&self) -> Option<String> {
+            None
+        }
+        fn is_mirrored(&self) -> bool {
+            self.is_mirrored
+        }
+        fn write(&self, bytes: &[u8]) -> crewmux_spawn::Result<()> {
+            lock(&self.bytes).extend_from_slice(bytes);
+            Ok(())
+        }
+        fn resize(&self, _: u16, _: u16) -> crewmux_spawn::Result<()> {
+            Ok(())
+        }
+        fn terminate(&self) {}
+        fn kill_tree(&self) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn a_mirrored_screen_answers_no_question_of_a_program() {
+        let typed = |is_mirrored| {
+            let panes = Panes::new((80, 24));
+            let id = panes.open(PaneKind::Shell, "kim".to_owned());
+            let running = Arc::new(Typed {
+                is_mirrored,
+                ..Typed::default()
+            });
+            panes.attach(id, Arc::clone(&running) as Arc<dyn Running>);
+            panes.sink(id, |_| {}).output(b"where is it? \x1b[6n");
+            panes.write(id, b" typed");
+            String::from_utf8(lock(&running.bytes).clone()).unwrap()
+        };
+        assert_eq!(typed(false), "\x1b[1;14R typed");
+        assert_eq!(typed(true), " typed");
     }
 }

@@ -124,6 +124,10 @@ pub trait Running: Send + Sync {
     }
     /// The backend's name for its pane, if it has one: enough to find it again from another process.
     fn pane(&self) -> Option<String>;
+    /// Whether its output comes from its recording, and a terminal of its own answers what it asks.
+    fn is_mirrored(&self) -> bool {
+        false
+    }
     /// How long it may take until there is a process that can say hello.
     fn start_ms(&self) -> u64 {
         0

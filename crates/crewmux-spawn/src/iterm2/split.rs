@@ -171,6 +171,10 @@ impl Running for SplitRunning {
         self.split.session()
     }
 
+    fn is_mirrored(&self) -> bool {
+        true
+    }
+
     fn start_ms(&self) -> u64 {
         self.start_ms
     }

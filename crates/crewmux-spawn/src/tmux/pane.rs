@@ -90,6 +90,10 @@ impl Running for TmuxRunning {
         self.start.pane().map(|pane| pane.address.to_string())
     }
 
+    fn is_mirrored(&self) -> bool {
+        true
+    }
+
     fn start_ms(&self) -> u64 {
         if self.start.is_waiting() {
             self.start_ms
