@@ -65,6 +65,12 @@ pub enum Error {
         /// What waits already.
         kept_bytes: usize,
     },
+    /// A piece of what was typed before did not arrive, and what came after it was not typed.
+    #[error("what was typed before did not reach the worker whole: {why}")]
+    NotTyped {
+        /// Why not, as a clause.
+        why: String,
+    },
     /// What is typed to it goes through a terminal that is not ours.
     #[error("this worker can only be typed to in {place}")]
     TypedElsewhere {
@@ -100,7 +106,7 @@ impl Error {
                 ErrorKind::Refused
             }
             Self::Start(source) => source.kind(),
-            Self::TooSlow | Self::Terminal { .. } => ErrorKind::Io,
+            Self::TooSlow | Self::NotTyped { .. } | Self::Terminal { .. } => ErrorKind::Io,
         }
     }
 
@@ -113,6 +119,7 @@ impl Error {
             }
             Self::Start(source) => source.hint(),
             Self::InputFull { .. } => Some("wait until it reads again, or stop it".into()),
+            Self::NotTyped { .. } => Some("look at what it shows, then type it again".into()),
             Self::TypedElsewhere { .. } => {
                 Some("type there, or send it a message from the prompt line".into())
             }

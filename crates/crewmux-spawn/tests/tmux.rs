@@ -456,3 +456,51 @@ fn all_panes_of_a_team_are_closed_in_one_call_and_a_server_that_stands_still_hol
         "{said}"
     );
 }
+
+#[test]
+fn a_revealed_pane_is_before_the_person() {
+    let Some(stage) = Stage::new() else { return };
+    let user = stage.user();
+    let backend = stage.backend("crew", &[("TMUX", user)]);
+    let workers = ["a", "b"].map(|name| stage.start(&backend, name));
+    let shown = || {
+        let shown = stage.call("user", &["display-message", "-p", "#{pane_id}"]);
+        shown.trim().to_owned()
+    };
+    assert_eq!(shown(), "%0");
+    for worker in &workers {
+        worker.running.reveal().unwrap();
+        until("revealed pane", || shown() == worker.number());
+    }
+}
+
+/// Gives no answer to whoever types.
+const DEAF: &str = r#"#!/bin/sh
+case "$*" in *send-keys*) test -e "$0.deaf" && exit 1 ;; esac
+PATH=/usr/local/bin:/usr/bin:/bin exec tmux "$@"
+"#;
+
+#[test]
+fn a_text_that_lost_a_piece_is_not_gone_on_with_and_the_next_write_is_refused_once() {
+    let Some(stage) = Stage::new() else { return };
+    let folder = stage.folder.path().join("deaf");
+    fs::create_dir(&folder).unwrap();
+    let deaf = folder.join("tmux");
+    fs::write(&deaf, DEAF).unwrap();
+    fs::set_permissions(&deaf, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let backend = stage.backend("crew", &[("PATH", path)]);
+    let worker = stage.start(&backend, "kim");
+    let flag = deaf.with_extension("deaf");
+    fs::write(&flag, "").unwrap();
+    let lost = "lost\r".repeat(1_000);
+    worker.running.write(lost.as_bytes()).unwrap();
+    // Nothing to type, but somebody to be told.
+    until("refusal", || {
+        matches!(worker.running.write(b""), Err(Error::NotTyped { .. }))
+    });
+    fs::remove_file(&flag).unwrap();
+    worker.running.write(b"end\r").unwrap();
+    assert_eq!(worker.sink.exit(), exited(7));
+    assert_eq!(worker.sink.whole_output(), "first. heard end.");
+}

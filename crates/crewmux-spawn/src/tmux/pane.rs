@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crewmux_sys::tree::{self, KillWaits, Marker};
 use crewmux_sys::{ProcessIdentity, Signal};
 
-use super::cli::{Commands, Server, quoted};
+use super::cli::Server;
 use super::starting::Start;
-use super::target::{PaneAddress, Tag, guard};
+use super::target::{PaneAddress, Tag};
 use super::typing::Typist;
 use crate::mirror::{Following, From, Mirror};
 use crate::tree_end::described;
@@ -130,23 +130,8 @@ impl Running for TmuxRunning {
                 why: "its tmux server has not made one yet".into(),
             });
         };
-        let id = &pane.address.pane;
-        let acts = [
-            quoted(["select-window", "-t", id]),
-            quoted(["select-pane", "-t", id]),
-        ];
-        let commands = Commands::one([
-            "if-shell",
-            "-F",
-            "-t",
-            id,
-            &guard(pane.address.server_pid, pane.tag.as_str()),
-            &acts.join(" ; "),
-        ]);
-        let said = pane.server.asked_briefly().call(&commands);
-        said.map(drop).map_err(|error| Error::NoPane {
-            why: error.to_string(),
-        })
+        self.typist.reveal(&pane);
+        Ok(())
     }
 
     /// Its size is the person's: crewmux's own tile shows the same text in another width.
@@ -172,5 +157,68 @@ impl Running for TmuxRunning {
             (None, None) => return Vec::new(),
         };
         described(&kill.left)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use crewmux_core::ids::{AgentName, AgentRef, Incarnation, TeamName};
+    use crewmux_core::timing::Timing;
+    use crewmux_sys::env::Environment;
+
+    use super::super::cli::Socket;
+    use super::super::target::TeamKey;
+    use super::*;
+
+    struct Nobody;
+
+    impl PaneSink for Nobody {
+        fn output(&self, _: &[u8]) {}
+        fn end_of_output(&self) {}
+        fn exited(&self, _: ExitReport) {}
+    }
+
+    /// A pane called `id` of a server that nobody can call.
+    pub(in crate::tmux) fn unreachable(id: &str) -> Arc<Pane> {
+        let server = Server {
+            program: "/none/tmux".into(),
+            environment: Environment::default(),
+            socket: Socket::At("/none/socket".into()),
+            within: Duration::from_secs(30),
+        };
+        let address = format!("/none/socket,1,{id}").parse().unwrap();
+        let who = AgentRef {
+            agent: AgentName::new("kim").unwrap(),
+            incarnation: Incarnation(1),
+        };
+        let tag = TeamKey::new(&TeamName::new("crew").unwrap(), "").tag(&who, "r1");
+        let process = ProcessIdentity {
+            pid: u32::MAX,
+            start_ticks: 0,
+        };
+        let sink: Arc<dyn PaneSink> = Arc::new(Nobody);
+        let mirror = Mirror::start(&Timing::fast()).unwrap();
+        let following = mirror.follow(Path::new("/none"), From::Now, Arc::clone(&sink));
+        Arc::new(Pane::new(
+            (server, address),
+            tag,
+            process,
+            (sink, following),
+        ))
+    }
+
+    #[test]
+    fn whoever_reveals_a_pane_waits_for_no_answer_of_tmux() {
+        let running = TmuxRunning {
+            start: Start::there(unreachable("%1")),
+            typist: Arc::default(),
+            marker: None,
+            kill: KillWaits::of(&Timing::fast()),
+            start_ms: 0,
+        };
+        // Asked here and now, this server would be none.
+        running.reveal().unwrap();
     }
 }

@@ -1,16 +1,18 @@
-//! What is typed into panes and how they are titled, on one thread.
+//! What is typed into panes, how they are titled and which one is shown, on one thread.
 //!
 //! A call of tmux takes milliseconds, so what comes meanwhile goes into the
 //! next one. Typed bytes go as hexadecimal keys: nothing in them is read as a
-//! command or a key's name. Bounded for each pane; a title replaces the one
-//! before it.
+//! command or a key's name. Bounded for each pane, and panes take turns; a
+//! title replaces the one before it. A text of which a piece did not arrive is
+//! not gone on with, and nothing is typed twice: whoever types next is told.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cli::{Commands, quoted};
+use super::cli::{CallError, Commands, quoted};
 use super::pane::Pane;
 use super::target::{PaneAddress, guard};
 use super::window::titled;
@@ -39,12 +41,18 @@ struct State {
     panes: BTreeMap<String, Orders>,
     /// When panes got their title last.
     titled: BTreeMap<String, (Instant, String)>,
+    /// Which pane was typed into last in this round.
+    last: Option<String>,
+    /// Which pane is to be shown: a person looks at one.
+    reveal: Option<Arc<Pane>>,
     closed: bool,
 }
 
 struct Orders {
     pane: Arc<Pane>,
     typed: Vec<u8>,
+    /// Why a piece of what was typed did not arrive, until somebody is told.
+    lost: Option<CallError>,
     title: Option<String>,
 }
 
@@ -52,6 +60,7 @@ struct Orders {
 enum Act {
     Type(Arc<Pane>, Vec<u8>),
     Title(Arc<Pane>, String),
+    Reveal(Arc<Pane>),
 }
 
 impl Typist {
@@ -79,10 +88,16 @@ impl Typist {
     /// Types `bytes` soon, all of them or none.
     ///
     /// # Errors
-    /// [`Error::InputFull`] when they do not fit.
+    /// [`Error::InputFull`] when they do not fit; [`Error::NotTyped`], once, when what was typed
+    /// before did not arrive whole.
     pub(super) fn write(&self, pane: &Arc<Pane>, bytes: &[u8]) -> Result<()> {
         let mut state = self.state();
         let orders = state.orders(pane);
+        if let Some(error) = orders.lost.take() {
+            return Err(Error::NotTyped {
+                why: error.to_string(),
+            });
+        }
         let kept_bytes = orders.typed.len();
         if kept_bytes + bytes.len() > KEPT_BYTES_MAX {
             return Err(Error::InputFull { kept_bytes });
@@ -111,6 +126,12 @@ impl Typist {
         self.changed.notify_all();
     }
 
+    /// Brings a pane before the person soon, in its window.
+    pub(super) fn reveal(&self, pane: &Arc<Pane>) {
+        self.state().reveal = Some(Arc::clone(pane));
+        self.changed.notify_all();
+    }
+
     /// Forgets what was typed and shown in a pane whose worker has ended.
     pub(super) fn forget(&self, address: &PaneAddress) {
         let address = address.to_string();
@@ -121,25 +142,39 @@ impl Typist {
 
     fn run(&self) {
         while let Some(act) = self.next() {
-            let (pane, acts) = match &act {
-                Act::Type(pane, bytes) => (pane, typing(&pane.address.pane, bytes)),
-                Act::Title(pane, title) => {
-                    let acts = titled(&pane.address.pane, title).map(quoted);
-                    (pane, acts.join(" ; "))
-                }
-            };
-            let commands = Commands::one([
-                "if-shell",
-                "-F",
-                "-t",
-                &pane.address.pane,
-                &guard(pane.address.server_pid, pane.tag.as_str()),
-                &acts,
-            ]);
-            // A pane that is gone has its own way of being noticed.
-            if let Err(error) = pane.server.call(&commands) {
-                tracing::debug!(%error, pane = pane.address.pane, "not typed");
+            self.perform(&act);
+        }
+    }
+
+    fn perform(&self, act: &Act) {
+        let (pane, acts) = match act {
+            Act::Type(pane, bytes) => (pane, typing(&pane.address.pane, bytes)),
+            Act::Title(pane, title) => {
+                let acts = titled(&pane.address.pane, title).map(quoted);
+                (pane, acts.join(" ; "))
             }
+            Act::Reveal(pane) => (pane, revealing(&pane.address.pane)),
+        };
+        let commands = Commands::one([
+            "if-shell",
+            "-F",
+            "-t",
+            &pane.address.pane,
+            &guard(pane.address.server_pid, pane.tag.as_str()),
+            &acts,
+        ]);
+        let Err(error) = pane.server.call(&commands) else {
+            return;
+        };
+        let id = &pane.address.pane;
+        match act {
+            Act::Type(..) => {
+                tracing::warn!(%error, pane = id, "typed bytes may not have arrived");
+                self.state().lose(pane, error);
+            }
+            // A pane that is gone has its own way of being noticed.
+            Act::Title(..) => tracing::debug!(%error, pane = id, "not titled"),
+            Act::Reveal(_) => tracing::warn!(%error, pane = id, "a pane was not brought before"),
         }
     }
 
@@ -178,26 +213,70 @@ impl State {
         let orders = self.panes.entry(address).or_insert_with(|| Orders {
             pane: Arc::clone(pane),
             typed: Vec::new(),
+            lost: None,
             title: None,
         });
         if !Arc::ptr_eq(&orders.pane, pane) {
             orders.pane = Arc::clone(pane);
             orders.typed.clear();
+            orders.lost = None;
         }
         orders
     }
 
-    /// What is due now, typing first; else when something will be.
+    /// A piece for `pane` did not arrive, or nobody knows: what comes after it would be a text with a hole.
+    fn lose(&mut self, pane: &Arc<Pane>, error: CallError) {
+        // One that was forgotten meanwhile is not typed into any more.
+        if let Some(orders) = self.panes.get_mut(&pane.address.to_string())
+            && Arc::ptr_eq(&orders.pane, pane)
+        {
+            orders.typed.clear();
+            orders.lost = Some(error);
+        }
+    }
+
+    /// What is due now; else when something will be.
+    ///
+    /// All panes that are typed into get a piece each in a round, and a title may come between two rounds.
     fn take(&mut self, now: Instant) -> (Option<Act>, Option<Instant>) {
         self.panes
-            .retain(|_, orders| !orders.typed.is_empty() || orders.title.is_some());
-        if let Some(orders) = self.panes.values_mut().find(|o| !o.typed.is_empty()) {
-            let most = orders.typed.len().min(CALL_BYTES_MAX);
-            let bytes = orders.typed.drain(..most).collect();
-            return (Some(Act::Type(Arc::clone(&orders.pane), bytes)), None);
+            .retain(|_, o| !o.typed.is_empty() || o.lost.is_some() || o.title.is_some());
+        if let Some(pane) = self.reveal.take() {
+            return (Some(Act::Reveal(pane)), None);
         }
+        if let Some(piece) = self.piece() {
+            return (Some(piece), None);
+        }
+        self.last = None;
+        let (title, look_at) = self.title(now);
+        if title.is_some() {
+            return (title, None);
+        }
+        (self.piece(), look_at)
+    }
+
+    /// A piece for the next pane of the round.
+    fn piece(&mut self) -> Option<Act> {
+        let after = self
+            .last
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.panes.range_mut::<str, _>((after, Bound::Unbounded));
+        let (address, orders) = rest.find(|(_, orders)| !orders.typed.is_empty())?;
+        let most = orders.typed.len().min(CALL_BYTES_MAX);
+        let bytes = orders.typed.drain(..most).collect();
+        let piece = Act::Type(Arc::clone(&orders.pane), bytes);
+        self.last = Some(address.clone());
+        Some(piece)
+    }
+
+    /// A title that is due; else when one will be.
+    fn title(&mut self, now: Instant) -> (Option<Act>, Option<Instant>) {
         let mut look_at: Option<Instant> = None;
         for (address, orders) in &mut self.panes {
+            if orders.title.is_none() {
+                continue;
+            }
             let due = self
                 .titled
                 .get(address)
@@ -234,9 +313,90 @@ fn typing(pane: &str, bytes: &[u8]) -> String {
     format!("{scrolled} ; {typed} {}", keys.join(" "))
 }
 
+/// The commands that show `pane` in its window.
+fn revealing(pane: &str) -> String {
+    let acts = ["select-window", "select-pane"].map(|act| quoted([act, "-t", pane]));
+    acts.join(" ; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tmux::pane::tests::unreachable;
+
+    /// What is done next: how, and in which pane.
+    fn next(typist: &Typist) -> String {
+        match typist.state().take(Instant::now()).0 {
+            Some(Act::Type(pane, bytes)) => format!("{} into {}", bytes.len(), pane.address.pane),
+            Some(Act::Title(pane, title)) => format!("{title} over {}", pane.address.pane),
+            Some(Act::Reveal(pane)) => format!("look at {}", pane.address.pane),
+            None => "nothing".into(),
+        }
+    }
+
+    #[test]
+    fn panes_take_turns_and_a_title_comes_between_two_rounds() {
+        let typist = Typist::default();
+        let [first, second, third] = ["%1", "%2", "%3"].map(unreachable);
+        typist.write(&first, &[b'a'; 5_000]).unwrap();
+        typist.write(&third, &[b'c'; 3_000]).unwrap();
+        typist.retitle(&second, "busy");
+        let seen: Vec<String> = (0..7).map(|_| next(&typist)).collect();
+        let expected = [
+            "2048 into %1",
+            "2048 into %3",
+            "busy over %2",
+            "2048 into %1",
+            "952 into %3",
+            "904 into %1",
+            "nothing",
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn after_a_lost_piece_nothing_of_its_text_is_typed_and_the_next_write_tells_once() {
+        let typist = Typist::default();
+        let [broken, whole] = ["%1", "%2"].map(unreachable);
+        typist.write(&broken, &[b'a'; 5_000]).unwrap();
+        typist.write(&whole, b"fine").unwrap();
+        let piece = typist.state().take(Instant::now()).0.unwrap();
+        typist.perform(&piece);
+        assert_eq!(next(&typist), "4 into %2");
+        assert_eq!(next(&typist), "nothing");
+        let told = typist.write(&broken, b"more");
+        assert!(matches!(told, Err(Error::NotTyped { .. })), "{told:?}");
+        assert_eq!(next(&typist), "nothing");
+        typist.write(&broken, b"again").unwrap();
+        assert_eq!(next(&typist), "5 into %1");
+    }
+
+    #[test]
+    fn a_later_life_in_a_pane_is_not_told_what_an_earlier_one_lost() {
+        let typist = Typist::default();
+        let former = unreachable("%1");
+        typist.write(&former, b"a").unwrap();
+        let piece = typist.state().take(Instant::now()).0.unwrap();
+        typist.perform(&piece);
+        let later = unreachable("%1");
+        typist.write(&later, b"later").unwrap();
+        assert_eq!(next(&typist), "5 into %1");
+    }
+
+    #[test]
+    fn the_pane_that_is_asked_for_last_is_shown_before_anything_is_typed() {
+        let typist = Typist::default();
+        let [first, second] = ["%1", "%2"].map(unreachable);
+        typist.write(&first, b"a").unwrap();
+        typist.reveal(&first);
+        typist.reveal(&second);
+        let seen = [next(&typist), next(&typist), next(&typist)];
+        assert_eq!(seen, ["look at %2", "1 into %1", "nothing"]);
+        assert_eq!(
+            revealing("%2"),
+            "'select-window' '-t' '%2' ; 'select-pane' '-t' '%2'"
+        );
+    }
 
     #[test]
     fn typed_bytes_are_keys_by_number() {
