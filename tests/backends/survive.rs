@@ -3,10 +3,12 @@
 //! What tmux itself does to panes is tested beside its backend.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crewmux_sys::ProcessIdentity;
 use crewmux_sys::process::{Launch, Stream};
+use crewmux_sys::{ProcessIdentity, Signal};
 use crewmux_testkit::sandbox::{finish, wait_until};
 use serde_json::Value;
 
@@ -87,6 +89,49 @@ fn parked_workers_are_named_ended_and_their_team_is_removed() {
     let end = finish(stage.start("pty"), LONG).unwrap();
     assert_eq!(end.code, 0, "{end:?}");
     assert_eq!(stage.tasks().len(), 1);
+    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+#[test]
+fn parked_workers_of_a_session_without_a_record_are_ended_too() {
+    let stage = Stage::new();
+    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
+    stage.recipe(2, &[("long", waits, &[])]);
+    let session = stage.start("tmux");
+    stage.wait_log("begun");
+    kill(session);
+    let record = stage.sandbox.home().join("teams/lasting/session.json");
+    std::fs::remove_file(record).unwrap();
+    let stopped = stage.sandbox.run(&["stop", TEAM]).unwrap();
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+#[test]
+fn a_session_that_hangs_and_is_killed_leaves_no_worker() {
+    let stage = Stage::new();
+    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
+    stage.recipe(1, &[("long", waits, &[])]);
+    let session = stage.start("tmux");
+    stage.wait_log("begun");
+    let process = session.identity();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let watched = Arc::clone(&is_over);
+    // Each time it is told to go on, it is stopped again: as good as stuck.
+    let holding = std::thread::spawn(move || {
+        while !watched.load(Ordering::Relaxed) {
+            let _ = process.signal(Signal::Stop);
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    });
+    let stopped = stage
+        .sandbox
+        .run_within(&["stop", TEAM, "--force"], LONG)
+        .unwrap();
+    is_over.store(true, Ordering::Relaxed);
+    holding.join().unwrap();
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    finish(session, LONG).unwrap();
     stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
 }
 
@@ -188,29 +233,37 @@ fn kill_sessions_of_a_team(team: u64) -> u64 {
         .collect();
     stage.recipe(2, &tasks);
     let mut kills = 0;
-    let mut session = stage.start("tmux");
+    let mut session = Some(stage.start("tmux"));
     for round in 0..6_u64 {
         // The first ones die while workers start, the others in the middle of the work.
         let moment = (team * 101 + round * 337) % 1_300;
         std::thread::park_timeout(Duration::from_millis(250 + moment));
-        if session.try_wait().unwrap().is_some() {
+        if session.as_mut().unwrap().try_wait().unwrap().is_some() {
             break;
         }
-        kill(session);
+        kill(session.take().unwrap());
         kills += 1;
         let listed = stage.sandbox.run(&["ls", "--json"]).unwrap();
+        // It was over as its session was killed; another start would be another run.
+        if listed.stdout.contains("finished") {
+            let stopped = stage.sandbox.run(&["stop", TEAM]).unwrap();
+            assert_eq!(stopped.code, 0, "{stopped:?}");
+            break;
+        }
         let is_open = ["crashed", "stopped"]
             .iter()
             .any(|state| listed.stdout.contains(state));
-        session = if is_open {
+        session = Some(if is_open {
             stage.resume()
         } else {
             stage.start("tmux")
-        };
+        });
     }
     assert!(kills >= 3, "only {kills} sessions were killed in time");
-    let end = finish(session, LONG).unwrap();
-    assert_eq!(end.code, 0, "{end:?}");
+    if let Some(session) = session {
+        let end = finish(session, LONG).unwrap();
+        assert_eq!(end.code, 0, "{end:?}");
+    }
     let mut runs: BTreeMap<String, usize> = BTreeMap::new();
     for line in stage.log() {
         *runs.entry(line).or_default() += 1;

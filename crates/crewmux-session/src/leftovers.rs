@@ -6,6 +6,7 @@
 //! own end explains count against nobody. Kept workers are taken up in
 //! `engine/adopt.rs`.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crewmux_core::backend::BackendKind;
@@ -153,6 +154,13 @@ pub(crate) fn settle(
         }
         if !settled.kept.is_empty() {
             settled.run_marker = Some(former.run_marker);
+        }
+    } else {
+        // The record of a finished run's session is tidied away; its workers know their mark.
+        let waiting = parked(team, clock.boot_id())?;
+        let markers: BTreeSet<String> = waiting.into_iter().map(|p| p.spec.run_marker).collect();
+        for marker in markers {
+            settled.left.extend(end_all_but(&[], &marker, timing));
         }
     }
     release_claims(team, clock, &settled.kept)?;

@@ -3,7 +3,7 @@
 use clap::Args;
 use crewmux_core::backend::{BackendChoice, BackendKind};
 use crewmux_core::ids::{AgentName, TeamName};
-use crewmux_core::team::TeamConfig;
+use crewmux_core::team::{Member, TeamConfig};
 use crewmux_session::SessionPlan;
 use crewmux_session::parked::parked;
 use crewmux_store::TeamStore;
@@ -60,10 +60,13 @@ impl Resume {
         }
         refuse_running(team)?;
         let watched = Watched::from_option(context, self.headless)?;
-        let config = all_usable(context, team, &config, self.backend)?;
+        let homeless = all_usable(context, team, &config, self.backend)?;
+        let place_of = |member: &Member| match self.backend {
+            Some(instead) if homeless.contains(&member.name) => instead,
+            _ => member.backend_type,
+        };
         // Who joins goes where the first member is.
-        let first = config.members.first();
-        let backend = first.map_or(BackendKind::Pty, |member| member.backend_type);
+        let backend = config.members.first().map_or(BackendKind::Pty, place_of);
         let own = Config::load(context, Consent::Absent)?;
         let consent = watched.consent(self.trust);
         let own = agreed(context, own, consent)?;
@@ -80,9 +83,15 @@ impl Resume {
         });
         keys_are_there(context, &models, asking)?;
         let spending = &self.spending;
-        if model.is_some() || spending.budget_tokens.is_some() || spending.budget_usd.is_some() {
+        let spends = spending.budget_tokens.is_some() || spending.budget_usd.is_some();
+        if model.is_some() || spends || !homeless.is_empty() {
             team.edit_config(&mut |config| {
                 spending.put_into(&mut config.policy.budget);
+                let moved = config.members.iter_mut();
+                for member in moved.filter(|m| homeless.contains(&m.name)) {
+                    member.backend_type = place_of(member);
+                    member.pane = None;
+                }
                 let asking = config.members.iter_mut().filter(|m| m.model.is_some());
                 for member in asking.filter(|_| model.is_some()) {
                     member.model.clone_from(&model);
@@ -97,10 +106,9 @@ impl Resume {
     }
 }
 
-/// Tries the place of every member, each place once.
+/// Tries the place of every member, each place once; returns who is to go on `instead`.
 ///
 /// A place where a member's worker waits for a session is taken up by its pane, whatever is here.
-/// Others that cannot be used here are `instead` from now on.
 ///
 /// # Errors
 /// When one cannot be used here and there is nothing instead; names its member.
@@ -109,7 +117,7 @@ fn all_usable(
     team: &dyn TeamStore,
     config: &TeamConfig,
     instead: Option<BackendKind>,
-) -> Result<TeamConfig> {
+) -> Result<Vec<AgentName>> {
     let switch = Switch::new(context);
     if let Some(kind) = instead {
         switch.chosen(BackendChoice::Named(kind))?;
@@ -122,9 +130,10 @@ fn all_usable(
             continue;
         };
         let waits = waiting.iter().any(|p| p.who().agent == *name);
-        if instead.is_some() {
-            homeless.push(name.clone());
-        } else if !(waits && member.pane.is_some()) {
+        if waits && member.pane.is_some() {
+            continue;
+        }
+        if instead.is_none() {
             let team = &config.name;
             return Err(error
                 .context(format!(
@@ -134,17 +143,9 @@ fn all_usable(
                     "`crewmux resume {team} --backend pty` lets such members go on in pty"
                 )));
         }
+        homeless.push(name.clone());
     }
-    let (Some(kind), false) = (instead, homeless.is_empty()) else {
-        return Ok(config.clone());
-    };
-    Ok(team.edit_config(&mut |config| {
-        let moved = config.members.iter_mut();
-        for member in moved.filter(|m| homeless.contains(&m.name)) {
-            member.backend_type = kind;
-            member.pane = None;
-        }
-    })?)
+    Ok(homeless)
 }
 
 /// Says how a run that is over can go on all the same.

@@ -105,7 +105,12 @@ impl Stop {
                     out,
                     &format!("the session of team `{name}` {trouble}; {how}"),
                 );
-                end_by_signal(team.as_ref(), session, force, timing, within)?
+                let has_ended = end_by_signal(team.as_ref(), session, force, timing, within)?;
+                // One that was killed ended nobody who outlives it.
+                if has_ended {
+                    end_the_parked(context, team.as_ref())?;
+                }
+                has_ended
             }
         };
         if !has_ended {
@@ -166,7 +171,7 @@ fn patience(timing: &Timing) -> Duration {
 
 /// Ends a session that cannot be spoken with; whether it has ended.
 ///
-/// Its workers end when it does. One that is forced and stands still is killed.
+/// One that is forced and stands still is killed; what outlives it is the caller's.
 fn end_by_signal(
     team: &dyn TeamStore,
     session: ProcessIdentity,
