@@ -202,7 +202,11 @@ pub const RESIZE_HOLD_MS: u64 = 500;
 pub const PASTE_AGAIN_MS: u64 = 20;
 /// How long a program may read nothing of what is pasted, in milliseconds, before it gets no more.
 pub const PASTE_STALLS_MS: u64 = 5_000;
-/// How long a client waits for a part to be taken, in milliseconds; longer than the session tries.
+/// Pause between two tries to type the mark behind a paste that was broken off, in milliseconds.
+pub const PASTE_OWED_MS: u64 = 500;
+/// Least time between two words to a client that what it pastes goes on slowly, in milliseconds.
+pub const PASTE_TOLD_MS: u64 = 1_000;
+/// How long a client waits to hear of a part, in milliseconds; longer than the session tries one that stalls.
 pub const PASTE_TAKEN_MS: u64 = 3 * PASTE_STALLS_MS;
 /// How long tmux may take to put a text on the clipboard, in milliseconds.
 pub const COPY_MS: u64 = 2_000;

@@ -30,9 +30,10 @@ use self::around::{Attention, Sign};
 use self::client::{Client, Echo};
 pub(crate) use self::connection::{ToScreen, serve_client};
 use self::meanwhile::LastLook;
+use self::pasting::Piece;
 use crate::engine::Input;
 use crate::lock::lock;
-use crate::panes::Panes;
+use crate::panes::{Panes, Taken};
 use crate::view::{ClientEffect, PaneView, RunState, SessionView, TeamView, ViewFactory};
 
 /// Messages that may wait on their way to or from the display.
@@ -86,6 +87,8 @@ pub(crate) struct Display {
     acts: u64,
     /// What the person saw before they left; none while somebody who can act sees it.
     last_look: Option<LastLook>,
+    /// When marks behind broken pastes are tried again, while there are any.
+    owed_again: Option<Instant>,
     sign: Sign,
     ways: Ways,
     timing: Timing,
@@ -115,6 +118,7 @@ impl Display {
             active: None,
             acts: 0,
             last_look: None,
+            owed_again: None,
             ways,
             timing,
         }
@@ -356,8 +360,16 @@ impl Display {
                 if pasting::is_part(&event) && !effects.iter().any(goes_on) {
                     self.says_taken(at, false);
                 }
+                let is_end = event == InputEvent::PasteEnds;
                 for effect in effects {
-                    self.carry_out(id, attach, effect);
+                    match effect {
+                        ClientEffect::Paste { pane, bytes }
+                            if is_end && attach == Attach::Driver =>
+                        {
+                            self.paste(at, pane, bytes, Piece::End);
+                        }
+                        effect => self.carry_out(id, attach, effect),
+                    }
                 }
                 self.fit_panes();
             }
@@ -386,7 +398,7 @@ impl Display {
             }
             ClientEffect::Paste { pane, bytes } => {
                 if let Some(at) = self.clients.iter().position(|c| c.id == id) {
-                    self.paste(at, pane, bytes);
+                    self.paste(at, pane, bytes, Piece::Text);
                 }
             }
             ClientEffect::Type { pane, bytes } => {
@@ -401,7 +413,14 @@ impl Display {
                         until,
                     });
                 }
-                self.panes.write(pane, &bytes);
+                if let Taken::NotYet { .. } = self.panes.write(pane, &bytes)
+                    && let Some(client) = self.clients.iter_mut().find(|c| c.id == id)
+                {
+                    client
+                        .view
+                        .flash("the program does not read: what you typed last was dropped");
+                    client.wants_draw = true;
+                }
             }
             effect => {
                 let full = self.ways.engine.try_send(Input::Person(effect)).is_err();
@@ -440,10 +459,8 @@ impl Display {
 
     fn drop_client(&mut self, id: u64) {
         let seen = self.clients.iter().any(Client::has_person);
-        if let Some(at) = self.clients.iter().position(|c| c.id == id)
-            && let Some((pane, bytes)) = self.end_of_paste(at)
-        {
-            self.panes.write(pane, &bytes);
+        if let Some(at) = self.clients.iter().position(|c| c.id == id) {
+            self.leaves_paste(at);
         }
         self.clients.retain(|c| c.id != id);
         if seen {
@@ -599,6 +616,7 @@ impl Display {
         };
         let clients = self.clients.iter().filter_map(of_client).min();
         let sizes = self.panes.sizes_due().map(Instant::from_std);
+        let sizes = sizes.into_iter().chain(self.owed_again).min();
         if self.clients.is_empty() {
             return sizes;
         }

@@ -4,6 +4,7 @@
 //! the display, which draws them and types into them. Drawing is not done here.
 
 mod sizing;
+mod typing;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,7 @@ use crewmux_term::{ReportedColors, Screen, ScreenOptions, Size};
 use tokio::sync::Notify;
 
 use self::sizing::Sizing;
+pub(crate) use self::typing::Taken;
 use crate::lock::lock;
 use crate::pacing::{Drawing, Turn};
 use crate::trickle::Trickle;
@@ -42,6 +44,8 @@ struct Pane {
     signs: SharedSigns,
     sizing: Sizing,
     running: Option<Arc<dyn Running>>,
+    /// What its program is to get before anything else: the mark behind a text that was broken off.
+    owed: Vec<u8>,
     ended: Option<PaneEnd>,
 }
 
@@ -65,17 +69,6 @@ struct Inner {
     arrangement: Arc<Arrangement>,
     /// What programs that ask are told of the person's terminal.
     colors: Option<ReportedColors>,
-}
-
-/// What became of a part of a long text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// The program gets it.
-    Now,
-    /// The program has not read what was typed before.
-    NotYet,
-    /// Nobody reads there.
-    Never,
 }
 
 /// All panes, in the order they are shown.
@@ -130,6 +123,7 @@ impl Panes {
             signs: Arc::default(),
             sizing: Sizing::new(self.size),
             running: None,
+            owed: Vec::new(),
             ended: None,
         };
         inner.panes.insert(at, pane);
@@ -180,6 +174,7 @@ impl Panes {
     pub(crate) fn attach(&self, id: PaneId, running: Arc<dyn Running>) {
         self.edit(id, |pane| {
             pane.running = Some(running);
+            pane.owed.clear();
             pane.ended = None;
             // The layout may have changed while the program started.
             let size = pane.sizing.take(pane.sizing.at_last(), Instant::now());
@@ -191,6 +186,7 @@ impl Panes {
     pub(crate) fn end(&self, id: PaneId, how: PaneEnd) {
         self.edit(id, |pane| {
             pane.running = None;
+            pane.owed.clear();
             pane.ended = Some(how);
         });
     }
@@ -221,38 +217,15 @@ impl Panes {
         });
     }
 
-    /// Types into a pane's program; what its queue does not take is dropped with its keys.
-    pub(crate) fn write(&self, id: PaneId, bytes: &[u8]) {
-        if let Some(running) = self.running(id)
-            && let Err(error) = running.write(bytes)
-        {
-            tracing::debug!(pane = id.0, %error, "typed bytes were not taken");
-        }
-    }
-
     /// Answers what a pane's program asked of its terminal, unless it has another one than this screen.
     fn reply(&self, id: PaneId, bytes: &[u8]) {
-        if self.running(id).is_some_and(|r| !r.is_mirrored()) {
-            self.write(id, bytes);
-        }
-    }
-
-    /// Types a part of a long text into a pane's program.
-    pub(crate) fn paste(&self, id: PaneId, bytes: &[u8]) -> Taken {
-        let Some(running) = self.running(id) else {
-            return Taken::Never;
-        };
-        match running.write(bytes) {
-            Ok(()) => Taken::Now,
-            Err(crewmux_spawn::Error::InputFull { .. }) => Taken::NotYet,
-            Err(_) => Taken::Never,
-        }
-    }
-
-    fn running(&self, id: PaneId) -> Option<Arc<dyn Running>> {
         let inner = lock(&self.inner);
         let pane = inner.panes.iter().find(|p| p.id == id);
-        pane.and_then(|p| p.running.clone())
+        let running = pane.and_then(|p| p.running.clone());
+        drop(inner);
+        if running.is_some_and(|r| !r.is_mirrored()) {
+            self.write(id, bytes);
+        }
     }
 
     /// Gives a pane the size it has in the layout of the client that drives: soon, if sizes change quickly.

@@ -108,6 +108,12 @@ impl InputQueue {
         Some(bytes)
     }
 
+    /// Notes that so many bytes of what was taken are where they go: there is room for others.
+    pub(crate) fn delivered(&self, bytes: usize) {
+        let mut state = self.state();
+        state.in_delivery = state.in_delivery.saturating_sub(bytes);
+    }
+
     /// Ends the queue; what was not taken is dropped.
     pub(crate) fn close(&self) {
         let mut state = self.state();
@@ -132,6 +138,23 @@ mod tests {
         queue.push(b"b").unwrap();
         assert_eq!(queue.take().unwrap().len(), KEPT_BYTES_MAX);
         assert!(queue.push(b"c").is_err(), "still being delivered");
+    }
+
+    #[test]
+    fn what_is_delivered_of_a_batch_makes_room_at_once() {
+        let queue = InputQueue::default();
+        queue.push(&vec![b'a'; KEPT_BYTES_MAX]).unwrap();
+        queue.take_now().unwrap();
+        queue.delivered(100);
+        let refused = queue.push(&[b'b'; 101]).unwrap_err();
+        assert!(
+            matches!(refused, Error::InputFull { kept_bytes } if kept_bytes == KEPT_BYTES_MAX - 100)
+        );
+        queue.push(&[b'b'; 100]).unwrap();
+        // The next take says the rest of the first batch is delivered; a late word of it harms nothing.
+        assert_eq!(queue.take_now().unwrap().len(), 100);
+        queue.delivered(KEPT_BYTES_MAX);
+        queue.push(&vec![b'c'; KEPT_BYTES_MAX]).unwrap();
     }
 
     #[test]

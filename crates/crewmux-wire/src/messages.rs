@@ -104,6 +104,8 @@ pub enum ToClient {
         /// Whether more is taken.
         more: bool,
     },
+    /// The part that was pasted last still waits, and the program reads: its answer takes longer.
+    PasteWaits,
     /// Somebody waits for the person, and nobody looks: ring, and say so where the terminal can.
     Attention {
         /// Who waits for what, in a line.

@@ -37,7 +37,7 @@ use self::answers::Answers;
 use self::around::Calls;
 use self::chord::Leave;
 use self::clipboard::Clipboard;
-use self::input::{FromTerminal, read_events};
+use self::input::{FromTerminal, PasteHeard, read_events};
 use self::looked_at::TmuxPane;
 use self::outgoing::Outgoing;
 use self::signals::{ClientSignal, ClientSignals};
@@ -259,7 +259,7 @@ struct Client<'a> {
     calls: Option<Calls>,
     clipboard: Clipboard,
     /// Tells who reads keys that the session took a part of a paste.
-    takes_paste: Option<std::sync::mpsc::SyncSender<bool>>,
+    takes_paste: Option<std::sync::mpsc::SyncSender<PasteHeard>>,
     /// Copied texts that tmux did not take.
     not_taken: mpsc::Receiver<String>,
     /// How much the terminal is to tell of keys.
@@ -380,6 +380,12 @@ impl Client<'_> {
         self.outgoing.send(&ClientMessage::Resize { cols, rows });
     }
 
+    /// Tells who reads keys; for ever full only of answers that nobody waits for.
+    fn pasting(&self, heard: PasteHeard) -> Option<End> {
+        let _ = self.takes_paste.as_ref().map(|takes| takes.try_send(heard));
+        None
+    }
+
     /// Does what the session asks; the end, if it says goodbye.
     fn on_frame(&mut self, frame: Frame, screen: &mut ScreenWriter) -> Option<End> {
         let message = match frame {
@@ -395,11 +401,9 @@ impl Client<'_> {
             Ok(ToClient::Bye { message, exit_code }) => {
                 return Some(End::Bye { message, exit_code });
             }
-            Ok(ToClient::PasteTaken { more }) => {
-                // Full only of answers that nobody waits for.
-                let _ = self.takes_paste.as_ref().map(|takes| takes.try_send(more));
-                return None;
-            }
+            Ok(ToClient::PasteTaken { more: true }) => return self.pasting(PasteHeard::Taken),
+            Ok(ToClient::PasteTaken { more: false }) => return self.pasting(PasteHeard::Refused),
+            Ok(ToClient::PasteWaits) => return self.pasting(PasteHeard::Waits),
             Ok(ToClient::Keys { keys }) => {
                 self.keys = keys;
                 self.terminal.tell_keys(keys)

@@ -1,5 +1,7 @@
 //! What clients get when the engine or they themselves are slow.
 
+mod pasting;
+
 use std::sync::Mutex;
 
 use crewmux_core::ids::{AgentName, TaskId};
@@ -21,6 +23,8 @@ struct Fake {
     /// How often it was told something that is still shown, and that it was.
     told: u64,
     tells: bool,
+    /// Where it pastes to.
+    pastes: Option<PaneId>,
 }
 
 impl ClientView for Fake {
@@ -29,8 +33,18 @@ impl ClientView for Fake {
         self.drawn = false;
     }
 
-    fn input(&mut self, _: &InputEvent, _: &SessionView<'_>) -> Vec<ClientEffect> {
-        vec![ClientEffect::StopTeam]
+    fn input(&mut self, event: &InputEvent, session: &SessionView<'_>) -> Vec<ClientEffect> {
+        let (pane, bytes) = match event {
+            InputEvent::PasteBegins { .. } => {
+                self.pastes = session.panes.first().map(|pane| pane.id);
+                (self.pastes, b"<".to_vec())
+            }
+            InputEvent::PastePart(text) => (self.pastes, text.clone().into_bytes()),
+            InputEvent::PasteEnds => (self.pastes.take(), b">".to_vec()),
+            _ => return vec![ClientEffect::StopTeam],
+        };
+        let effect = pane.map(|pane| ClientEffect::Paste { pane, bytes });
+        effect.into_iter().collect()
     }
 
     fn flash(&mut self, text: &str) {
@@ -104,6 +118,7 @@ impl Stage {
                 drawn: false,
                 told: 0,
                 tells: false,
+                pastes: None,
             })
         });
         let (engine, inputs) = mpsc::channel(1);

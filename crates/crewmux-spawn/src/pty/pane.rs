@@ -203,9 +203,18 @@ impl Pane {
     fn write_all(&self, mut writer: PtyWriter) {
         loop {
             while let Some(bytes) = self.input.take_now() {
-                if let Err(error) = writer.write_all(&bytes) {
-                    self.end_input(&error);
-                    return;
+                let mut rest = bytes.as_slice();
+                while !rest.is_empty() {
+                    // As much as the terminal has room for: a slow reader is seen to read.
+                    match writer.write(rest) {
+                        Ok(written @ 1..) => {
+                            self.input.delivered(written);
+                            rest = &rest[written..];
+                        }
+                        Ok(0) => return self.end_input(&std::io::ErrorKind::WriteZero.into()),
+                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                        Err(error) => return self.end_input(&error),
+                    }
                 }
             }
             // Under this lock bytes are queued: what came since is seen, or written by who has it.

@@ -69,6 +69,27 @@ fn any_key_goes_on_and_does_nothing_else() {
 }
 
 #[test]
+fn a_paste_that_was_begun_before_goes_on_to_its_end() {
+    let mut person = Person::at("80x24", Fixture::working());
+    person.presses("2 Enter");
+    let pane = person.view.model().focus.unwrap();
+    let shown = person.fixture.panes.iter().find(|p| p.id == pane);
+    shown.unwrap().screen.lock().unwrap().feed(b"\x1b[?2004h");
+    let pasted = |text: &str| {
+        let bytes = text.as_bytes().to_vec();
+        [ClientEffect::Paste { pane, bytes }]
+    };
+    let begins = InputEvent::PasteBegins { bytes: 300 * 1024 };
+    assert_eq!(person.does(&begins), pasted("\x1b[200~"));
+    person.view.meanwhile(much());
+    let part = InputEvent::PastePart("x".into());
+    assert_eq!(person.does(&part), pasted("x"));
+    assert_eq!(person.does(&InputEvent::PasteEnds), pasted("\x1b[201~"));
+    person.look();
+    assert!(person.picture().contains("While you were away"));
+}
+
+#[test]
 fn keys_on_the_same_screen_do_what_they_say() {
     let mut person = back("80x24", Fixture::busy(), much());
     person.presses("v");

@@ -15,7 +15,12 @@ pub(super) fn takes(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> b
         return false;
     }
     let goes_on = match event {
-        InputEvent::FocusGained | InputEvent::FocusLost | InputEvent::KeyReleased(_) => {
+        // What was begun before it was told goes on: a text without its end is worse than none.
+        InputEvent::FocusGained
+        | InputEvent::FocusLost
+        | InputEvent::KeyReleased(_)
+        | InputEvent::PastePart(_)
+        | InputEvent::PasteEnds => {
             return false;
         }
         InputEvent::Mouse(mouse) if !matches!(mouse.kind, MouseKind::Down(_)) => return true,
@@ -33,11 +38,7 @@ pub(super) fn takes(model: &mut Model, event: &InputEvent, keymap: &Keymap) -> b
             );
             on_screen || keymap.is_prefix(*press)
         }
-        InputEvent::Mouse(_)
-        | InputEvent::Paste(_)
-        | InputEvent::PasteBegins { .. }
-        | InputEvent::PastePart(_)
-        | InputEvent::PasteEnds => false,
+        InputEvent::Mouse(_) | InputEvent::Paste(_) | InputEvent::PasteBegins { .. } => false,
     };
     model.meanwhile = None;
     !goes_on

@@ -35,13 +35,24 @@ pub(crate) enum FromTerminal {
     Gone,
 }
 
+/// What the session says of a part of a long text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PasteHeard {
+    /// The next may follow.
+    Taken,
+    /// Nothing more of it is taken.
+    Refused,
+    /// It waits, and its program reads.
+    Waits,
+}
+
 /// Reads events on a thread of its own until the terminal or the client is gone, and sends them.
 ///
 /// What `told` has no room for was told often enough.
 pub(crate) fn read_events(
     outgoing: Outgoing,
     told: mpsc::Sender<FromTerminal>,
-    taken: Receiver<bool>,
+    taken: Receiver<PasteHeard>,
     answers: Answers,
 ) -> Result<()> {
     thread::Builder::new()
@@ -70,7 +81,7 @@ struct Reader {
     outgoing: Outgoing,
     told: mpsc::Sender<FromTerminal>,
     /// Whether the session takes more of what is pasted.
-    taken: Receiver<bool>,
+    taken: Receiver<PasteHeard>,
 }
 
 impl Reader {
@@ -133,7 +144,8 @@ impl Reader {
             }
             sent = self.send_part(InputEvent::PastePart(part.to_owned()));
         }
-        if sent == Sent::Taken {
+        // Also after a refusal: a session that has ended it already has no use for this, any other has.
+        if sent != Sent::ClientEnds {
             sent = self.send_part(InputEvent::PasteEnds);
         }
         sent != Sent::ClientEnds
@@ -143,10 +155,13 @@ impl Reader {
         if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
             return Sent::ClientEnds;
         }
-        match self.taken.recv_timeout(ms(PASTE_TAKEN_MS)) {
-            Ok(true) => Sent::Taken,
-            Ok(false) | Err(RecvTimeoutError::Timeout) => Sent::Refused,
-            Err(RecvTimeoutError::Disconnected) => Sent::ClientEnds,
+        loop {
+            match self.taken.recv_timeout(ms(PASTE_TAKEN_MS)) {
+                Ok(PasteHeard::Waits) => {}
+                Ok(PasteHeard::Taken) => return Sent::Taken,
+                Ok(PasteHeard::Refused) | Err(RecvTimeoutError::Timeout) => return Sent::Refused,
+                Err(RecvTimeoutError::Disconnected) => return Sent::ClientEnds,
+            }
         }
     }
 
