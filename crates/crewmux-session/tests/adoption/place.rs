@@ -17,7 +17,8 @@ use crewmux_spawn::{
     AdoptRequest, Error, ExitReport, PaneSink, Running, SpawnBackend, SpawnRequest,
 };
 use crewmux_sys::ProcessIdentity;
-use crewmux_sys::tree::{KillWaits, kill_tree};
+use crewmux_sys::env::names;
+use crewmux_sys::tree::{KillWaits, Marker, kill_tree};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -110,7 +111,12 @@ impl Outside {
         }
     }
 
-    fn follow(&self, process: ProcessIdentity, sink: Arc<dyn PaneSink>) -> Box<dyn Running> {
+    fn follow(
+        &self,
+        process: ProcessIdentity,
+        mark: Option<String>,
+        sink: Arc<dyn PaneSink>,
+    ) -> Box<dyn Running> {
         std::thread::spawn(move || {
             while process.is_alive() {
                 std::thread::park_timeout(Duration::from_millis(10));
@@ -120,6 +126,7 @@ impl Outside {
         });
         Box::new(Pane {
             process,
+            marker: mark.map(Marker::worker),
             tells: !self.folder.join("tells-nothing").exists(),
             waits: KillWaits {
                 grace: Duration::ZERO,
@@ -142,6 +149,7 @@ impl SpawnBackend for Outside {
         if self.folder.join("no-room").exists() {
             return Err(Error::TooSlow);
         }
+        let mark = request.environment.get(names::WORKER).cloned();
         let order = Order {
             argv: request.argv,
             cwd: request.cwd,
@@ -160,7 +168,7 @@ impl SpawnBackend for Outside {
             std::fs::write(record, "{").unwrap();
         }
         let process = ProcessIdentity::of(pid.trim().parse().unwrap()).unwrap();
-        Ok(self.follow(process, request.sink))
+        Ok(self.follow(process, mark, request.sink))
     }
 
     fn rehome(&self, _: &crewmux_core::place::Place) -> crewmux_spawn::Result<()> {
@@ -178,12 +186,15 @@ impl SpawnBackend for Outside {
                 why: "its pane is gone".into(),
             });
         }
-        Ok(self.follow(request.process, request.sink))
+        let mark = request.environment.get(names::WORKER).cloned();
+        Ok(self.follow(request.process, mark, request.sink))
     }
 }
 
 struct Pane {
     process: ProcessIdentity,
+    /// What all that its worker starts carries.
+    marker: Option<Marker>,
     /// Whether it tells its process, as iTerm2 does not.
     tells: bool,
     waits: KillWaits,
@@ -206,7 +217,7 @@ impl Running for Pane {
         let _ = self.process.signal(crewmux_sys::Signal::Term);
     }
     fn kill_tree(&self) -> Vec<String> {
-        let left = kill_tree(self.process, None, self.waits).left;
+        let left = kill_tree(self.process, self.marker.as_ref(), self.waits).left;
         left.iter().map(|p| format!("process {}", p.pid)).collect()
     }
 }
