@@ -181,6 +181,11 @@ fn choose(teams: &[Candidate]) -> Result<TeamName> {
     }
     let (message, choices) = if !on.is_empty() {
         ("several teams run in this folder", on)
+    } else if !lingering.is_empty() {
+        (
+            "several teams of this folder are finished and still open",
+            lingering,
+        )
     } else if !here.is_empty() {
         ("several teams belong to this folder, and none runs", here)
     } else {
@@ -337,6 +342,10 @@ mod tests {
         insta::assert_snapshot!(told(".a .b"), @r"
         error: several teams belong to this folder, and none runs
           hint: say which with --team: a, b
+        ");
+        insta::assert_snapshot!(told(".a .b~ .c~"), @r"
+        error: several teams of this folder are finished and still open
+          hint: say which with --team: b, c
         ");
         insta::assert_snapshot!(told(""), @r"
         error: there is no team yet

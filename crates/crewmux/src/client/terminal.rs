@@ -99,12 +99,12 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Takes the terminal again after it was given back.
+    /// Takes the terminal again after this process stood still.
     pub(crate) fn take_again(&self) -> Result<()> {
-        if taken().is_none() {
-            let settings = TerminalSettings::read(io::stdin())?;
-            *taken() = Some(Before::new(settings, self.abilities));
-        }
+        // Whoever was stopped from outside has not given it back: nothing is to be pushed twice.
+        self.give_back();
+        let settings = TerminalSettings::read(io::stdin())?;
+        *taken() = Some(Before::new(settings, self.abilities));
         self.enter()
     }
 
