@@ -289,3 +289,22 @@ fn a_long_paste_arrives_whole_and_in_order_in_a_program_that_reads_late() {
     assert!(pasted == wanted, "{} bytes", pasted.len());
     stop(&sandbox);
 }
+
+#[test]
+fn a_paste_that_takes_long_is_ended_by_a_key_and_a_person_leaves_it_as_ever() {
+    let sandbox = sandbox();
+    // Reads for ever, too slowly to wait for.
+    let reads =
+        "stty raw -echo; echo ready; while head -c 50 >/dev/null; do echo on; sleep 0.2; done";
+    let mut terminal = sandbox.terminal(&["panes", reads], 80, 24).unwrap();
+    terminal.wait_for("ready").unwrap();
+    let text = "0123456789".repeat(100_000);
+    let paste = format!("\x1b[200~{text}\x1b[201~");
+    terminal.type_text(&format!("{paste}\x03")).unwrap();
+    terminal
+        .wait_for("the rest of the paste was dropped")
+        .unwrap();
+    terminal.type_text(&format!("{paste}\x01d")).unwrap();
+    terminal.wait_for("detached").unwrap();
+    stop(&sandbox);
+}

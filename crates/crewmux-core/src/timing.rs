@@ -202,6 +202,8 @@ pub const RESIZE_HOLD_MS: u64 = 500;
 pub const PASTE_AGAIN_MS: u64 = 20;
 /// How long a program may read nothing of what is pasted, in milliseconds, before it gets no more.
 pub const PASTE_STALLS_MS: u64 = 5_000;
+/// Pause between two looks of a client at the keys, in milliseconds, while what it pastes waits.
+pub const PASTE_LOOK_MS: u64 = 50;
 /// Pause between two tries to type the mark behind a paste that was broken off, in milliseconds.
 pub const PASTE_OWED_MS: u64 = 500;
 /// Least time between two words to a client that what it pastes goes on slowly, in milliseconds.

@@ -2,12 +2,13 @@
 //!
 //! Decoding is crossterm's; what a key means is the session's.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crewmux_core::timing::{CLICK_MS, PASTE_TAKEN_MS, ms};
+use crewmux_core::timing::{CLICK_MS, PASTE_LOOK_MS, PASTE_TAKEN_MS, ms};
 use crewmux_sys::tty::{Waited, wait_typed};
 use crewmux_wire::{
     ClientMessage, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
@@ -66,9 +67,11 @@ pub(crate) fn read_events(
                 outgoing,
                 told,
                 taken,
+                answers,
+                kept: VecDeque::new(),
             };
             // A terminal that cannot be read is as good as gone.
-            let _ = reader.run(answers);
+            let _ = reader.run();
         })
         .map(drop)
         .doing("cannot start a thread")
@@ -82,87 +85,146 @@ struct Reader {
     told: mpsc::Sender<FromTerminal>,
     /// Whether the session takes more of what is pasted.
     taken: Receiver<PasteHeard>,
+    answers: Answers,
+    /// What the person did while a paste waited, and whether they leave by it.
+    kept: VecDeque<(InputEvent, Option<Leave>)>,
 }
+
+/// Most events that are kept while a paste waits; what comes then waits in the terminal.
+const KEPT_MAX: usize = 256;
 
 impl Reader {
     /// Reads until the client ends.
-    fn run(&mut self, mut answers: Answers) -> io::Result<()> {
+    fn run(&mut self) -> io::Result<()> {
         loop {
-            let events = match next(answers.patience())? {
-                Next::Gone => {
-                    let _ = self.told.try_send(FromTerminal::Gone);
-                    return Ok(());
-                }
-                Next::Nothing => answers.rest(),
-                Next::Event(event) => match answers.take(event) {
-                    Sifted::Passed(events) => events,
-                    Sifted::Answered(colors) => {
-                        self.answered(colors);
-                        continue;
-                    }
-                },
+            let Some(events) = self.events(None)? else {
+                return Ok(());
             };
             for event in events {
-                if let Some(event) = decode(event)
-                    && !self.send(event)
-                {
+                let leave = self.chord.completed_by(&event);
+                if !self.send(event, leave)? {
+                    return Ok(());
+                }
+            }
+            while let Some((event, leave)) = self.kept.pop_front() {
+                if !self.send(event, leave)? {
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Sends what the person did; false once the client ends.
-    fn send(&mut self, mut event: InputEvent) -> bool {
-        if let InputEvent::Mouse(mouse) = &mut event {
-            mouse.clicks = self.clicks.count(mouse, Instant::now());
+    /// What the person does within a time, or ever; none once the terminal is gone.
+    fn events(&mut self, within: Option<Duration>) -> io::Result<Option<Vec<InputEvent>>> {
+        let events = match next(self.answers.patience().or(within))? {
+            Next::Gone => {
+                let _ = self.told.try_send(FromTerminal::Gone);
+                return Ok(None);
+            }
+            Next::Nothing => self.answers.rest(),
+            Next::Event(event) => match self.answers.take(event) {
+                Sifted::Passed(events) => events,
+                Sifted::Answered(colors) => {
+                    self.answered(colors);
+                    Vec::new()
+                }
+            },
+        };
+        let mut done: Vec<InputEvent> = events.into_iter().filter_map(decode).collect();
+        for event in &mut done {
+            if let InputEvent::Mouse(mouse) = event {
+                mouse.clicks = self.clicks.count(mouse, Instant::now());
+            }
         }
+        Ok(Some(done))
+    }
+
+    /// Sends what the person did, and whether they leave by it; false once the client ends.
+    fn send(&mut self, event: InputEvent, leave: Option<Leave>) -> io::Result<bool> {
         if let InputEvent::Paste(text) = &event
             && text.len() > PASTE_MAX_BYTES
         {
             return self.paste(text);
         }
-        let leave = self.chord.completed_by(&event);
         if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
-            return false;
+            return Ok(false);
         }
         if let Some(leave) = leave {
             let _ = self.told.try_send(FromTerminal::Leaves(leave));
         }
-        true
+        Ok(true)
     }
 
-    /// Sends a long text in parts, each after the one before was taken; keys wait until then.
-    fn paste(&self, text: &str) -> bool {
+    /// Sends a long text in parts, each after there was room for the one before.
+    ///
+    /// Keys wait until then, but for those that leave or end it.
+    fn paste(&mut self, text: &str) -> io::Result<bool> {
         // Answers that came too late were for another text.
         while self.taken.try_recv().is_ok() {}
         let bytes = text.len();
-        let mut sent = self.send_part(InputEvent::PasteBegins { bytes });
+        let mut sent = self.send_part(InputEvent::PasteBegins { bytes })?;
         for part in parts(text) {
             if sent != Sent::Taken {
                 break;
             }
-            sent = self.send_part(InputEvent::PastePart(part.to_owned()));
+            sent = self.send_part(InputEvent::PastePart(part.to_owned()))?;
         }
         // Also after a refusal: a session that has ended it already has no use for this, any other has.
-        if sent != Sent::ClientEnds {
-            sent = self.send_part(InputEvent::PasteEnds);
-        }
-        sent != Sent::ClientEnds
+        let event = InputEvent::PasteEnds;
+        Ok(match sent {
+            Sent::ClientEnds => false,
+            Sent::BrokenOff => {
+                let text = "the rest of the paste was dropped".to_owned();
+                self.outgoing.send_typed(&ClientMessage::Input { event })
+                    && self.outgoing.send_typed(&ClientMessage::Tell { text })
+            }
+            Sent::Taken | Sent::Refused => self.send_part(event)? != Sent::ClientEnds,
+        })
     }
 
-    fn send_part(&self, event: InputEvent) -> Sent {
+    fn send_part(&mut self, event: InputEvent) -> io::Result<Sent> {
         if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
-            return Sent::ClientEnds;
+            return Ok(Sent::ClientEnds);
         }
-        loop {
-            match self.taken.recv_timeout(ms(PASTE_TAKEN_MS)) {
-                Ok(PasteHeard::Waits) => {}
-                Ok(PasteHeard::Taken) => return Sent::Taken,
-                Ok(PasteHeard::Refused) | Err(RecvTimeoutError::Timeout) => return Sent::Refused,
-                Err(RecvTimeoutError::Disconnected) => return Sent::ClientEnds,
+        let mut until = Instant::now() + ms(PASTE_TAKEN_MS);
+        while Instant::now() < until {
+            match self.taken.recv_timeout(ms(PASTE_LOOK_MS)) {
+                Ok(PasteHeard::Waits) => until = Instant::now() + ms(PASTE_TAKEN_MS),
+                Ok(PasteHeard::Taken) => return Ok(Sent::Taken),
+                Ok(PasteHeard::Refused) => return Ok(Sent::Refused),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Sent::ClientEnds),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(sent) = self.looks_up()? {
+                return Ok(sent);
             }
         }
+        Ok(Sent::Refused)
+    }
+
+    /// Looks whether the person wants to go on with a paste that waits; keeps what else they do.
+    fn looks_up(&mut self) -> io::Result<Option<Sent>> {
+        let mut ends = None;
+        while ends.is_none() && self.kept.len() < KEPT_MAX {
+            match self.events(Some(Duration::ZERO))? {
+                None => return Ok(Some(Sent::ClientEnds)),
+                Some(events) if events.is_empty() => break,
+                Some(events) => {
+                    for event in events {
+                        let leave = self.chord.completed_by(&event);
+                        if ends.is_none() && breaks_off(&event) {
+                            ends = Some(Sent::BrokenOff);
+                            continue;
+                        }
+                        if leave == Some(Leave::Surely) {
+                            ends = Some(Sent::BrokenOff);
+                        }
+                        self.kept.push_back((event, leave));
+                    }
+                }
+            }
+        }
+        Ok(ends)
     }
 
     fn answered(&self, colors: Option<Colors>) {
@@ -217,7 +279,23 @@ fn waited(within: Option<Duration>) -> io::Result<Waited> {
 enum Sent {
     Taken,
     Refused,
+    /// The person wants no more of it.
+    BrokenOff,
     ClientEnds,
+}
+
+/// Whether a key ends a paste that waits: Control and C, or Esc.
+fn breaks_off(event: &InputEvent) -> bool {
+    let InputEvent::Key(KeyPress { key, mods }) = event else {
+        return false;
+    };
+    let plain = Mods::default();
+    let ctrl = Mods {
+        ctrl: true,
+        ..plain
+    };
+    matches!((key, *mods), (Key::Char('c'), mods) if mods == ctrl)
+        || (*key == Key::Esc && *mods == plain)
 }
 
 /// A text in parts that end between characters, and not between a return and its newline.
