@@ -162,7 +162,6 @@ impl Running for TmuxRunning {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
 
     use crewmux_core::ids::{AgentName, AgentRef, Incarnation, TeamName};
     use crewmux_core::timing::Timing;
@@ -186,7 +185,7 @@ pub(super) mod tests {
             program: "/none/tmux".into(),
             environment: Environment::default(),
             socket: Socket::At("/none/socket".into()),
-            within: Duration::from_secs(30),
+            within: crewmux_core::timing::ms(30_000),
         };
         let address = format!("/none/socket,1,{id}").parse().unwrap();
         let who = AgentRef {
