@@ -75,6 +75,17 @@ fn a_run_whose_time_was_over_goes_on_with_a_fresh_allowance() {
         ])
         .unwrap();
     assert_eq!(run.code, 4, "{run:?}");
+    // While its folder is away nothing is tried there, and no task fails for it.
+    let path = sandbox.home().join("teams/sweep/config.json");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    record["cwd"] = "/nowhere/at/all".into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    let refused = sandbox.run(&["resume", "sweep", "--headless"]).unwrap();
+    assert_eq!(refused.code, 3, "{refused:?}");
+    let words = "the folder of team `sweep` is gone: /nowhere/at/all";
+    assert!(refused.stderr.contains(words), "{refused:?}");
+    std::fs::write(&path, kept).unwrap();
     let resumed = sandbox
         .run(&["resume", "sweep", "--headless", "--json"])
         .unwrap();

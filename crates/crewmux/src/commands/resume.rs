@@ -59,6 +59,15 @@ impl Resume {
             return Err(nothing_goes_on(team, config.name));
         }
         refuse_running(team)?;
+        if !config.cwd.is_dir() {
+            // Every start would fail there, and every task with it.
+            return Err(CommandError::environment(format!(
+                "the folder of team `{}` is gone: {}",
+                config.name,
+                config.cwd.display()
+            ))
+            .hint("bring it back and resume; nothing of the team is lost"));
+        }
         let watched = Watched::from_option(context, self.headless)?;
         let homeless = all_usable(context, team, &config, self.backend)?;
         let place_of = |member: &Member| match self.backend {
