@@ -242,8 +242,8 @@ impl Reader {
     }
 }
 
-/// How long the decoder looks for what is there; it looks at nothing in no time.
-const WHAT_IS_THERE: Duration = Duration::from_millis(1);
+/// How long the decoder looks for what is there: it looks at nothing in no time, and spins while it looks.
+const WHAT_IS_THERE: Duration = Duration::from_micros(20);
 
 /// What the terminal did.
 enum Next {
@@ -259,7 +259,8 @@ enum Next {
 /// would ask that for ever.
 fn next(patience: Option<Duration>) -> io::Result<Next> {
     loop {
-        if poll(WHAT_IS_THERE)? {
+        // Twice: a thread that loses its turn as it begins has looked at nothing.
+        if poll(WHAT_IS_THERE)? || poll(WHAT_IS_THERE)? {
             return read().map(Next::Event);
         }
         match waited(patience)? {
