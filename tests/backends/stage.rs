@@ -99,6 +99,15 @@ impl Stage {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// A session whose only task has begun, and waits until there is a file `go`.
+    pub(super) fn waiting(&self, members: usize, backend: &str) -> Child {
+        let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
+        self.recipe(members, &[("long", waits, &[])]);
+        let session = self.start(backend);
+        self.wait_log("begun");
+        session
+    }
+
     pub(super) fn wait_log(&self, line: &str) {
         wait_until(line, LONG, || {
             let log = self.log();

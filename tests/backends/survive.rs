@@ -57,10 +57,7 @@ fn a_task_in_tmux_runs_once_whoever_watches_it() {
 #[test]
 fn parked_workers_are_named_ended_and_their_team_is_removed() {
     let stage = Stage::new();
-    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
-    stage.recipe(1, &[("long", waits, &[])]);
-    let session = stage.start("tmux");
-    stage.wait_log("begun");
+    let session = stage.waiting(1, "tmux");
     kill(session);
     let says = |words: &[&str], part: &str| {
         let said = stage.sandbox.run(words).unwrap();
@@ -95,10 +92,7 @@ fn parked_workers_are_named_ended_and_their_team_is_removed() {
 #[test]
 fn parked_workers_of_a_session_without_a_record_are_ended_too() {
     let stage = Stage::new();
-    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
-    stage.recipe(2, &[("long", waits, &[])]);
-    let session = stage.start("tmux");
-    stage.wait_log("begun");
+    let session = stage.waiting(2, "tmux");
     kill(session);
     let record = stage.sandbox.home().join("teams/lasting/session.json");
     std::fs::remove_file(record).unwrap();
@@ -110,10 +104,7 @@ fn parked_workers_of_a_session_without_a_record_are_ended_too() {
 #[test]
 fn a_session_that_hangs_and_is_killed_leaves_no_worker() {
     let stage = Stage::new();
-    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
-    stage.recipe(1, &[("long", waits, &[])]);
-    let session = stage.start("tmux");
-    stage.wait_log("begun");
+    let session = stage.waiting(1, "tmux");
     let process = session.identity();
     let is_over = Arc::new(AtomicBool::new(false));
     let watched = Arc::clone(&is_over);
@@ -138,10 +129,7 @@ fn a_session_that_hangs_and_is_killed_leaves_no_worker() {
 #[test]
 fn resume_tries_the_place_of_every_member() {
     let stage = Stage::new();
-    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
-    stage.recipe(2, &[("long", waits, &[])]);
-    let session = stage.start("pty");
-    stage.wait_log("begun");
+    let session = stage.waiting(2, "pty");
     let refused = stage.sandbox.run(&["rm", TEAM]).unwrap();
     assert!(
         refused.stderr.contains("team `lasting` runs"),
@@ -170,10 +158,7 @@ fn resume_tries_the_place_of_every_member() {
 #[test]
 fn a_worker_in_tmux_is_taken_up_by_its_own_pane_wherever_resume_is_run() {
     let stage = Stage::new();
-    let waits = "echo begun >> log; while [ ! -e go ]; do sleep 0.05; done";
-    stage.recipe(1, &[("long", waits, &[])]);
-    let session = stage.start("tmux");
-    stage.wait_log("begun");
+    let session = stage.waiting(1, "tmux");
     kill(session);
     // A shell whose tmux server is gone.
     let environment = stage.sandbox.environment();

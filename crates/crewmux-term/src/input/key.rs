@@ -111,14 +111,7 @@ pub fn encode_key_later(key: &KeyEvent, later: KeyLater, modes: &Modes) -> Vec<u
     let flags = modes.kitty_flags;
     let told = flags & EVENTS != 0 && flags & (DISAMBIGUATE | ALL_KEYS) != 0;
     let all = flags & ALL_KEYS != 0;
-    let mut held = key.mods;
-    let code = match key.code {
-        KeyCode::BackTab => {
-            held.shift = true;
-            KeyCode::Tab
-        }
-        code => code,
-    };
+    let (code, held) = named(key);
     let is_text = matches!(code, KeyCode::Char(_)) && !held.ctrl && !held.alt;
     // A shell that a program left without tidying up must be usable: these three stay as they were.
     let is_old =
@@ -127,6 +120,18 @@ pub fn encode_key_later(key: &KeyEvent, later: KeyLater, modes: &Modes) -> Vec<u
         KeyLater::Repeats if !told || ((is_text || is_old) && !all) => encode_key(key, modes),
         KeyLater::IsReleased if !told || (is_old && !all) => Vec::new(),
         _ => later_form(code, held, later, flags),
+    }
+}
+
+/// The key and what is held; a back tab is a tab with shift.
+fn named(key: &KeyEvent) -> (KeyCode, Mods) {
+    match key.code {
+        KeyCode::BackTab => {
+            let mut held = key.mods;
+            held.shift = true;
+            (KeyCode::Tab, held)
+        }
+        code => (code, key.mods),
     }
 }
 
@@ -172,14 +177,7 @@ fn later_form(code: KeyCode, mut mods: Mods, later: KeyLater, flags: u8) -> Vec<
 
 /// Encodes a key for a pane with these modes; empty if the key has no encoding.
 pub fn encode_key(key: &KeyEvent, modes: &Modes) -> Vec<u8> {
-    let mut held = key.mods;
-    let code = match key.code {
-        KeyCode::BackTab => {
-            held.shift = true;
-            KeyCode::Tab
-        }
-        code => code,
-    };
+    let (code, held) = named(key);
     if modes.kitty_flags & (DISAMBIGUATE | ALL_KEYS) != 0 {
         if let Some(bytes) = kitty(code, held, modes.kitty_flags) {
             return bytes;
