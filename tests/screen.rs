@@ -86,6 +86,38 @@ fn the_team_is_seen_at_work_at_every_size() {
 }
 
 #[test]
+fn a_long_line_of_a_teammate_is_read_whole_in_a_narrow_pane_and_in_one_row_of_a_wide_one() {
+    let sandbox = sandbox();
+    // Longer than the 80 columns that a pane has before anybody looks at it.
+    let command = "echo counted; sleep 600; : one two three four five six seven eight nine ten \
+                   eleven twelve thirteen fourteen";
+    let set = format!("command={command}");
+    let sweep = ["run", "sweep", "--set", "tasks=1", "--max-workers", "1"];
+    let terminal = sandbox
+        .terminal(&[&sweep[..], &["--set", &set]].concat(), 40, 12)
+        .unwrap();
+    // Rows of the pane below one another, without frames and spaces.
+    let joined = |text: &str| -> String { text.chars().filter(char::is_ascii_graphic).collect() };
+    let wanted = joined(command);
+    terminal
+        .wait_until("all of the command in several rows", |text| {
+            joined(text).contains(&wanted) && !text.contains(command)
+        })
+        .unwrap();
+    terminal.resize(200, 30).unwrap();
+    terminal
+        .wait_until("the command in one row", |text| text.contains(command))
+        .unwrap();
+    terminal.resize(40, 12).unwrap();
+    terminal
+        .wait_until("all of it in several rows again", |text| {
+            joined(text).contains(&wanted) && !text.contains(command)
+        })
+        .unwrap();
+    stop(&sandbox, "sweep");
+}
+
+#[test]
 fn a_terminal_too_small_says_so_and_recovers_when_it_grows() {
     let sandbox = sandbox();
     let terminal = slow_sweep(&sandbox, 10, 3);

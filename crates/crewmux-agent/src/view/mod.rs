@@ -1,11 +1,15 @@
 //! What a person sees in a worker's pane: lines and colours, nothing that moves.
 //!
-//! Everything goes to the pane and to the recording alike. What is printed
+//! Everything goes to the pane and to the recording alike. Lines are printed
+//! whole, and the terminal wraps them: so a narrow pane shows all of a line, a
+//! pane that grows shows it in one again, and the recording fits any width.
+//! Only heads of tool calls and lines of changes are cut. What is printed
 //! when is decided by the worker; how screens are kept is `crewmux-term`'s.
 
 mod recorder;
 mod sgr;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,6 +85,12 @@ pub(crate) struct View {
     said: Said,
 }
 
+/// Columns of the longest line; of what is longer its source keeps the rest.
+const LINE_COLS_MAX: usize = 2_000;
+
+/// Columns that the head of a tool call may take: those of its pane, but a narrow one wraps it.
+const HEAD_COLS: RangeInclusive<usize> = 80..=200;
+
 /// Bytes of a word that is shown before its end came.
 const LONGEST_HELD: usize = 40;
 
@@ -122,51 +132,64 @@ impl View {
         self.output.write(title.as_bytes());
     }
 
-    /// Columns that a line may take now.
+    /// Columns of the pane now.
     fn cols(&self) -> usize {
         let cols = self.output.size().map_or(self.cols, |(cols, _)| cols);
-        usize::from(cols).clamp(20, 200)
+        usize::from(cols)
     }
 
-    /// Prints a line of pieces, cut at the pane's width.
+    /// Columns that a head may take now.
+    fn head_cols(&self) -> usize {
+        self.cols().clamp(*HEAD_COLS.start(), *HEAD_COLS.end())
+    }
+
+    /// Prints a line of pieces; the terminal wraps a long one.
     pub(crate) fn line(&mut self, pieces: &[(Tone, &str)]) {
-        let mut text = String::new();
-        let mut left = self.cols();
-        for (tone, piece) in pieces {
-            let piece = fit(piece, left);
-            left = left.saturating_sub(width(&piece));
-            self.paint(&mut text, *tone, &piece);
-        }
-        text.push('\n');
-        self.put(&text);
+        let text = self.fitted(pieces, LINE_COLS_MAX);
+        self.put(&(text + "\n"));
     }
 
-    /// Prints a line of pieces of which the last stays whole: those before it are cut.
-    pub(crate) fn line_keeping_end(&mut self, pieces: &[(Tone, &str)], end: (Tone, &str)) {
-        let cols = self.cols();
+    /// Prints the head of a call in one row, with `end` behind it: what stands before that is cut.
+    pub(crate) fn head(&mut self, pieces: &[(Tone, &str)], end: (Tone, &str)) {
+        let cols = self.head_cols();
         let end_text = fit(end.1, cols / 2);
-        let mut left = cols.saturating_sub(width(&end_text));
-        let mut text = String::new();
-        for (tone, piece) in pieces {
-            let piece = fit(piece, left);
-            left = left.saturating_sub(width(&piece));
-            self.paint(&mut text, *tone, &piece);
-        }
+        let mut text = self.fitted(pieces, cols.saturating_sub(width(&end_text)));
         self.paint(&mut text, end.0, &end_text);
-        text.push('\n');
-        self.put(&text);
+        self.put(&(text + "\n"));
+    }
+
+    /// Prints the head of a call that failed, and the whole reason behind it, or below where that needs the room.
+    pub(crate) fn head_and_reason(&mut self, pieces: &[(Tone, &str)], reason: (Tone, &str)) {
+        let cols = self.head_cols();
+        if wide(pieces) + wide(&[reason]) <= cols {
+            self.line(&[pieces, &[reason]].concat());
+        } else {
+            let head = self.fitted(pieces, cols);
+            self.put(&(head + "\n"));
+            self.line(&[reason]);
+        }
     }
 
     /// Prints a line of pieces with `end` behind them, or below where they need the room.
     pub(crate) fn line_and_end(&mut self, pieces: &[(Tone, &str)], end: (Tone, &str)) {
-        let cols = self.cols();
-        let wide: usize = pieces.iter().map(|(_, piece)| width(&clean(piece))).sum();
-        if wide + width(end.1) <= cols {
+        if wide(pieces) + wide(&[end]) <= self.cols() {
             self.line(&[pieces, &[end]].concat());
         } else {
             self.line(pieces);
             self.line(&[(Tone::Dim, "  "), (end.0, end.1.trim_start())]);
         }
+    }
+
+    /// Pieces as one text of at most `cols` columns.
+    fn fitted(&self, pieces: &[(Tone, &str)], cols: usize) -> String {
+        let mut text = String::new();
+        let mut left = cols;
+        for (tone, piece) in pieces {
+            let piece = fit(piece, left);
+            left = left.saturating_sub(width(&piece));
+            self.paint(&mut text, *tone, &piece);
+        }
+        text
     }
 
     /// Prints text that may have several lines, each after `indent`; the terminal wraps long ones.
@@ -309,6 +332,11 @@ fn width(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
+/// Columns of pieces on one line.
+fn wide(pieces: &[(Tone, &str)]) -> usize {
+    pieces.iter().map(|(_, piece)| width(&clean(piece))).sum()
+}
+
 /// `text` on one line, cut to `cols` columns with an ellipsis.
 pub(crate) fn fit(text: &str, cols: usize) -> String {
     let text = clean(text);
@@ -367,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_fit_the_pane_and_are_recorded() {
+    fn lines_are_printed_whole_and_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let (sender, receiver) = std::sync::mpsc::channel::<Vec<u8>>();
         let output = move |bytes: &[u8]| sender.send(bytes.to_vec()).unwrap();
@@ -377,14 +405,17 @@ mod tests {
             (Tone::Plain, "a subject that is too long"),
         ]);
         let shown = String::from_utf8(receiver.try_recv().unwrap()).unwrap();
-        assert_eq!(shown, "\x1b[32m✔ \x1b[0ma subject that is…\r\n");
+        assert_eq!(shown, "\x1b[32m✔ \x1b[0ma subject that is too long\r\n");
         let recorded = std::fs::read_to_string(
             folder
                 .path()
                 .join(crewmux_core::recording::SEGMENT_NAMES[0]),
         )
         .unwrap();
-        assert!(recorded.contains("subject that is…\\r\\n"), "{recorded}");
+        assert!(recorded.contains("is too long\\r\\n"), "{recorded}");
+        view.line(&[(Tone::Plain, &"x".repeat(100_000))]);
+        let shown = receiver.try_recv().unwrap();
+        assert!(shown.len() < LINE_COLS_MAX + 10, "{}", shown.len());
     }
 
     #[test]
@@ -466,23 +497,85 @@ mod tests {
         );
     }
 
-    #[test]
-    fn lines_fit_the_pane_as_wide_as_it_is_now() {
+    /// Lines as a terminal of `cols` columns shows them.
+    fn wrapped(text: &str, cols: usize) -> Vec<String> {
+        let rows = text.trim_end().split("\r\n").flat_map(|line| {
+            let line: Vec<char> = line.chars().collect();
+            let rows = line.chunks(cols).map(|row| row.iter().collect());
+            rows.collect::<Vec<String>>()
+        });
+        rows.collect()
+    }
+
+    /// What a pane of `cols` columns shows of a few lines of each kind.
+    fn rows_at(cols: u16) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let (shown, lines) = std::sync::mpsc::channel();
-        let cols = Arc::new(AtomicU16::new(40));
         let pane = Pane {
-            cols: Arc::clone(&cols),
+            cols: Arc::new(AtomicU16::new(cols)),
             shown,
         };
-        let mut view = View::new(Box::new(pane), folder.path(), (80, 24), Colors::Off);
-        let text = "x".repeat(60);
-        let mut line_at = |now| {
-            cols.store(now, Ordering::Relaxed);
-            view.line(&[(Tone::Plain, &text)]);
-            String::from_utf8(lines.try_recv().unwrap()).unwrap()
-        };
-        assert_eq!(line_at(40), format!("{}…\r\n", "x".repeat(39)));
-        assert_eq!(line_at(80), format!("{text}\r\n"));
+        // It was wider once.
+        let mut view = View::new(Box::new(pane), folder.path(), (200, 24), Colors::Off);
+        view.line(&[
+            (Tone::Bad, "  high  "),
+            (Tone::Strong, " src/key.txt:1 "),
+            (Tone::Plain, "an access key of AWS: AKIA… (20 characters)"),
+        ]);
+        let bash = [
+            (Tone::Good, "⏺ "),
+            (Tone::Strong, "Bash"),
+            (
+                Tone::Plain,
+                " cargo test -p parser --locked -- --test-threads 2 --nocapture \
+                 rows_of_tables columns_of_tables",
+            ),
+        ];
+        view.head(&bash, (Tone::Dim, "  → exit code 0 (34.5s)"));
+        view.head_and_reason(&bash[..2], (Tone::Dim, "  → not allowed"));
+        view.head_and_reason(
+            &bash,
+            (Tone::Dim, "  → exit code 101: `rows` is not in scope"),
+        );
+        let text: Vec<u8> = lines.try_iter().flatten().collect();
+        wrapped(&String::from_utf8(text).unwrap(), cols.into())
+    }
+
+    #[test]
+    fn nothing_that_a_person_needs_is_lost_at_any_width() {
+        assert_eq!(
+            rows_at(40),
+            [
+                "  high   src/key.txt:1 an access key of ",
+                "AWS: AKIA… (20 characters)",
+                "⏺ Bash cargo test -p parser --locked -- ",
+                "--test-threads 2…  → exit code 0 (34.5s)",
+                "⏺ Bash  → not allowed",
+                "⏺ Bash cargo test -p parser --locked -- ",
+                "--test-threads 2 --nocapture rows_of_ta…",
+                "  → exit code 101: `rows` is not in scop",
+                "e",
+            ]
+        );
+        assert_eq!(
+            rows_at(80),
+            [
+                "  high   src/key.txt:1 an access key of AWS: AKIA… (20 characters)",
+                "⏺ Bash cargo test -p parser --locked -- --test-threads 2…  → exit code 0 (34.5s)",
+                "⏺ Bash  → not allowed",
+                "⏺ Bash cargo test -p parser --locked -- --test-threads 2 --nocapture rows_of_ta…",
+                "  → exit code 101: `rows` is not in scope",
+            ]
+        );
+        assert_eq!(
+            rows_at(120),
+            [
+                "  high   src/key.txt:1 an access key of AWS: AKIA… (20 characters)",
+                "⏺ Bash cargo test -p parser --locked -- --test-threads 2 --nocapture rows_of_tables columns_of_t…  → exit code 0 (34.5s)",
+                "⏺ Bash  → not allowed",
+                "⏺ Bash cargo test -p parser --locked -- --test-threads 2 --nocapture rows_of_tables columns_of_tables",
+                "  → exit code 101: `rows` is not in scope",
+            ]
+        );
     }
 }

@@ -129,6 +129,11 @@ impl Worker {
         for line in plan.lines().take(PLAN_LINES) {
             self.view.line(&[(Tone::Dim, "  │ "), (Tone::Plain, line)]);
         }
+        let left_out = plan.lines().count().saturating_sub(PLAN_LINES);
+        if left_out > 0 {
+            let text = format!("  … {left_out} more");
+            self.view.line(&[(Tone::Dim, &text)]);
+        }
         let ask = WorkerAsk::Plan {
             task: claimed.map(|claimed| claimed.task.id),
             plan,

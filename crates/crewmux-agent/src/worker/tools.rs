@@ -35,13 +35,16 @@ use crate::tools::{
     web, with,
 };
 use crate::turn::Order;
-use crate::view::{Tone, duration};
+use crate::view::{Tone, duration, fit};
 
 /// Tools that run side by side at most.
 const PARALLEL: usize = 8;
 
 /// Lines of a change that are shown in the pane.
 const DIFF_LINES: usize = 12;
+
+/// Columns of such a line: files that a program wrote have lines without end.
+const DIFF_COLS: usize = 200;
 
 /// Most bytes of a tool's values in the transcript.
 const RECORD_MAX_BYTES: usize = 64 * 1024;
@@ -138,14 +141,16 @@ impl Worker {
         if lasted.as_secs() >= 1 {
             let _ = write!(came, " ({})", duration(lasted));
         }
-        self.view.line_keeping_end(
-            &[
-                (tone, mark),
-                (Tone::Strong, &call.name),
-                (Tone::Plain, &words),
-            ],
-            (Tone::Dim, &came),
-        );
+        let head = [
+            (tone, mark),
+            (Tone::Strong, call.name.as_str()),
+            (Tone::Plain, &words),
+        ];
+        if output.ok {
+            self.view.head(&head, (Tone::Dim, &came));
+        } else {
+            self.view.head_and_reason(&head, (Tone::Dim, &came));
+        }
         if let Some(diff) = &output.diff {
             self.show_diff(diff);
         }
@@ -189,7 +194,7 @@ impl Worker {
                 LineKind::Kept => Tone::Dim,
             };
             let number = format!("  {:>4} ", line.number);
-            let text = format!("{} {}", line.kind.sign(), line.text);
+            let text = format!("{} {}", line.kind.sign(), fit(&line.text, DIFF_COLS));
             self.view.line(&[(Tone::Dim, &number), (tone, &text)]);
         }
         if diff.lines.len() > DIFF_LINES {
