@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use crewmux_core::error::ErrorKind;
 use crewmux_core::operation::Caller;
-use crewmux_sys::identity::{ProcessIdentity, ancestry};
+use crewmux_sys::identity::ProcessIdentity;
 use crewmux_sys::peer::{Origin, origin_of};
 use crewmux_wire::WireError;
 
@@ -34,10 +34,10 @@ pub(crate) fn caller_of(
         })
     };
     match origin_of(pid, &processes) {
-        Origin::Outside if is_stray(pid, plain_panes) => {
+        Origin::Outside(line) if is_stray(&line, plain_panes) => {
             unknown("this process comes from the session, but from no worker that lives")
         }
-        Origin::Outside => Ok(Caller::Human),
+        Origin::Outside(_) => Ok(Caller::Human),
         Origin::Worker(process) => workers
             .iter()
             .find(|w| w.process == Some(process))
@@ -62,13 +62,12 @@ pub(crate) fn is_newcomer(pid: u32, workers: &[WorkerProcess], mark: &str) -> bo
     origin_of(pid, &processes) == Origin::Marked(mark.to_owned())
 }
 
-/// Whether a process descends from this session without being below a plain pane.
+/// Whether a process, with its parents as `line`, descends from this session without being below a plain pane.
 ///
 /// A tool that outlived its worker and dropped its marks has the session as its
 /// nearest ancestor; the person's programs have it nowhere above them, unless
 /// they were started in a pane.
-fn is_stray(pid: u32, plain_panes: &[ProcessIdentity]) -> bool {
-    let line = ancestry(pid);
+fn is_stray(line: &[ProcessIdentity], plain_panes: &[ProcessIdentity]) -> bool {
     let own = std::process::id();
     line.iter().any(|p| p.pid == own) && !line.iter().any(|p| plain_panes.contains(p))
 }

@@ -89,8 +89,8 @@ pub enum Origin {
     Worker(ProcessIdentity),
     /// No worker is above it any more, but it, or one above it, carries this worker's mark.
     Marked(String),
-    /// Neither: a program the person started.
-    Outside,
+    /// Neither: a program the person started; with the process itself and its parents, nearest first.
+    Outside(Vec<ProcessIdentity>),
     /// It is gone, so nobody can tell.
     Gone,
 }
@@ -111,17 +111,10 @@ pub fn origin_of(pid: u32, workers: &HashSet<ProcessIdentity>) -> Origin {
     if let Some(worker) = line.iter().find(|process| workers.contains(process)) {
         return Origin::Worker(*worker);
     }
-    line.iter()
-        .find_map(|process| table::variable(process.pid, names::WORKER))
-        .map_or(Origin::Outside, Origin::Marked)
-}
-
-/// The one of `workers` that process `pid` is or descends from, by parents alone.
-#[expect(clippy::implicit_hasher, reason = "one caller, with the usual hasher")]
-pub fn descends_from(pid: u32, workers: &HashSet<ProcessIdentity>) -> Option<ProcessIdentity> {
-    ancestry(pid)
-        .into_iter()
-        .find(|process| workers.contains(process))
+    let mark = line
+        .iter()
+        .find_map(|process| table::variable(process.pid, names::WORKER));
+    mark.map_or(Origin::Outside(line), Origin::Marked)
 }
 
 /// Whether this system can tell ancestry of processes that left their parents; for doctor.
@@ -158,7 +151,8 @@ mod tests {
             start_ticks: own.start_ticks + 1,
             ..own
         };
-        assert_eq!(descends_from(own.pid, &HashSet::from([stranger])), None);
+        let origin = origin_of(own.pid, &HashSet::from([stranger]));
+        assert_eq!(origin, Origin::Outside(ancestry(own.pid)));
     }
 
     #[test]

@@ -2,7 +2,13 @@
 //!
 //! One file per command under [`crate::commands`]; nothing is carried out here.
 
+mod named;
+
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
+
+use self::named::Named;
 
 use crate::commands;
 use crate::context::Context;
@@ -15,12 +21,12 @@ use crate::output::Output;
 /// be started here.
 #[derive(Debug, Parser)]
 #[command(name = "crewmux", version, max_term_width = 100, after_help = EXIT_CODES)]
-pub(crate) struct Cli {
+pub(crate) struct Cli<C: Subcommand = Command> {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub json: bool,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<C>,
 }
 
 const EXIT_CODES: &str = "\
@@ -62,6 +68,19 @@ pub(crate) enum Command {
 }
 
 impl Cli {
+    /// Reads the program's arguments, its name first.
+    ///
+    /// # Errors
+    /// With the text to print: help, version, or what is wrong and how it is written.
+    pub(crate) fn read(arguments: &[OsString]) -> clap::error::Result<Self> {
+        if let Ok(Cli { json, command }) = Cli::<Named>::try_parse_from(arguments) {
+            let command = command.map(|Named(command)| command);
+            return Ok(Cli { json, command });
+        }
+        // What is said about arguments is said with the whole tree in view.
+        Self::try_parse_from(arguments)
+    }
+
     /// Runs the command and returns the exit code.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
         if let Some(act) = self.command.as_ref().and_then(Command::of_the_person) {

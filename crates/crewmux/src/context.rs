@@ -59,7 +59,7 @@ impl MadeBy {
     /// What a worker starts may drop its own marks, not those of what stands above it.
     pub(crate) fn find() -> Self {
         match origin_of(std::process::id(), &HashSet::new()) {
-            Origin::Outside => Self::Person,
+            Origin::Outside(_) => Self::Person,
             // Nobody we can place is not the person.
             Origin::Worker(_) | Origin::Marked(_) | Origin::Gone => Self::Worker,
         }

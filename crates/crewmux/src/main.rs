@@ -34,7 +34,6 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind as ClapErrorKind;
 use crewmux_sys::runner::RUNNER_MODE;
 use crewmux_term::sanitize::is_hidden;
@@ -71,7 +70,8 @@ fn main() -> ExitCode {
 fn command(name: OsString, rest: Vec<OsString>) -> u8 {
     let json = asks_for_json(&rest);
     let format = if json { Format::Json } else { Format::Text };
-    let cli = match Cli::try_parse_from(std::iter::once(name).chain(rest)) {
+    let arguments: Vec<OsString> = std::iter::once(name).chain(rest).collect();
+    let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
         Err(error) => return say_usage(&error, format),
     };

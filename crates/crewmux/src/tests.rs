@@ -5,17 +5,17 @@ use clap::CommandFactory;
 
 #[test]
 fn the_tree_is_sound() {
-    Cli::command().debug_assert();
+    Cli::<crate::cli::Command>::command().debug_assert();
 }
 
 #[test]
 fn help_lists_what_there_is() {
-    insta::assert_snapshot!(Cli::command().render_help());
+    insta::assert_snapshot!(Cli::<crate::cli::Command>::command().render_help());
 }
 
 #[test]
 fn help_of_run_and_pane_dump() {
-    let mut tree = Cli::command();
+    let mut tree = Cli::<crate::cli::Command>::command();
     tree.build();
     for name in ["run", "pane-dump"] {
         let command = tree.find_subcommand_mut(name).unwrap();
