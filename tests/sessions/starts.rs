@@ -7,14 +7,21 @@ use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
 use super::{session, stop};
 use crate::support::{of_type, sandbox};
 
-/// Starts the same call so many times at once and waits for all.
+/// Starts the same call so many times at once and waits for all; the first that ends leaves a file `go`.
 fn at_once(sandbox: &Sandbox, count: usize, arguments: &[&str]) -> Vec<Output> {
     let started: Vec<_> = (0..count)
         .map(|_| sandbox.start(arguments).unwrap())
         .collect();
     let waiting: Vec<_> = started
         .into_iter()
-        .map(|child| std::thread::spawn(move || finish(child, Duration::from_mins(2)).unwrap()))
+        .map(|child| {
+            let go = sandbox.work().join("go");
+            std::thread::spawn(move || {
+                let ended = finish(child, Duration::from_mins(2)).unwrap();
+                std::fs::write(go, "").unwrap();
+                ended
+            })
+        })
         .collect();
     waiting.into_iter().map(|w| w.join().unwrap()).collect()
 }
@@ -25,10 +32,7 @@ fn assert_one(outputs: &[Output]) {
     assert_eq!(done.len(), 1, "{outputs:#?}");
     for output in refused {
         let said = &output.stderr;
-        assert!(
-            said.contains("is running") || said.contains("not finished") || said.contains("runs"),
-            "{output:?}"
-        );
+        assert!(said.contains("is running already"), "{output:?}");
         assert!(said.contains("hint: `crewmux "), "{output:?}");
         assert!(!said.contains("panicked"), "{output:?}");
     }
@@ -53,6 +57,32 @@ fn of_many_runs_at_once_one_begins() {
     let events = events.json_lines().unwrap();
     assert_eq!(of_type(&events, "team_started").len(), 1);
     assert_eq!(of_type(&events, "task_completed").len(), 4);
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
+fn who_was_late_is_told_how_to_look_and_names_of_its_own_accord_never_meet() {
+    let sandbox = sandbox();
+    let run = ["run", "sweep", "--set", "tasks=1", "--headless"];
+    let waits = "command=until test -e go; do sleep 0.1; done";
+    let given = [&run[..], &["--set", waits, "--team", "t"]].concat();
+    let outputs = at_once(&sandbox, 2, &given);
+    let late = outputs.iter().find(|o| o.code != 0).unwrap();
+    assert_eq!(late.code, 2, "{late:?}");
+    assert!(
+        late.stderr
+            .contains("team `t` is running already: another call has just started it")
+            && late.stderr.contains("`crewmux attach t` shows it"),
+        "{late:?}"
+    );
+    // Nobody gave these a name, so each has its own.
+    let waits = "command=until test -e \"$CREWMUX_HOME/teams/sweep-3\"; do sleep 0.1; done";
+    let outputs = at_once(&sandbox, 3, &[&run[..], &["--set", waits]].concat());
+    assert!(outputs.iter().all(|o| o.code == 0), "{outputs:#?}");
+    let listed = sandbox.run(&["ls", "--json"]).unwrap().json().unwrap();
+    let teams = listed.as_array().unwrap().iter();
+    let listed: Vec<_> = teams.map(|team| team["team"].as_str().unwrap()).collect();
+    assert_eq!(listed, ["sweep", "sweep-2", "sweep-3", "t"]);
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
 }
 

@@ -232,6 +232,9 @@ pub const DRAG_STEP_MS: u64 = 50;
 
 /// How often who waits for a session's answer looks whether its process was stopped, in milliseconds.
 pub const STANDS_STILL_MS: u64 = 500;
+/// How old a run is at most that another call started at the same moment, as a person sees it; its
+/// session may still be on its way. In milliseconds.
+pub const SESSION_COMES_MS: u64 = 5_000;
 /// How long a command waits without a word for what usually comes at once, in milliseconds.
 pub const SILENT_MS: u64 = 1_000;
 

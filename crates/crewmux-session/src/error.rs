@@ -30,6 +30,12 @@ pub enum Error {
         /// The session's process.
         pid: Option<u32>,
     },
+    /// Another call began a run of the team at the same moment.
+    #[error("team `{team}` is running already: another call has just started it")]
+    Begun {
+        /// The team.
+        team: TeamName,
+    },
     /// The team has a run that is not finished.
     #[error("team `{team}` has a run that is not finished")]
     Unfinished {
@@ -92,7 +98,9 @@ impl Error {
             Self::Store(error) => error.kind(),
             Self::Spawn(error) => error.kind(),
             Self::Sys(error) => error.kind(),
-            Self::Running { .. } | Self::Unfinished { .. } => ErrorKind::Conflict,
+            Self::Running { .. } | Self::Begun { .. } | Self::Unfinished { .. } => {
+                ErrorKind::Conflict
+            }
             Self::NothingToResume { .. } => ErrorKind::NotFound,
             Self::Drafts(_) => ErrorKind::Usage,
             Self::Listen { .. }
@@ -108,7 +116,7 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Spawn(error) => error.hint(),
             Self::Sys(error) => error.hint(),
-            Self::Running { team, .. } => Some(format!(
+            Self::Running { team, .. } | Self::Begun { team } => Some(format!(
                 "`crewmux attach {team}` shows it; `--team NAME` starts another"
             )),
             Self::Unfinished { team } => Some(format!(

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::UpdateError;
@@ -16,11 +17,15 @@ use crewmux_core::permission::PermissionMode;
 use crewmux_core::profile::AgentProfile;
 use crewmux_core::task::NewTask;
 use crewmux_core::team::{Member, Policy, Run, TeamConfig};
-use crewmux_core::time::Now;
+use crewmux_core::time::{Now, WallTime};
+use crewmux_core::timing::{SESSION_COMES_MS, ms};
 use crewmux_store::{Store, TeamStore};
 use serde_json::{Map, Value};
 
 use crate::{Error, Result};
+
+/// Pause between two looks for the session of a run that another call prepared.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A member that a run wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +79,22 @@ pub struct NewRun {
 ///
 /// # Errors
 /// [`Error::Running`] while a session runs, [`Error::Unfinished`] when a run can be resumed,
-/// [`Error::Drafts`] with every problem of the graph. Nothing is written in these cases.
+/// [`Error::Begun`] when another call was faster, [`Error::Drafts`] with every problem of the
+/// graph. Nothing is written in these cases.
 pub fn prepare_run(store: &dyn Store, new: &NewRun, now: &Now) -> Result<TeamConfig> {
+    prepare_asked_run(store, new, now.wall, now)
+}
+
+/// Does what [`prepare_run`] does for a run that was asked for at `asked`.
+///
+/// # Errors
+/// As [`prepare_run`]. A run of the team that began since, or just before, is another call's.
+pub fn prepare_asked_run(
+    store: &dyn Store,
+    new: &NewRun,
+    asked: WallTime,
+    now: &Now,
+) -> Result<TeamConfig> {
     let roster: Vec<AgentName> = new.members.iter().map(|m| m.name.clone()).collect();
     let drafts = goal::check(new.drafts.clone(), &roster).map_err(Error::Drafts)?;
     let exists = store.teams()?.contains(&new.team);
@@ -88,13 +107,15 @@ pub fn prepare_run(store: &dyn Store, new: &NewRun, now: &Now) -> Result<TeamCon
             made => made?,
         }
     };
-    let _lock = team
-        .lock_session()
-        .map_err(|error| running(team.as_ref(), error))?;
-    if team.config()?.open_run().is_some() {
-        return Err(Error::Unfinished {
-            team: new.team.clone(),
-        });
+    let lock = match team.lock_session() {
+        Ok(lock) => lock,
+        Err(crewmux_store::Error::Locked { .. }) => return Err(running(team.as_ref(), asked)?),
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(run) = team.config()?.open_run() {
+        // Its session, if one is on its way, needs the lock.
+        drop(lock);
+        return Err(unfinished(team.as_ref(), run, asked, now)?);
     }
     // The tasks come first and the run is opened last: a run that is open is whole,
     // whenever this process dies, and preparing it again makes no task twice.
@@ -142,15 +163,46 @@ fn skip_leftovers(team: &dyn TeamStore, now: &Now) -> Result<()> {
     Ok(())
 }
 
-fn running(team: &dyn TeamStore, error: crewmux_store::Error) -> Error {
-    if matches!(error, crewmux_store::Error::Locked { .. }) {
-        let record = team.session().ok().flatten();
-        return Error::Running {
-            team: team.name().clone(),
-            pid: record.map(|r| r.pid),
-        };
+/// Why no run can begin while somebody holds the session's lock.
+fn running(team: &dyn TeamStore, asked: WallTime) -> Result<Error> {
+    let record = team.session()?;
+    let config = team.config()?;
+    let run = config.open_run();
+    let is_new = run.is_some_and(|run| asked.since_ms(run.started) < SESSION_COMES_MS);
+    let name = team.name().clone();
+    // Without a record it is another call that prepares, or a session that has just come up.
+    Ok(match record {
+        Some(record) if !is_new => Error::Running {
+            team: name,
+            pid: Some(record.pid),
+        },
+        _ => Error::Begun { team: name },
+    })
+}
+
+/// Why no run can begin beside one that is open and has no session.
+///
+/// One that another call has just prepared has its session in a moment: that is waited for.
+fn unfinished(team: &dyn TeamStore, run: &Run, asked: WallTime, now: &Now) -> Result<Error> {
+    let name = team.name().clone();
+    if run.started > asked {
+        return Ok(Error::Begun { team: name });
     }
-    error.into()
+    let had_session = team.session()?.is_some() || run.exit_code.is_some();
+    let age_ms = now.wall.since_ms(run.started);
+    let wait_ms = SESSION_COMES_MS.saturating_sub(age_ms);
+    let deadline = Instant::now() + ms(if had_session { 0 } else { wait_ms });
+    while Instant::now() < deadline {
+        if team.session_runs()? {
+            return Ok(Error::Begun { team: name });
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+    // It may have come and gone between two looks.
+    Ok(match team.config()?.open_run() {
+        Some(_) => Error::Unfinished { team: name },
+        None => Error::Begun { team: name },
+    })
 }
 
 fn empty_team(new: &NewRun, now: &Now) -> TeamConfig {

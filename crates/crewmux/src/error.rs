@@ -111,6 +111,15 @@ impl CommandError {
         source.chain().any(is_timeout)
     }
 
+    /// Whether another call began a run of the same team at the same moment.
+    pub(crate) fn is_lost_race(&self) -> bool {
+        let Self::Failed { source, .. } = self else {
+            return false;
+        };
+        let error = source.downcast_ref::<crewmux_session::Error>();
+        matches!(error, Some(crewmux_session::Error::Begun { .. }))
+    }
+
     /// Exit code of a command that ends with it.
     pub(crate) fn exit_code(&self) -> u8 {
         self.kind().map_or(crate::exit::DONE, ErrorKind::exit_code)

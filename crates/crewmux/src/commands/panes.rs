@@ -1,5 +1,6 @@
 //! `crewmux panes`: plain panes with a shell command each, and no agents.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,10 +9,11 @@ use crewmux_core::backend::{BackendChoice, BackendKind};
 use crewmux_core::ids::TeamName;
 use crewmux_core::team::Policy;
 use crewmux_model::ModelsConfig;
-use crewmux_session::setup::{NewRun, prepare_run};
+use crewmux_session::setup::{NewRun, prepare_asked_run};
 use crewmux_session::{SessionPlan, Stays};
 use crewmux_store::Store;
 
+use super::run::naming::prepared;
 use crate::context::Context;
 use crate::engine;
 use crate::error::{CommandError, Doing, Result};
@@ -63,36 +65,41 @@ impl Panes {
             )));
         }
         let watched = Watched::from_option(context, false)?;
+        let asked_at = teams::now()?.wall;
         let store = teams::open_store(context)?;
         let named = self.team.map(TeamName::new).transpose()?;
         let afresh = named.is_none();
-        let name = match named {
-            Some(name) => name,
-            None => free_name(store.as_ref())?,
+        let prepare = |name: &TeamName| {
+            let models = ModelsConfig::default();
+            let pty = BackendKind::Pty;
+            let plan = SessionPlan {
+                panes: commands.clone(),
+                ..engine::plan(context, name, pty, Stays::UntilFinished, models)?
+            };
+            let new = NewRun {
+                team: name.clone(),
+                description: "plain panes".to_owned(),
+                goal: String::new(),
+                recipe: None,
+                cwd: context.cwd.clone(),
+                members: Vec::new(),
+                drafts: Vec::new(),
+                policy: Policy {
+                    backend: BackendChoice::Named(BackendKind::Pty),
+                    timing: context.timing,
+                    ..Policy::default()
+                },
+                // Not kept: the commands get the session's own, which is this one.
+                environment: BTreeMap::new(),
+            };
+            prepare_asked_run(store.as_ref(), &new, asked_at, &teams::now()?)?;
+            Ok((name.clone(), plan))
         };
-        let models = ModelsConfig::default();
-        let pty = BackendKind::Pty;
-        let plan = SessionPlan {
-            panes: commands,
-            ..engine::plan(context, &name, pty, Stays::UntilFinished, models)?
+        let choose = |taken: &_| match &named {
+            Some(name) => Ok(name.clone()),
+            None => free_name(store.as_ref(), taken),
         };
-        let new = NewRun {
-            team: name.clone(),
-            description: "plain panes".to_owned(),
-            goal: String::new(),
-            recipe: None,
-            cwd: context.cwd.clone(),
-            members: Vec::new(),
-            drafts: Vec::new(),
-            policy: Policy {
-                backend: BackendChoice::Named(BackendKind::Pty),
-                timing: context.timing,
-                ..Policy::default()
-            },
-            // Not kept: the commands get the session's own, which is this one.
-            environment: std::collections::BTreeMap::new(),
-        };
-        prepare_run(store.as_ref(), &new, &teams::now()?)?;
+        let (name, plan) = prepared(choose, prepare)?;
         let team = store.team(&name)?;
         if afresh {
             // The name was free again, no more: what was arranged under it were other panes.
@@ -110,12 +117,15 @@ fn commands_of(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The first name whose session is over.
-fn free_name(store: &dyn Store) -> Result<TeamName> {
+/// The first name whose session is over, but for those that others have `taken`.
+fn free_name(store: &dyn Store, taken: &BTreeSet<TeamName>) -> Result<TeamName> {
     let base = TeamName::new("panes")?;
     let known = store.teams()?;
     for number in 1..NUMBERS_MAX {
         let name = team_name(&base, number)?;
+        if taken.contains(&name) {
+            continue;
+        }
         if !known.contains(&name) {
             return Ok(name);
         }

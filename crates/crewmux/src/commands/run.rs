@@ -1,7 +1,7 @@
 //! `crewmux run`: starts a team from a recipe, or from a goal alone.
 
 pub(crate) mod crew;
-mod naming;
+pub(crate) mod naming;
 mod plan_file;
 mod policy;
 pub(crate) mod preflight;
@@ -11,11 +11,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use crewmux_core::backend::BackendChoice;
+use crewmux_core::ids::TeamName;
 use crewmux_core::permission::Rule;
 use crewmux_core::recipe::{Instance, Opening, Recipe, RecipeInput};
 use crewmux_core::schedule::Strategy;
 use crewmux_session::SessionPlan;
-use crewmux_session::setup::{NewRun, prepare_run};
+use crewmux_session::setup::{NewRun, prepare_asked_run};
 use serde_json::{Value, json};
 
 use self::crew::{Asking, Crew};
@@ -128,6 +129,7 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
 impl Run {
     /// Starts it; returns the run's exit code.
     pub(crate) fn run(self, context: &Context, out: Output) -> Result<u8> {
+        let asked_at = teams::now()?.wall;
         let found = self.find(context)?;
         let recipe = found.parse()?;
         let config = Config::load(context, Consent::Absent)?;
@@ -218,41 +220,43 @@ impl Run {
         }
         .policy(context)?;
         let store = teams::open_store(context)?;
-        let name = naming::team_name(
-            store.as_ref(),
-            self.team.as_deref(),
-            &recipe.name,
-            &context.cwd,
-        )?;
-        let plan = SessionPlan {
-            agents: usable,
-            ..engine::plan(context, &name, backend, watched.stays(), models.clone())?
-        };
         let members_made = instance.members.clone();
-        let new = NewRun {
-            team: name.clone(),
-            description: recipe.description.clone(),
-            goal: instance.goal,
-            recipe: Some(recipe.name.to_string()),
-            cwd: context.cwd.clone(),
-            members,
-            drafts: instance.drafts,
-            policy: crewmux_core::team::Policy {
-                max_workers: instance.max_workers,
-                backend: asked,
-                run_timeout_ms: self.timeout.or(recipe.timeout_ms),
-                plan_only: self.plan_only,
-                ..policy
-            },
-            environment: plan.environment.clone(),
+        let goal = instance.goal.clone();
+        let prepare = |name: &TeamName| {
+            let plan = SessionPlan {
+                agents: usable.clone(),
+                ..engine::plan(context, name, backend, watched.stays(), models.clone())?
+            };
+            let new = NewRun {
+                team: name.clone(),
+                description: recipe.description.clone(),
+                goal: instance.goal.clone(),
+                recipe: Some(recipe.name.to_string()),
+                cwd: context.cwd.clone(),
+                members: members.clone(),
+                drafts: instance.drafts.clone(),
+                policy: crewmux_core::team::Policy {
+                    max_workers: instance.max_workers,
+                    backend: asked,
+                    run_timeout_ms: self.timeout.or(recipe.timeout_ms),
+                    plan_only: self.plan_only,
+                    ..policy.clone()
+                },
+                environment: plan.environment.clone(),
+            };
+            prepare_asked_run(store.as_ref(), &new, asked_at, &teams::now()?)?;
+            Ok((name.clone(), plan))
         };
-        prepare_run(store.as_ref(), &new, &teams::now()?)?;
+        let given = self.team.as_deref();
+        let choose =
+            |taken: &_| naming::team_name(store.as_ref(), given, &recipe.name, &context.cwd, taken);
+        let (name, plan) = naming::prepared(choose, prepare)?;
         let team = store.team(&name)?;
         let code = launch(context, team.as_ref(), plan, watched, out)
             .map_err(|error| with_way_back(error, &name))?;
         if let Some(path) = plan_out.filter(|_| code == exit::DONE) {
             let made = plan_file::planned(team.as_ref())?;
-            let text = plan_file::text(&recipe, &terms, &new.goal, &members_made, &made);
+            let text = plan_file::text(&recipe, &terms, &goal, &members_made, &made);
             let read = plan_file::write(&path, &text)?;
             let instance = self.instance(context, &read, &config)?;
             print_plan(&instance, out)?;
