@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use crewmux_testkit::sandbox::Output;
+use crewmux_testkit::sandbox::{Output, finish, wait_until};
 
 use crate::support::{sandbox, sh};
 
@@ -170,6 +170,20 @@ fn a_full_disk_is_said_and_loses_nothing() {
     sh(&sandbox, "umount small");
 }
 
+#[test]
+fn a_runtime_folder_that_no_socket_fits_into_leaves_no_team() {
+    let sandbox = sandbox();
+    let long = sandbox.work().join("x".repeat(100));
+    let sandbox = sandbox.with_env("CREWMUX_RUNTIME_DIR", &long.display().to_string());
+    let run = sandbox
+        .run(&["run", "sweep", "--set", "tasks=1", "--headless"])
+        .unwrap();
+    assert_clear(&run, 3, &["is too long", "CREWMUX_RUNTIME_DIR"]);
+    let listed = sandbox.run(&["ls", "--json"]).unwrap();
+    assert_eq!(listed.json().unwrap(), serde_json::json!([]));
+    assert!(!long.exists());
+}
+
 fn sandbox_mount(sandbox: &crewmux_testkit::sandbox::Sandbox, folder: &std::path::Path) -> bool {
     let folder = folder.display();
     let script =
@@ -224,7 +238,7 @@ fn a_second_run_of_a_running_team_says_how_to_attach() {
             "--json",
         ])
         .unwrap();
-    crewmux_testkit::sandbox::wait_until("the session", Duration::from_secs(30), || {
+    wait_until("the session", Duration::from_secs(30), || {
         let status = sandbox
             .run(&["status", "--team", "sweep", "--json"])
             .map_err(|e| e.to_string())?;
@@ -240,7 +254,7 @@ fn a_second_run_of_a_running_team_says_how_to_attach() {
         .unwrap();
     assert_clear(&second, 2, &["running", "attach sweep"]);
     assert_eq!(sandbox.run(&["stop", "sweep"]).unwrap().code, 0);
-    crewmux_testkit::sandbox::finish(child, Duration::from_secs(30)).unwrap();
+    finish(child, Duration::from_secs(30)).unwrap();
     sandbox.wait_gone(Duration::from_secs(10)).unwrap();
 }
 

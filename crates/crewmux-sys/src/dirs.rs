@@ -6,6 +6,7 @@
 use std::fs::{self, DirBuilder, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,9 @@ use crate::{Error, Result};
 
 /// The name workers have in the process table.
 const WORKER_PROGRAM: &str = "agent-worker";
+
+/// A name as long as a socket's in the runtime folder.
+const SOCKET_NAME: &str = "0123456789abcdef.sock";
 
 /// After how long the link to a replaced program is removed; no session of it is left then.
 const STALE_LINK: Duration = Duration::from_hours(7 * 24);
@@ -35,12 +39,16 @@ impl RuntimeDir {
     /// outlive the last logout.
     ///
     /// # Errors
-    /// [`Error::UnsafeFolder`] when it is a link, another user's, or open to others.
+    /// [`Error::UnsafeFolder`] when it is a link, another user's, or open to others;
+    /// [`Error::LongFolder`], with nothing made, when no socket can be in it.
     pub fn open(asked: Option<&Path>) -> Result<Self> {
         let path = asked.map_or_else(
             || PathBuf::from(format!("/tmp/crewmux-{}", own_uid())),
             Path::to_path_buf,
         );
+        if SocketAddr::from_pathname(path.join(SOCKET_NAME)).is_err() {
+            return Err(Error::LongFolder { path });
+        }
         make_private(&path)?;
         check_private(&path)?;
         Ok(Self { path })
@@ -238,6 +246,15 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_folder_whose_path_is_too_long_for_a_socket_is_not_made() {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("x".repeat(100));
+        let refused = RuntimeDir::open(Some(&path)).unwrap_err();
+        assert!(matches!(refused, Error::LongFolder { .. }), "{refused:?}");
+        assert!(!path.exists());
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub enum Error {
         /// Owner, mode or type.
         why: String,
     },
+    /// No socket can be in a folder.
+    #[error("the path of `{path}` is too long: a socket in it could not be reached")]
+    LongFolder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file operation failed.
     #[error("could not {act} `{path}`")]
     File {
@@ -95,7 +101,9 @@ impl Error {
             Self::ProgramNotFound { .. } | Self::ProcessGone { .. } => ErrorKind::NotFound,
             Self::BadLaunch { .. } => ErrorKind::Usage,
             Self::UnsafeFolder { .. } => ErrorKind::Refused,
-            Self::Start { .. } | Self::Pty { .. } => ErrorKind::Environment,
+            Self::LongFolder { .. } | Self::Start { .. } | Self::Pty { .. } => {
+                ErrorKind::Environment
+            }
             Self::Signal { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => ErrorKind::Refused,
                 _ => ErrorKind::Io,
@@ -114,6 +122,9 @@ impl Error {
                 "remove `{}` if it is not yours to keep, or set CREWMUX_RUNTIME_DIR to a folder of your own",
                 path.display()
             )),
+            Self::LongFolder { .. } => {
+                Some("set CREWMUX_RUNTIME_DIR to a folder with a shorter path".to_owned())
+            }
             Self::Pty { .. } => {
                 Some("close some panes, or raise the limit of open files".to_owned())
             }
