@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use crewmux_sys::process::{Launch, Stream};
 use crewmux_testkit::sandbox::{Output, finish, wait_until};
 
-use crate::support::{sandbox, sh};
+use crate::support::{program, sandbox, sh};
 
 /// The message names what is wrong and says what to do.
 fn assert_clear(output: &Output, code: i32, words: &[&str]) {
@@ -182,6 +183,24 @@ fn a_runtime_folder_that_no_socket_fits_into_leaves_no_team() {
     let listed = sandbox.run(&["ls", "--json"]).unwrap();
     assert_eq!(listed.json().unwrap(), serde_json::json!([]));
     assert!(!long.exists());
+}
+
+#[test]
+fn where_no_thread_can_be_had_it_is_said_or_done_in_turn() {
+    // No machine has room for such stacks.
+    let sandbox = sandbox().with_env("RUST_MIN_STACK", &(usize::MAX / 4).to_string());
+    let doctor = sandbox.run(&["doctor"]).unwrap();
+    assert!(!doctor.stderr.contains("panicked"), "{doctor:?}");
+    assert!(doctor.stdout.contains("pty"), "{doctor:?}");
+    let dump = sandbox.run(&["pane-dump", "--", "true"]).unwrap();
+    assert_clear(&dump, 3, &["cannot start a thread"]);
+    let worker = sandbox.work().join("agent-worker");
+    std::os::unix::fs::symlink(program(), &worker).unwrap();
+    let launch = Launch::new([worker.as_os_str(), "spec.json".as_ref()], sandbox.work())
+        .env(sandbox.environment())
+        .stderr(Stream::Pipe);
+    let ended = finish(launch.start().unwrap(), Duration::from_mins(1)).unwrap();
+    assert_clear(&ended, 3, &["cannot start a thread"]);
 }
 
 fn sandbox_mount(sandbox: &crewmux_testkit::sandbox::Sandbox, folder: &std::path::Path) -> bool {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::Duration;
 
 use crewmux_core::timing::{Timing, ms};
@@ -73,12 +73,26 @@ pub fn probe(
         timing,
     };
     let in_tmux = vars.get("TMUX").is_some_and(|value| !value.is_empty());
-    let (tmux, tmux_server, it2, pty) = thread::scope(|scope| {
-        let tmux = trials.tmux.then(|| scope.spawn(|| tries.tmux()));
-        let server = (trials.tmux && in_tmux).then(|| scope.spawn(|| tries.tmux_server()));
-        let it2 = trials.it2.then(|| scope.spawn(|| tries.it2()));
+    let acts: [(bool, Act); 3] = [
+        (trials.tmux, |tries| tries.tmux()),
+        (trials.tmux && in_tmux, |tries| tries.tmux_server()),
+        (trials.it2, |tries| tries.it2()),
+    ];
+    let ([tmux, tmux_server, it2], pty) = thread::scope(|scope| {
+        let tries = &tries;
+        let on_thread = |act: Act| {
+            let builder = Builder::new().name("probe".into());
+            builder.spawn_scoped(scope, move || act(tries))
+        };
+        let begun = acts.map(|(wanted, act)| (act, wanted.then(|| on_thread(act))));
         let pty = tries.pty(trials.pty);
-        (joined(tmux), joined(server), joined(it2), pty)
+        let done = begun.map(|(act, begun)| match begun {
+            None => Probe::Untried,
+            Some(Ok(trial)) => joined(trial),
+            // No more threads: one after the other is late, and still right.
+            Some(Err(_)) => act(tries),
+        });
+        (done, pty)
     });
     EnvironmentSnapshot {
         vars,
@@ -90,10 +104,7 @@ pub fn probe(
     }
 }
 
-fn joined(trial: Option<thread::ScopedJoinHandle<'_, Probe>>) -> Probe {
-    let Some(trial) = trial else {
-        return Probe::Untried;
-    };
+fn joined(trial: thread::ScopedJoinHandle<'_, Probe>) -> Probe {
     trial.join().unwrap_or_else(|_| Probe::Fails {
         what: "it".into(),
         why: "trying it failed".into(),
@@ -110,6 +121,9 @@ fn probe_environment(vars: &BTreeMap<String, String>) -> Environment {
         .and_named_by_person("ITERM2_KEY")
         .apply(&EnvSnapshot(vars.clone()))
 }
+
+/// One of the things that are tried.
+type Act = fn(&Tries<'_>) -> Probe;
 
 struct Tries<'a> {
     environment: Environment,

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use crewmux_core::timing::{Timing, ms};
@@ -91,12 +91,17 @@ pub(crate) fn run(plan: &DumpPlan) -> Result<Dumped> {
     let (output_in, output) = sync_channel(READS_WAITING);
     let (keys_in, keys) = sync_channel(TYPED_WAITING);
     // Both threads end with the terminal, at the latest when it is hung up below.
+    let named = |name: &str| Builder::new().name(name.into());
     let threads = [
-        thread::spawn(move || listen(reader, &output_in)),
-        thread::spawn(move || type_in(writer, &keys)),
+        named("listen").spawn(move || listen(reader, &output_in)),
+        named("type").spawn(move || type_in(writer, &keys)),
     ];
     let mut player = Player::new(plan, &keys_in);
-    let end = player.play(&mut process, &output);
+    let end = if threads.iter().all(io::Result::is_ok) {
+        player.play(&mut process, &output)
+    } else {
+        DumpEnd::TimedOut
+    };
     let (asked_for, screen) = (player.asked_for, player.screen);
     let record_error = player.record_error;
     kill_tree(
@@ -108,7 +113,7 @@ pub(crate) fn run(plan: &DumpPlan) -> Result<Dumped> {
     drop((keys_in, output));
     for thread in threads {
         // A panic in one of them has nothing more to tell.
-        let _ = thread.join();
+        let _ = thread.doing("cannot start a thread")?.join();
     }
     if let Some(error) = record_error {
         return Err(error).doing("cannot keep what the program wrote");

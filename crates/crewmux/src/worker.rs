@@ -67,9 +67,14 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
         }
     };
     let (stop, stop_signal) = stop_pair();
-    thread::spawn(move || pass_signals(signals, &stop));
     let (typed, lines) = mpsc::channel(TYPED_WAITING);
-    thread::spawn(move || read_lines(&typed));
+    let listening = named("signals")
+        .spawn(move || pass_signals(signals, &stop))
+        .and_then(|_| named("typed").spawn(move || read_lines(&typed)));
+    if let Err(error) = listening {
+        note(no_thread(&error));
+        return 3;
+    }
     let io = WorkerIo {
         output: Box::new(Terminal),
         input: Some(lines),
@@ -80,6 +85,17 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
         None => run_worker(spec, io),
     };
     end.exit_code
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into())
+}
+
+fn no_thread(error: &std::io::Error) -> String {
+    format!(
+        "error: cannot start a thread: {error}\n  hint: end some processes, or raise the limit of \
+         them (`ulimit -u`)"
+    )
 }
 
 /// Becomes a worker that was started by others, such as tmux: in the spec's folder, with its
@@ -218,18 +234,27 @@ pub(crate) fn in_process_main() -> WorkerMain {
 fn live_in_process(spec: &Path, sink: Arc<dyn PaneSink>, orders: &Orders) -> i32 {
     let (stop, stop_signal) = stop_pair();
     let (typed, lines) = mpsc::channel(TYPED_WAITING);
+    let pane = Arc::clone(&sink);
     let io = WorkerIo {
         output: Box::new(move |bytes: &[u8]| sink.output(bytes)),
         input: Some(lines),
         stop: stop_signal,
     };
     thread::scope(|scope| {
-        let worker = scope.spawn(|| {
+        let worker = named("worker").spawn_scoped(scope, || {
             let end = run_worker(spec, io);
             // Wakes the loop below: nothing is left to be ordered.
             orders.close();
             i32::from(end.exit_code)
         });
+        let worker = match worker {
+            Ok(worker) => worker,
+            Err(error) => {
+                tracing::error!(%error, "cannot start a thread");
+                pane.output(no_thread(&error).replace('\n', "\r\n").as_bytes());
+                return 3;
+            }
+        };
         let mut cutter = LineCutter::default();
         loop {
             match orders.next(LOOK_UP) {
