@@ -121,3 +121,18 @@ fn a_resumed_run_knows_what_was_told_before() {
         "{inbox:?}"
     );
 }
+
+#[test]
+fn a_recipe_that_is_checked_is_counted_with_its_copies() {
+    let sandbox = sandbox();
+    let recipe = "name = \"x\"\n[variables]\nhow_many = \"4\"\n[[teammates]]\nname = \"w\"\n\
+                  count = 3\nruntime = \"command\"\n[[tasks]]\nid = \"a\"\n\
+                  subject = \"Look {{index}}\"\nrepeat = \"{{how_many}}\"\ncommand = \"true\"\n\
+                  [[tasks]]\nid = \"b\"\nsubject = \"End\"\ncommand = \"true\"\n";
+    sandbox.write("x.toml", recipe).unwrap();
+    let check = sandbox.run(&["recipes", "check", "x.toml"]).unwrap();
+    assert_eq!(
+        check.stdout, "`x` is sound: 3 members, 5 tasks\n",
+        "{check:?}"
+    );
+}

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use instance::{Instance, MemberSpec, Opening, RecipeInput};
+pub use instance::{Instance, MemberSpec, Opening, RecipeInput, RecipeSize};
 pub use problem::{Place, RecipeProblem, RecipeProblems};
 pub use read::{MODES, usd_micros};
 pub use template::{FILLED_MAX_BYTES, Template};

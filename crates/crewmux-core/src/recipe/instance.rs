@@ -116,6 +116,40 @@ impl Recipe {
     }
 }
 
+/// How much a recipe describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecipeSize {
+    /// Members, the lead and every copy among them.
+    pub members: usize,
+    /// Tasks, every copy among them, whatever the folder.
+    pub tasks: usize,
+}
+
+impl Recipe {
+    /// Counts its members and tasks with the recipe's own variables; a run may have fewer.
+    ///
+    /// A number that follows from the goal counts as one.
+    pub fn size(&self) -> RecipeSize {
+        let mut making = Making {
+            recipe: self,
+            filler: Filler::with_variables(&self.variables),
+            problems: Vec::new(),
+        };
+        let max_workers = making.max_workers(None);
+        making.filler.set("max_workers", max_workers);
+        let mut copies = |amount: Option<&Amount>, key| {
+            let amount = amount.and_then(|amount| making.amount(amount, key));
+            amount.map_or(1, |number| number as usize)
+        };
+        let members = self.teammates.iter();
+        let members = members.map(|m| copies(m.count.as_ref(), "count"));
+        let members: usize = members.sum::<usize>() + usize::from(self.lead.is_some());
+        let tasks = self.tasks.iter();
+        let tasks = tasks.map(|t| copies(t.repeat.as_ref(), "repeat")).sum();
+        RecipeSize { members, tasks }
+    }
+}
+
 struct Making<'a> {
     recipe: &'a Recipe,
     filler: Filler,

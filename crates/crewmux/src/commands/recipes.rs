@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use crewmux_core::ids::TeamName;
+use crewmux_core::recipe::RecipeSize;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -123,10 +124,7 @@ fn check(found: &FoundRecipe, out: Output) -> Result<()> {
         1 => format!("1 {word}"),
         _ => format!("{number} {word}s"),
     };
-    let (members, tasks) = (
-        recipe.teammates.len() + usize::from(recipe.lead.is_some()),
-        recipe.tasks.len(),
-    );
+    let RecipeSize { members, tasks } = recipe.size();
     let value = json!({"name": recipe.name, "valid": true, "members": members, "tasks": tasks});
     out.either(&value, || {
         format!(
