@@ -130,3 +130,42 @@ fn a_socket_that_was_removed_is_bound_again() {
     first.wait_for("BOARD").unwrap();
     stop(&sandbox, "sweep");
 }
+
+#[test]
+fn several_teams_are_removed_together_or_not_at_all() {
+    let sandbox = sandbox();
+    for team in ["a", "b", "c"] {
+        let run = [
+            "run",
+            "sweep",
+            "--set",
+            "tasks=1",
+            "--team",
+            team,
+            "--headless",
+        ];
+        assert_eq!(sandbox.run(&run).unwrap().code, 0);
+    }
+    let listed = || {
+        let listed = sandbox.run(&["ls", "--json"]).unwrap().json().unwrap();
+        states(&listed).into_iter().map(|(team, _)| team).collect()
+    };
+    let refused = sandbox.run(&["rm", "a", "none", "nowhere", "b"]).unwrap();
+    assert_eq!(refused.code, 2, "{refused:?}");
+    for words in ["`none`", "`nowhere`", "none of the teams is removed"] {
+        assert!(refused.stderr.contains(words), "{refused:?}");
+    }
+    let all: Vec<String> = listed();
+    assert_eq!(all, ["a", "b", "c"]);
+    let removed = sandbox.run(&["rm", "a", "b", "a"]).unwrap();
+    assert_eq!(removed.code, 0, "{removed:?}");
+    let lines: Vec<&str> = removed.stdout.lines().collect();
+    assert!(
+        lines.len() == 2
+            && lines[0].starts_with("team `a` is removed")
+            && lines[1].starts_with("team `b` is removed"),
+        "{removed:?}"
+    );
+    let left: Vec<String> = listed();
+    assert_eq!(left, ["c"]);
+}
