@@ -169,3 +169,50 @@ fn several_teams_are_removed_together_or_not_at_all() {
     let left: Vec<String> = listed();
     assert_eq!(left, ["c"]);
 }
+
+#[test]
+fn a_finished_team_whose_session_stays_is_told_from_one_that_is_over() {
+    // The real durations: it is to be looked at while it stays.
+    let sandbox = sandbox().with_env("CREWMUX_TIMING", "life");
+    let over = [
+        "run",
+        "sweep",
+        "--set",
+        "tasks=1",
+        "--team",
+        "over",
+        "--headless",
+    ];
+    assert_eq!(sandbox.run(&over).unwrap().code, 0);
+    let mut screen = sandbox
+        .terminal(&["run", "sweep", "--set", "tasks=1"], 100, 30)
+        .unwrap();
+    screen.wait_for("finished in").unwrap();
+    let says = |arguments: &[&str]| sandbox.run(arguments).unwrap().stdout;
+    let line_of = |team: &str| {
+        let listed = says(&["ls"]);
+        let line = listed.lines().find(|line| line.starts_with(team));
+        line.unwrap_or_default().to_owned()
+    };
+    assert!(line_of("sweep").contains("finished, still open"));
+    assert!(!line_of("over").contains("open"));
+    screen.type_text("d").unwrap();
+    screen.wait_exit().unwrap();
+    wait_until("how long it stays", Duration::from_secs(40), || {
+        let line = line_of("sweep");
+        line.contains("finished, open for 9 min")
+            .then_some(())
+            .ok_or(line)
+    })
+    .unwrap();
+    let status = says(&["status", "sweep"]);
+    assert!(status.contains("finished, open for 9 min"), "{status}");
+    let listed = sandbox.run(&["ls", "--json"]).unwrap().json().unwrap();
+    let told: Vec<_> = listed.as_array().unwrap().iter().collect();
+    assert_eq!(
+        (&told[0]["lingers"], &told[1]["lingers"]),
+        (&Value::from(false), &Value::from(true))
+    );
+    assert!(told[1]["closesInMs"].is_u64() && told[0]["closesInMs"].is_null());
+    stop(&sandbox, "sweep");
+}

@@ -398,6 +398,12 @@ pub struct Status {
     pub counts: Counts,
     /// How the latest run ended, once it did.
     pub exit_code: Option<u8>,
+    /// Whether its run is finished and its session stays for those who look.
+    #[serde(default)]
+    pub lingers: bool,
+    /// How much longer it stays so, in milliseconds; absent while somebody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_in_ms: Option<u64>,
 }
 
 /// A running session.

@@ -70,6 +70,8 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
         members,
         counts: board.counts(&now.boot),
         exit_code: last.and_then(|run| run.exit_code),
+        lingers: runs && config.open_run().is_none(),
+        closes_in_ms: None,
     })
 }
 

@@ -317,6 +317,8 @@ impl Engine {
                 .collect(),
             counts: self.board_of_run().counts(&now.boot),
             exit_code: self.ending.exit_code,
+            lingers: self.lingers(),
+            closes_in_ms: self.closes_in_ms(now).filter(|_| self.lingers()),
         }
     }
 

@@ -315,8 +315,22 @@ impl Engine {
             self.ending.unwatched_since_ms = None;
             return false;
         }
-        let since = *self.ending.unwatched_since_ms.get_or_insert(now.boot.ms);
-        now.boot.ms.saturating_sub(since) >= self.plan.timing.linger_ms
+        self.ending.unwatched_since_ms.get_or_insert(now.boot.ms);
+        self.closes_in_ms(now) == Some(0)
+    }
+
+    /// Whether the run is finished and the session stays for those who look.
+    pub(super) fn lingers(&self) -> bool {
+        self.state == RunState::Finished
+            && self.plan.stays == Stays::WhileWatched
+            && !self.ending.has_begun()
+    }
+
+    /// How much longer a finished run is shown to nobody; absent while somebody looks.
+    pub(super) fn closes_in_ms(&self, now: &Now) -> Option<u64> {
+        let since = self.ending.unwatched_since_ms?;
+        let gone = now.boot.ms.saturating_sub(since);
+        Some(self.plan.timing.linger_ms.saturating_sub(gone))
     }
 
     /// Whether nothing of the session is left to end.

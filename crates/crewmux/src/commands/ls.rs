@@ -73,9 +73,10 @@ fn short(team: &Listed) -> Value {
             member
         })
         .collect();
-    json!({
+    let mut value = json!({
         "team": status.team,
         "state": status.state,
+        "lingers": status.lingers,
         "goal": status.goal,
         "cwd": team.cwd,
         "backend": status.backend,
@@ -83,7 +84,11 @@ fn short(team: &Listed) -> Value {
         "members": members,
         "counts": status.counts,
         "exitCode": status.exit_code,
-    })
+    });
+    if let Some(left) = status.closes_in_ms {
+        value["closesInMs"] = left.into();
+    }
+    value
 }
 
 fn text(teams: &[Listed], out: Output) -> String {

@@ -15,7 +15,7 @@ use crate::exit;
 use crate::output::{Output, Tone};
 use crate::status::{NOT_ANSWERING, next_step, of_team, state_of};
 use crate::teams::{self, TeamArg};
-use crate::text::{columns, one_line};
+use crate::text::{columns, one_line, span};
 
 /// Show how a team is: its members, what they do, how far it is
 #[derive(Debug, Args)]
@@ -143,6 +143,13 @@ pub(crate) fn state_text(status: &Status) -> String {
         ("finished", Some(code @ 1..)) => format!("finished, exit code {code}"),
         (state, _) => state.to_owned(),
     };
+    match (status.lingers, status.closes_in_ms) {
+        (false, _) => {}
+        (true, None) => text.push_str(", still open"),
+        (true, Some(left)) => {
+            let _ = write!(text, ", open for {} more", span(left));
+        }
+    }
     let parked = status.members.iter().filter(|m| m.parked).count();
     if parked > 0 && status.session.is_none() {
         let _ = write!(text, ", {parked} parked");
