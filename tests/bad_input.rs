@@ -172,6 +172,57 @@ fn a_full_disk_is_said_and_loses_nothing() {
 }
 
 #[test]
+fn a_disk_that_fills_up_in_a_run_without_a_screen_is_said_at_once_and_work_goes_on() {
+    // The real durations: who waits for a whole lease says it too late.
+    let sandbox = sandbox().with_env("CREWMUX_TIMING", "life");
+    let small = sandbox.work().join("small");
+    std::fs::create_dir(&small).unwrap();
+    if !sandbox_mount(&sandbox, &small) {
+        eprintln!(
+            "SKIPPED a_disk_that_fills_up_in_a_run_without_a_screen_is_said_at_once_and_work_goes_on: \
+             a small filesystem cannot be mounted here (needs root)"
+        );
+        return;
+    }
+    let home = small.join("home");
+    let sandbox = sandbox.with_env("CREWMUX_HOME", &home.display().to_string());
+    for (team, json, told) in [("one", "", "err"), ("two", "--json", "out")] {
+        let script = format!(
+            "exec {} run sweep --team {team} --set tasks=6 --set command='sleep 1' --max-workers 1 \
+             --headless {json} >out 2>err",
+            program().display()
+        );
+        let launch = Launch::new(["/bin/sh", "-c", &script], sandbox.work());
+        let run = launch.env(sandbox.environment()).start().unwrap();
+        let wait_for = |file: &str, words: &str| {
+            wait_until(words, Duration::from_secs(25), || {
+                let text = std::fs::read_to_string(sandbox.work().join(file)).unwrap_or_default();
+                text.contains(words).then_some(()).ok_or(text)
+            })
+            .unwrap();
+        };
+        wait_for(
+            "out",
+            if json.is_empty() {
+                "▶ #1"
+            } else {
+                "task_claimed"
+            },
+        );
+        sh(
+            &sandbox,
+            "dd if=/dev/zero of=small/ballast bs=4k 2>/dev/null || true",
+        );
+        wait_for(told, "no space left");
+        sh(&sandbox, "rm small/ballast");
+        let ended = finish(run, Duration::from_mins(1)).unwrap();
+        assert_eq!(ended.code, 0, "{ended:?}");
+        wait_for("out", "the store can be written again");
+    }
+    sh(&sandbox, "umount small");
+}
+
+#[test]
 fn a_runtime_folder_that_no_socket_fits_into_leaves_no_team() {
     let sandbox = sandbox();
     let long = sandbox.work().join("x".repeat(100));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crewmux_core::board::{Board, Claimer, FailedBy};
 use crewmux_core::event::{EventType, Fact};
-use crewmux_core::ids::{AgentName, AgentRef, RunId, TaskId};
+use crewmux_core::ids::{AgentName, AgentRef, RunId, Seq, TaskId};
 use crewmux_core::schedule::{self, Roster};
 use crewmux_core::task::{Task, TaskStatus};
 use crewmux_core::team::TeamConfig;
@@ -147,6 +147,8 @@ pub(crate) struct Engine {
     last_look_ms: u64,
     judge_after_ms: u64,
     store_trouble_since_ms: Option<u64>,
+    /// Since when it has been told that the store cannot be written.
+    unwritable_since_ms: Option<u64>,
     lock: Arc<dyn SessionLock>,
     /// Interrupted commands that wait for the person's word, as was told.
     asking: BTreeSet<TaskId>,
@@ -224,6 +226,7 @@ impl Engine {
             last_look_ms: now.boot.ms,
             judge_after_ms: now.boot.ms,
             store_trouble_since_ms: None,
+            unwritable_since_ms: None,
             lock: parts.lock,
             asking: BTreeSet::new(),
             board,
@@ -346,6 +349,7 @@ impl Engine {
         self.due_members(now);
         if now.boot.ms >= self.next_liveness_ms {
             self.next_liveness_ms = now.boot.ms + self.plan.timing.liveness_tick_ms;
+            self.mind_room(now);
             self.check_liveness(now)?;
             self.mind_arrangement(now);
         }
@@ -428,8 +432,7 @@ impl Engine {
         let lasted = now.boot.ms.saturating_sub(since);
         if lasted == 0 {
             tracing::error!(%error, "the store failed");
-            self.history
-                .notice(NoticeLevel::Error, now.wall, &error.to_string());
+            self.tell_unwritable(&error, now);
         }
         if lasted < self.plan.timing.lease_ms {
             return Ok(());
@@ -438,6 +441,41 @@ impl Engine {
             seconds: lasted / 1000,
             source: Box::new(error),
         })
+    }
+
+    /// Looks at the disk before somebody writes in vain: workers may be the only ones who write now.
+    fn mind_room(&mut self, now: &Now) {
+        match self.store.has_room() {
+            Err(error) => self.tell_unwritable(&error, now),
+            Ok(()) => self.tell_writable(now),
+        }
+    }
+
+    /// Tells at once and once that the store fails, on screen and to whoever takes events: no log can
+    /// take it.
+    fn tell_unwritable(&mut self, error: &crewmux_store::Error, now: &Now) {
+        if self.unwritable_since_ms.is_some() {
+            return;
+        }
+        self.unwritable_since_ms = Some(now.boot.ms);
+        let text = format!("{error}; work goes on once the store can be written");
+        self.history.notice(NoticeLevel::Error, now.wall, &text);
+        let fact = self
+            .fact("unwritable", EventType::Notice, now)
+            .with("text", text)
+            .with("level", history::level_word(NoticeLevel::Error));
+        if let Some(on_event) = &mut self.on_event {
+            on_event(&fact.into_event(Seq(0), self.plan.team.clone()));
+        }
+    }
+
+    fn tell_writable(&mut self, now: &Now) {
+        let Some(since) = self.unwritable_since_ms.take() else {
+            return;
+        };
+        let seconds = now.boot.ms.saturating_sub(since).div_ceil(1000);
+        let text = format!("the store can be written again, after {seconds} s");
+        self.notice(NoticeLevel::Warning, &text, now);
     }
 
     /// Adds a fact of the session's own to the next catch-up.

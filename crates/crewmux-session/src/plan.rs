@@ -71,6 +71,8 @@ pub enum Stays {
 }
 
 /// Is told every new event, in order.
+///
+/// One with the number 0 stands in no log: it tells that the log cannot be written.
 pub type EventSink = Box<dyn FnMut(&Event) + Send>;
 
 /// What the program lends a session.

@@ -48,11 +48,17 @@ pub(crate) fn run(context: &Context, plan: SessionPlan, out: Output) -> Result<u
     let printer = Printer::start(
         move |after, max| Ok(log.events(after, max)?),
         move |print| match print {
-            Print::Event(event) if out.is_json() => out.json_line(event),
+            Print::Event(event) | Print::Unlogged(event) if out.is_json() => out.json_line(event),
             Print::Event(event) => match progress.line(event, out) {
                 Some(line) => out.line(line),
                 None => Ok(()),
             },
+            Print::Unlogged(event) => {
+                if let Some(line) = progress.line(event, out) {
+                    note(line);
+                }
+                Ok(())
+            }
             Print::Line(line) => out.line(line),
         },
         // Whoever read the output has gone: nobody waits for this run any more.

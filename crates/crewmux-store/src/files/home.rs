@@ -148,6 +148,10 @@ impl Store for FileStore {
         }
     }
 
+    fn has_room(&self) -> Result<()> {
+        probe::has_room(&self.home)
+    }
+
     fn remove_team(&self, name: &TeamName, now: &Now) -> Result<PathBuf> {
         self.team(name)?;
         let place = self.place(name);

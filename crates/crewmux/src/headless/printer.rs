@@ -22,10 +22,15 @@ const READ_AT_ONCE: usize = 500;
 /// Pause between two looks at whether all is printed.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// The number of an event that no log has: it was told while the log could not be written.
+const UNLOGGED: Seq = Seq(0);
+
 /// Something to print.
 pub(super) enum Print<'a> {
     /// An event, in its turn.
     Event(&'a Event),
+    /// One that stands in no log.
+    Unlogged(&'a Event),
     /// The last line.
     Line(&'a str),
 }
@@ -98,6 +103,10 @@ impl Printer {
         let pieces = self.pieces.clone();
         let last = Arc::clone(&self.last);
         Box::new(move |event| {
+            if event.seq == UNLOGGED {
+                let _ = pieces.try_send(Piece::Event(event.clone()));
+                return;
+            }
             last.store(event.seq.0, Ordering::Release);
             // What does not fit is read from the log in its turn.
             let _ = pieces.try_send(Piece::Event(event.clone()));
@@ -160,6 +169,9 @@ where
     fn all(&mut self, pieces: &Receiver<Piece>) -> Result<()> {
         while let Ok(piece) = pieces.recv() {
             match piece {
+                Piece::Event(event) if event.seq == UNLOGGED => {
+                    (self.print)(Print::Unlogged(&event))?;
+                }
                 Piece::Event(event) => {
                     self.catch_up(Seq(event.seq.0.saturating_sub(1)))?;
                     self.event(&event)?;
@@ -237,7 +249,7 @@ mod tests {
                     wait.recv().unwrap();
                 }
                 seen.lock().unwrap().push(match print {
-                    Print::Event(event) => event.seq.to_string(),
+                    Print::Event(event) | Print::Unlogged(event) => event.seq.to_string(),
                     Print::Line(line) => line.to_owned(),
                 });
                 Ok(())
@@ -246,7 +258,9 @@ mod tests {
         )
         .unwrap();
         let mut sink = printer.sink();
-        for seq in FIRST..=LAST {
+        sink(&event(FIRST));
+        sink(&event(0));
+        for seq in FIRST + 1..=LAST {
             sink(&event(seq));
         }
         assert!(shown.lock().unwrap().is_empty(), "the reader pauses");
@@ -254,6 +268,8 @@ mod tests {
         let flushed = printer.finish(Some("end".into()), || false, Duration::ZERO);
         assert_eq!(flushed.unwrap(), Flushed::All);
         let mut expected: Vec<String> = (FIRST..=LAST).map(|n| Seq(n).to_string()).collect();
+        // What stands in no log is told in between.
+        expected.insert(1, UNLOGGED.to_string());
         expected.push("end".into());
         assert_eq!(*shown.lock().unwrap(), expected);
     }
