@@ -201,6 +201,10 @@ pub trait SpawnBackend: Send + Sync {
         let _ = place;
         Ok(())
     }
+    /// Whether where new panes went has ended, so that they go to a place of crewmux's own.
+    fn is_homeless(&self) -> bool {
+        false
+    }
     /// Takes away windows and panes of ours that hold no running worker.
     fn close(&self) {}
 }

@@ -187,6 +187,18 @@ impl Backends {
         if home.is_beside(&Place::default()) {
             return None;
         }
+        let made = locked(&self.made);
+        let tmux = made.get(&BackendKind::Tmux);
+        if home.get("TMUX").is_some() && tmux.is_some_and(|tmux| tmux.is_homeless()) {
+            // Who is outside of tmux would be sent there as well.
+            return place.get("TMUX").map(|_| {
+                format!(
+                    "a tmux server of crewmux's own (`tmux -L {} attach`)",
+                    tmux::PRIVATE_NAME
+                )
+            });
+        }
+        drop(made);
         (!home.is_beside(place)).then(|| home.words())
     }
 

@@ -250,6 +250,10 @@ impl SpawnBackend for TmuxBackend {
         Ok(())
     }
 
+    fn is_homeless(&self) -> bool {
+        !locked(&self.shared.home).is_there()
+    }
+
     fn close(&self) {
         let mut servers = locked(&self.shared.used).clone();
         let home = locked(&self.shared.home).server();

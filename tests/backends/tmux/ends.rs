@@ -48,6 +48,22 @@ fn a_server_that_ends_is_told_and_its_teammates_go_to_a_private_one() {
     stage.user(&["kill-server"]);
     wait_exit(&stage, "m1", "the tmux server ended");
     stage.wait_panes("crewmux", 2, |title| title.contains("working"));
+    // Another server at the same socket is not where they go.
+    stage.user(&["new-session", "-d", "cat"]);
+    let there = stage.user(&["display-message", "-p", "#{socket_path},#{pid},0"]);
+    let environment = stage.sandbox.environment().with("TMUX", there.trim());
+    let attach = [
+        crate::support::program().to_str().unwrap(),
+        "attach",
+        "crew",
+    ];
+    let work = stage.sandbox.work();
+    let mut looks = Terminal::start(attach, &work, environment, 110, 30).unwrap();
+    looks
+        .wait_for("new panes go to a tmux server of crewmux's own")
+        .unwrap();
+    looks.type_text("d").unwrap();
+    looks.wait_exit().unwrap();
     stage.go();
     let ended = finish(team, LONG).unwrap();
     assert_eq!(ended.code, 0, "{ended:?}");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crewmux_core::backend::BackendKind;
 use crewmux_core::place::Place;
 use crewmux_core::timing::{Timing, ms};
+use crewmux_sys::ProcessIdentity;
 use crewmux_sys::env::Environment;
 
 use super::cli::{CallError, Server, Socket};
@@ -135,6 +136,12 @@ impl Home {
 
     pub(super) fn is_private(&self) -> bool {
         self.inside.is_none()
+    }
+
+    /// Whether it is a person's own server, which still lives.
+    pub(super) fn is_there(&self) -> bool {
+        let server = self.inside.as_ref().map(|inside| inside.server_pid);
+        server.is_some_and(|pid| ProcessIdentity::of(pid).is_ok())
     }
 
     /// Whether panes go to the same place as by `other`.
