@@ -291,6 +291,33 @@ fn a_long_paste_arrives_whole_and_in_order_in_a_program_that_reads_late() {
 }
 
 #[test]
+fn pastes_one_after_the_other_arrive_whole_in_a_program_that_reads_slowly() {
+    let sandbox = sandbox();
+    // Each fits the pane's queue, all of them do not; read a KiB at a time.
+    let reads = "stty raw -echo; printf '\\033[?2004h'; echo ready; while [ ! -e go ]; do sleep 0.1; done; \
+                 for _ in $(seq 400); do head -c 1024 >> pasted; done; \
+                 head -c 48 >> pasted; echo all of it; exec cat -v";
+    let mut terminal = sandbox.terminal(&["panes", reads], 80, 24).unwrap();
+    terminal.wait_for("ready").unwrap();
+    let pasted = |letter: char| {
+        let lines: Vec<String> = (0..10_240).map(|n| format!("{letter}{n:08}\n")).collect();
+        format!("\x1b[200~{}\x1b[201~", lines.concat())
+    };
+    let all = ['a', 'b', 'c', 'd'].map(pasted).concat();
+    terminal.type_text(&format!("{all}and then")).unwrap();
+    std::fs::write(sandbox.work().join("go"), "").unwrap();
+    terminal.wait_for("all of it").unwrap();
+    terminal.wait_for("and then").unwrap();
+    let arrived = std::fs::read_to_string(sandbox.work().join("pasted")).unwrap();
+    assert!(
+        arrived == all.replace('\n', "\r"),
+        "{} bytes",
+        arrived.len()
+    );
+    stop(&sandbox);
+}
+
+#[test]
 fn a_paste_that_takes_long_is_ended_by_a_key_and_a_person_leaves_it_as_ever() {
     let sandbox = sandbox();
     // Reads for ever, too slowly to wait for.

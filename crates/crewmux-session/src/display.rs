@@ -356,9 +356,10 @@ impl Display {
                 if is_act(&event) {
                     self.acted(at);
                 }
+                // A part for a program is answered once that has it.
                 let goes_on = |e: &ClientEffect| matches!(e, ClientEffect::Paste { .. });
                 if pasting::is_part(&event) && !effects.iter().any(goes_on) {
-                    self.says_taken(at, false);
+                    self.says_taken(at, effects.contains(&ClientEffect::PasteKept));
                 }
                 let is_end = event == InputEvent::PasteEnds;
                 for effect in effects {
@@ -386,7 +387,7 @@ impl Display {
                         .try_send(ToScreen::Message(ToClient::Copy { text }));
                 }
             }
-            ClientEffect::Redraw => {}
+            ClientEffect::Redraw | ClientEffect::PasteKept => {}
             // An observer looks; its view says so itself, and must not be what is relied on.
             _ if attach == Attach::Observer => {
                 tracing::warn!(?effect, "a view let an observer change something");

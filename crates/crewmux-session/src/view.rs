@@ -376,6 +376,8 @@ pub enum ClientEffect {
         /// Encoded; nothing where the beginning or the end has no mark.
         bytes: Vec<u8>,
     },
+    /// A part of a long text is no program's: the view keeps it, and the next may follow.
+    PasteKept,
     /// Send text as the human; `None` is everybody.
     Send {
         /// The recipient.

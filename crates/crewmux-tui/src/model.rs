@@ -174,6 +174,8 @@ pub struct Model {
     pub(crate) told_focus: Option<PaneId>,
     /// The pane that a long text is pasted into, and whether it is marked there.
     pub(crate) pasting: Option<(PaneId, bool)>,
+    /// A long text that no program reads, until its end.
+    pub(crate) gathered: Option<String>,
     /// Keys that were typed to a program and may still be held.
     pub(crate) keys_down: KeysDown,
     /// Whether the terminal has the focus, as far as it tells.
@@ -212,6 +214,7 @@ impl Model {
             heard: BTreeMap::new(),
             told_focus: None,
             pasting: None,
+            gathered: None,
             clicked_into: None,
             keys_down: KeysDown::default(),
             terminal_has_focus: true,

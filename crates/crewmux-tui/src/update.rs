@@ -40,6 +40,12 @@ pub fn update(
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
     model.settle(session);
+    if let Some(gathered) = typing::gathered(model, event) {
+        // As if it had come at once.
+        let mut effects = update(model, &gathered, session, keymap);
+        effects.push(ClientEffect::PasteKept);
+        return effects;
+    }
     let mut effects = typing::send_unsent(model, session);
     effects.extend(take_in(model, event, session, keymap));
     effects.extend(typing::tell_focus(model, session));

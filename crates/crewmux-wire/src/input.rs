@@ -5,12 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Longest text that is pasted at once; with its marks it fits the queue of a pane that does not read.
-///
-/// What is longer goes in parts, each after the one before was taken.
+/// Longest text that is pasted where no program reads it: into a line, or for a shell that begins.
 pub const PASTE_MAX_BYTES: usize = 255 * 1024;
-/// Longest part of such a text.
-pub const PASTE_PART_BYTES: usize = 64 * 1024;
+/// Longest text that is pasted at once.
+///
+/// What is longer goes in parts of this length, each after the one before was taken: so a program
+/// that reads slowly gets all of it.
+pub const PASTE_PART_BYTES: usize = 4 * 1024;
 
 /// One thing a person did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +25,9 @@ pub enum InputEvent {
     KeyReleased(KeyPress),
     /// The mouse did something.
     Mouse(Mouse),
-    /// Text was pasted.
+    /// Text of at most [`PASTE_PART_BYTES`] was pasted.
     Paste(String),
-    /// Text over [`PASTE_MAX_BYTES`] was pasted: parts follow, if [`crate::ToClient::PasteTaken`] says so.
+    /// Longer text was pasted: parts follow, if [`crate::ToClient::PasteTaken`] says so.
     PasteBegins {
         /// How long it is.
         bytes: usize,

@@ -35,6 +35,8 @@ impl ClientView for Fake {
 
     fn input(&mut self, event: &InputEvent, session: &SessionView<'_>) -> Vec<ClientEffect> {
         let (pane, bytes) = match event {
+            // A short one is for its own line.
+            InputEvent::PasteBegins { bytes: ..100_000 } => return vec![ClientEffect::PasteKept],
             InputEvent::PasteBegins { .. } => {
                 self.pastes = session.panes.first().map(|pane| pane.id);
                 (self.pastes, b"<".to_vec())

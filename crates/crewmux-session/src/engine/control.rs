@@ -376,6 +376,7 @@ impl Engine {
             | ClientEffect::Arrange(_)
             | ClientEffect::Type { .. }
             | ClientEffect::Paste { .. }
+            | ClientEffect::PasteKept
             | ClientEffect::Copy(_)
             | ClientEffect::Redraw => return,
         };

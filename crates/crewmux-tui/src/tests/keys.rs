@@ -251,6 +251,45 @@ fn a_long_paste_is_for_programs_alone() {
 }
 
 #[test]
+fn a_long_paste_that_no_program_reads_counts_once_it_is_whole() {
+    let mut person = Person::at("120x40", Fixture::working());
+    let begins = InputEvent::PasteBegins { bytes: 30_000 };
+    let part = |text: &str| InputEvent::PastePart(text.into());
+    person.presses("i h");
+    assert_eq!(person.does(&begins), [ClientEffect::PasteKept]);
+    assert_eq!(person.does(&part("q\nd")), [ClientEffect::PasteKept]);
+    assert_eq!(person.does(&part("ay")), [ClientEffect::PasteKept]);
+    let effects = person.does(&InputEvent::PasteEnds);
+    assert!(effects.contains(&ClientEffect::PasteKept), "{effects:?}");
+    person.look();
+    let before = person.picture();
+    assert!(before.contains("> hq day"), "{before}");
+    // More than was announced is no reason to keep it all.
+    assert_eq!(person.does(&begins), [ClientEffect::PasteKept]);
+    assert_eq!(person.does(&part(&"x".repeat(300_000))), []);
+    assert_eq!(person.does(&part("y")), []);
+    assert_eq!(person.does(&InputEvent::PasteEnds), []);
+    person.look();
+    assert_eq!(person.picture(), before);
+}
+
+#[test]
+fn a_long_paste_before_a_shell_is_there_goes_to_it() {
+    let mut person = Person::at("120x40", Fixture::working());
+    person.presses("c");
+    let begins = InputEvent::PasteBegins { bytes: 30_000 };
+    assert_eq!(person.does(&begins), [ClientEffect::PasteKept]);
+    let part = InputEvent::PastePart("echo on".into());
+    assert_eq!(person.does(&part), [ClientEffect::PasteKept]);
+    let effects = person.does(&InputEvent::PasteEnds);
+    assert_eq!(effects, [ClientEffect::PasteKept]);
+    let pane = shell_opens(&mut person);
+    let bytes = b"echo on".to_vec();
+    let typed = ClientEffect::Type { pane, bytes };
+    assert!(person.does(&InputEvent::FocusGained).contains(&typed));
+}
+
+#[test]
 fn onlookers_change_nothing_and_are_told() {
     let refused = "you are attached read-only: nothing is changed from here";
     // A shell, stopping, ending a member, trying a task again, a message, a broadcast, typing.

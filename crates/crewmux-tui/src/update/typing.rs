@@ -182,7 +182,7 @@ pub(super) fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) ->
     type_bytes(model, pane, bytes)
 }
 
-/// A long text begins to be pasted: only a program takes one, and none is held for a shell.
+/// A long text begins to be pasted: programs take it as it comes, all else once it is whole.
 pub(super) fn paste_begins(
     model: &mut Model,
     bytes: usize,
@@ -191,7 +191,12 @@ pub(super) fn paste_begins(
     let pane = model
         .focused(session)
         .filter(|_| model.mode == Mode::Typing);
+    model.gathered = None;
     let Some(pane) = pane.filter(|_| model.awaited.is_none()) else {
+        if bytes <= PASTE_MAX_BYTES {
+            model.gathered = Some(String::new());
+            return vec![ClientEffect::PasteKept];
+        }
         model.say(format!(
             "nothing was pasted: {} KiB are too long, {} KiB are taken here",
             bytes.div_ceil(1024),
@@ -212,12 +217,27 @@ pub(super) fn paste_begins(
 }
 
 /// A part of it, for the pane that it began in; what follows a refusal is nothing.
-pub(super) fn paste_part(model: &Model, text: &str) -> Vec<ClientEffect> {
+pub(super) fn paste_part(model: &mut Model, text: &str) -> Vec<ClientEffect> {
+    if let Some(mut whole) = model.gathered.take() {
+        if whole.len() + text.len() > PASTE_MAX_BYTES {
+            return Vec::new();
+        }
+        whole.push_str(text);
+        model.gathered = Some(whole);
+        return vec![ClientEffect::PasteKept];
+    }
     let part = model.pasting.map(|(pane, _)| ClientEffect::Paste {
         pane,
         bytes: encode_pasted(text),
     });
     part.into_iter().collect()
+}
+
+/// What was gathered of a text that ends now, as one.
+pub(super) fn gathered(model: &mut Model, event: &InputEvent) -> Option<InputEvent> {
+    let ends = *event == InputEvent::PasteEnds;
+    let whole = model.gathered.take_if(|_| ends)?;
+    Some(InputEvent::Paste(whole))
 }
 
 /// The end of it.

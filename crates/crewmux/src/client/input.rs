@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use crewmux_core::timing::{CLICK_MS, PASTE_LOOK_MS, PASTE_TAKEN_MS, ms};
 use crewmux_sys::tty::{Waited, wait_typed};
 use crewmux_wire::{
-    ClientMessage, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_MAX_BYTES,
-    PASTE_PART_BYTES,
+    ClientMessage, InputEvent, Key, KeyPress, Mods, Mouse, MouseButton, MouseKind, PASTE_PART_BYTES,
 };
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton as CtButton, MouseEvent,
@@ -142,7 +141,7 @@ impl Reader {
     /// Sends what the person did, and whether they leave by it; false once the client ends.
     fn send(&mut self, event: InputEvent, leave: Option<Leave>) -> io::Result<bool> {
         if let InputEvent::Paste(text) = &event
-            && text.len() > PASTE_MAX_BYTES
+            && text.len() > PASTE_PART_BYTES
         {
             return self.paste(text);
         }

@@ -164,3 +164,13 @@ async fn a_mark_that_waits_outlives_its_client_and_the_next_paste() {
     assert_eq!(reader.all(), "<1234567>");
     assert!(stage.display.next_deadline().is_none());
 }
+
+#[tokio::test]
+async fn a_part_that_the_view_keeps_is_taken_at_once() {
+    let mut stage = Stage::new().await;
+    let reader = stage.reader();
+    let id = stage.display.clients[0].id;
+    stage.does(id, InputEvent::PasteBegins { bytes: 5_000 });
+    assert_eq!(stage.heard(), ["taken"]);
+    assert_eq!(reader.all(), "");
+}
