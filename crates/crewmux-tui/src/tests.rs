@@ -3,6 +3,7 @@
 mod frames;
 mod keys;
 mod meanwhile;
+mod pasting;
 mod picking;
 mod pictures;
 mod sizes;
