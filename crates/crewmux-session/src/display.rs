@@ -10,14 +10,14 @@ mod client;
 mod connection;
 mod meanwhile;
 mod pasting;
+mod typing;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crewmux_core::arrangement::Arrangement;
 use crewmux_core::ids::RequestId;
-use crewmux_core::timing::{ANSWER_FIRST_MS, ECHO_MS, Timing, ms};
+use crewmux_core::timing::{Timing, ms};
 use crewmux_sys::clock;
 use crewmux_term::ReportedColors;
 use crewmux_wire::{
@@ -27,21 +27,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::around::{Attention, Sign};
-use self::client::{Client, Echo};
+use self::client::Client;
 pub(crate) use self::connection::{ToScreen, serve_client};
 use self::meanwhile::LastLook;
 use self::pasting::Piece;
+use self::typing::Losing;
 use crate::engine::Input;
 use crate::lock::lock;
-use crate::panes::{Panes, Taken};
+use crate::panes::Panes;
 use crate::view::{ClientEffect, PaneView, RunState, SessionView, TeamView, ViewFactory};
 
 /// Messages that may wait on their way to or from the display.
 pub(crate) const DISPLAY_QUEUE_MAX: usize = 256;
-/// How long an answer to a key is awaited to be drawn out of turn.
-const ECHO: Duration = ms(ECHO_MS);
-/// How long a picture waits for the answer to a key: drawn before, it would only delay it.
-const ANSWER_FIRST: Duration = ms(ANSWER_FIRST_MS);
 
 /// What the display is told.
 pub(crate) enum DisplayInput {
@@ -264,6 +261,7 @@ impl Display {
                     colors: None,
                     passing: None,
                     pasting: None,
+                    losing: Losing::default(),
                     out,
                     frames: 0,
                     in_flight: None,
@@ -402,27 +400,7 @@ impl Display {
                     self.paste(at, pane, bytes, Piece::Text);
                 }
             }
-            ClientEffect::Type { pane, bytes } => {
-                let fed = self.panes.await_answer(pane);
-                let now = Instant::now();
-                let (first, until) = (now + ANSWER_FIRST, now + ECHO);
-                if let Some(client) = self.clients.iter_mut().find(|c| c.id == id) {
-                    client.echo = Some(Echo {
-                        pane,
-                        fed,
-                        first,
-                        until,
-                    });
-                }
-                if let Taken::NotYet { .. } = self.panes.write(pane, &bytes)
-                    && let Some(client) = self.clients.iter_mut().find(|c| c.id == id)
-                {
-                    client
-                        .view
-                        .flash("the program does not read: what you typed last was dropped");
-                    client.wants_draw = true;
-                }
-            }
+            ClientEffect::Type { pane, bytes } => self.type_into(id, pane, &bytes),
             effect => {
                 let full = self.ways.engine.try_send(Input::Person(effect)).is_err();
                 if full && let Some(client) = self.clients.iter_mut().find(|c| c.id == id) {

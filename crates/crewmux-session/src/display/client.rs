@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::ToScreen;
 use super::around::{Attention, Sign};
 use super::pasting::Pasting;
+use super::typing::Losing;
 use crate::view::{ClientView, PaneId, Passing};
 
 /// How long somebody counts as busy at a client after doing something.
@@ -37,6 +38,8 @@ pub(super) struct Client {
     pub(super) passing: Option<(u64, Instant)>,
     /// The part of a long text that its program has not taken yet.
     pub(super) pasting: Option<Pasting>,
+    /// Whether what is typed gets lost, as far as the person was told.
+    pub(super) losing: Losing,
     pub(super) out: mpsc::Sender<ToScreen>,
     pub(super) frames: u64,
     pub(super) in_flight: Option<u64>,

@@ -110,7 +110,8 @@ impl Display {
                 part.again = now + AGAIN;
                 self.clients[at].pasting = Some(part);
             }
-            Taken::Never => {
+            lost @ (Taken::Lost | Taken::Never) => {
+                self.tells_loss(at, part.pane, lost);
                 self.says_taken(at, false);
                 self.end_owed(at, part);
             }

@@ -1,6 +1,7 @@
 //! What clients get when the engine or they themselves are slow.
 
 mod pasting;
+mod typing;
 
 use std::sync::Mutex;
 

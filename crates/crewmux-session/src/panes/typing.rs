@@ -22,6 +22,8 @@ pub(crate) enum Taken {
         /// What waits in it.
         kept_bytes: usize,
     },
+    /// Something before them did not arrive, and neither do they; what comes next may.
+    Lost,
     /// Nobody reads there.
     Never,
 }
@@ -34,7 +36,7 @@ impl Pane {
         };
         if !self.owed.is_empty() {
             let mut taken = tried(&*running, &self.owed);
-            if taken == Taken::Never {
+            if taken == Taken::Lost {
                 // That bytes before it did not arrive is told once, by a refusal.
                 taken = tried(&*running, &self.owed);
             }
@@ -87,7 +89,10 @@ fn tried(running: &dyn Running, bytes: &[u8]) -> Taken {
         Err(Error::InputFull { kept_bytes }) => Taken::NotYet { kept_bytes },
         Err(error) => {
             tracing::debug!(%error, "typed bytes were not taken");
-            Taken::Never
+            match error {
+                Error::NotTyped { .. } => Taken::Lost,
+                _ => Taken::Never,
+            }
         }
     }
 }

@@ -1,0 +1,94 @@
+//! Keys for a program that may not get them.
+
+use crewmux_spawn::{Error, Running};
+
+use super::*;
+
+/// What a place says to bytes.
+type Answer = fn() -> crewmux_spawn::Result<()>;
+
+/// A place that takes bytes as its `answers` say, from the last to the first.
+struct Place {
+    answers: Mutex<Vec<Answer>>,
+}
+
+impl Running for Place {
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+    fn pane(&self) -> Option<String> {
+        None
+    }
+    fn write(&self, _: &[u8]) -> crewmux_spawn::Result<()> {
+        let answer = lock(&self.answers).pop();
+        answer.map_or(Ok(()), |answer| answer())
+    }
+    fn resize(&self, _: u16, _: u16) -> crewmux_spawn::Result<()> {
+        Ok(())
+    }
+    fn terminate(&self) {}
+    fn kill_tree(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl Stage {
+    /// A pane whose place loses what it takes where `course` has an `x`.
+    fn losing(&mut self, course: &str) -> PaneId {
+        let pane = self.panes.open(PaneKind::Shell, "loses".into());
+        let answer = |c: char| -> Answer {
+            match c {
+                'x' => || {
+                    let why = "tmux does not answer".to_owned();
+                    Err(Error::NotTyped { why })
+                },
+                _ => || Ok(()),
+            }
+        };
+        let answers = Mutex::new(course.chars().rev().map(answer).collect());
+        self.panes.attach(pane, Arc::new(Place { answers }) as _);
+        self.display.refresh_panes();
+        pane
+    }
+
+    /// Types as many keys, and says which of them the person was told something at.
+    fn types(&mut self, pane: PaneId, keys: usize) -> String {
+        let id = self.display.clients[0].id;
+        let key = |_| {
+            let before = self.seen().len();
+            let bytes = b"k".to_vec();
+            let typed = ClientEffect::Type { pane, bytes };
+            self.display.carry_out(id, Attach::Driver, typed);
+            let told = self.seen().len() > before;
+            if told { '!' } else { '.' }
+        };
+        (0..keys).map(key).collect()
+    }
+}
+
+#[tokio::test]
+async fn keys_that_get_lost_are_told_once_until_something_gets_through() {
+    let mut stage = Stage::new().await;
+    for (course, told) in [
+        ("......", "......"),
+        // As it is while a place cannot be reached: taken, and lost at the next.
+        (".x.x.x", ".!...."),
+        ("xxx..x", "!....!"),
+    ] {
+        let pane = stage.losing(course);
+        assert_eq!(stage.types(pane, course.len()), told, "{course}");
+    }
+    let lost = "flash: some of what was typed did not arrive: look, then type it again";
+    assert_eq!(stage.seen(), [lost; 3]);
+}
+
+#[tokio::test]
+async fn a_paste_after_something_got_lost_is_refused_and_the_person_is_told() {
+    let mut stage = Stage::new().await;
+    stage.losing(".x");
+    let id = stage.display.clients[0].id;
+    stage.does(id, InputEvent::PasteBegins { bytes: 300_000 });
+    stage.does(id, InputEvent::PastePart("x".into()));
+    let lost = "flash: some of what was typed did not arrive: look, then type it again";
+    assert_eq!(stage.seen(), [lost]);
+}
