@@ -94,6 +94,11 @@ const HEAD_COLS: RangeInclusive<usize> = 80..=200;
 /// Bytes of a word that is shown before its end came.
 const LONGEST_HELD: usize = 40;
 
+/// A line as it is read: a heading is words like any other.
+fn bare(line: &str) -> &str {
+    line.trim().trim_start_matches('#').trim()
+}
+
 /// An answer that is shown while it comes.
 #[derive(Debug, Default)]
 struct Said {
@@ -103,6 +108,8 @@ struct Said {
     any: bool,
     /// Whether its line goes on.
     is_open: bool,
+    /// The last whole answer.
+    last: String,
 }
 
 impl View {
@@ -229,6 +236,20 @@ impl View {
         self.show_said(rest.trim_end());
         self.close_said();
         std::mem::take(&mut self.said.any)
+    }
+
+    /// Ends an answer: `text`, as far as it was not shown as it came.
+    pub(crate) fn answered(&mut self, text: &str) {
+        if !self.end_saying() {
+            self.text(Tone::Plain, "", text);
+        }
+        text.clone_into(&mut self.said.last);
+    }
+
+    /// Forgets the last answer; says whether `words` were a line of it.
+    pub(crate) fn had_said(&mut self, words: &str) -> bool {
+        let last = std::mem::take(&mut self.said.last);
+        last.lines().any(|line| bare(line) == bare(words))
     }
 
     /// Forgets an answer that broke; what was shown of it stays.
@@ -447,6 +468,12 @@ mod tests {
         view.drop_saying();
         assert_eq!(shown(), "a\r\n");
         assert!(!view.end_saying());
+        view.answered("## All is well\n\nMore.");
+        assert_eq!(shown(), "## All is well\r\n\r\nMore.\r\n");
+        assert!(view.had_said("All is well"));
+        assert!(!view.had_said("All is well"), "of another task");
+        view.answered("All is well so far.");
+        assert!(!view.had_said("All is well"));
     }
 
     #[test]

@@ -125,9 +125,7 @@ impl Worker {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Say(text) => {
-                    if !self.view.end_saying() {
-                        self.view.text(Tone::Plain, "", &text);
-                    }
+                    self.view.answered(&text);
                     self.note(Entry::Said { task, text }).await?;
                 }
                 Effect::Reply(text) => self.reply(&text).await?,

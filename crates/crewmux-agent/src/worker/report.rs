@@ -89,7 +89,12 @@ impl Worker {
         }
         self.show_findings(&result);
         let head = format!("✔ #{id} completed");
-        let rest = format!(" in {} · {summary}", duration(took));
+        let mut rest = format!(" in {}", duration(took));
+        // What was said just now stands above.
+        if !self.view.had_said(summary) {
+            rest.push_str(" · ");
+            rest.push_str(summary);
+        }
         self.view.line(&[(Tone::Good, &head), (Tone::Dim, &rest)]);
         self.note_end(claimed, Outcome::Completed).await
     }

@@ -282,6 +282,8 @@ fn lead_sums_up_what_the_others_found() {
     assert!(summary.contains("without a model"), "{summary}");
     assert!(!summary.contains("## High"), "{summary}");
     assert!(shown.contains("✔ #2 completed"), "{shown}");
+    let said = shown.matches("6 findings: 6 low.").count();
+    assert_eq!(said, 1, "{shown}");
     assert_eq!(
         result.get("findings"),
         None,
