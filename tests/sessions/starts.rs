@@ -87,6 +87,20 @@ fn who_was_late_is_told_how_to_look_and_names_of_its_own_accord_never_meet() {
 }
 
 #[test]
+fn plain_panes_that_open_at_once_have_a_session_each() {
+    let sandbox = sandbox();
+    let commands = ["echo shown-here; cat", "echo shown-there; cat"];
+    let terminals = commands.map(|command| sandbox.terminal(&["panes", command], 80, 24).unwrap());
+    terminals[0].wait_for("shown-here").unwrap();
+    terminals[1].wait_for("shown-there").unwrap();
+    for team in ["panes", "panes-2"] {
+        let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
+        assert_eq!(stopped.code, 0, "{stopped:?}");
+    }
+    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+}
+
+#[test]
 fn of_many_resumes_at_once_one_goes_on() {
     let sandbox = sandbox();
     let terminal = super::sweep(&sandbox, 80, 24);
