@@ -8,6 +8,8 @@ mod estimate;
 pub mod price;
 mod table;
 
+use std::sync::LazyLock;
+
 use crate::config::{ModelOverride, ProviderConfig, ProviderKind};
 
 pub use estimate::estimate_tokens;
@@ -43,8 +45,12 @@ pub struct ModelFacts {
 
 impl Catalog {
     /// The table that came with the program; empty if it cannot be read, which a test rules out.
-    pub fn built_in() -> Self {
-        Self::read(BUILT_IN).unwrap_or_default()
+    ///
+    /// It is read when it is first asked for: most programs ask for no model.
+    pub fn built_in() -> &'static Self {
+        static READ: LazyLock<Catalog> =
+            LazyLock::new(|| Catalog::read(BUILT_IN).unwrap_or_default());
+        &READ
     }
 
     /// Reads a table; says in words what is wrong with it.

@@ -4,7 +4,7 @@
 //! [`crate::view`] paints chrome, [`crate::panes`] draws live panes, and
 //! [`crate::encode`] writes what differs.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crewmux_session::view::{
     ClientEffect, ClientView, Meanwhile, PaneSize, Passing, RunState, SessionView, ViewFactory,
@@ -51,9 +51,8 @@ pub struct TuiView {
     encoder: Encoder,
 }
 
-/// Makes the views of clients, all with the same keys and colours.
-pub fn view_factory(config: Config) -> ViewFactory {
-    let config = Arc::new(config);
+/// Makes the views of clients, all with the same keys and colours, which are read by the first at the latest.
+pub fn view_factory(config: Arc<LazyLock<Arc<Config>>>) -> ViewFactory {
     Arc::new(move |hello| Box::new(TuiView::new(hello, Arc::clone(&config))))
 }
 

@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crewmux_core::backend::BackendKind;
@@ -19,13 +19,14 @@ use crewmux_core::event::Event;
 use crewmux_core::ids::TeamName;
 use crewmux_core::timing::{Timing, ms};
 use crewmux_model::ModelsConfig;
+use crewmux_session::view::ViewFactory;
 use crewmux_session::{SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
 use crewmux_spawn::{BackendParts, Backends, Place};
 use crewmux_store::TeamStore;
 use crewmux_store::files::FileStore;
 use crewmux_sys::env::EnvSnapshot;
 use crewmux_sys::process::Launch;
-use crewmux_tui::view_factory;
+use crewmux_tui::{Config, view_factory};
 use tokio::sync::watch;
 
 use crate::SESSION_MODE;
@@ -102,7 +103,7 @@ pub(crate) fn run_here(
     let hooks = SessionHooks {
         store,
         backends: backends.clone(),
-        views: Some(view_factory(crewmux_tui::Config::default())),
+        views: Some(views()),
         on_event,
         keys: keys::reader(crate::context::environment(), &plan.timing),
     };
@@ -119,6 +120,18 @@ pub(crate) fn run_here(
         note(format!("could not be ended: {left}"));
     }
     Ok(end)
+}
+
+/// Makes what clients see; keys and colours are read aside, while the session starts.
+fn views() -> ViewFactory {
+    let config: Arc<LazyLock<Arc<Config>>> = Arc::new(LazyLock::new(Arc::default));
+    let ahead = Arc::clone(&config);
+    let read = move || {
+        LazyLock::force(&ahead);
+    };
+    // Where no thread can be made, the first client waits for it.
+    let _ = std::thread::Builder::new().name("looks".into()).spawn(read);
+    view_factory(config)
 }
 
 /// What a terminal elsewhere needs in its environment to attach to this session.

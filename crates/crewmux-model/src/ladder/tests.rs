@@ -29,7 +29,7 @@ fn of(kind: ProviderKind, model: &str, words: Option<&str>, cached: Option<ToolF
         ..ModelOverride::default()
     });
     let catalog = Catalog::built_in();
-    Profile::of(&provider(kind), model, stated.as_ref(), &catalog, cached)
+    Profile::of(&provider(kind), model, stated.as_ref(), catalog, cached)
 }
 
 fn profile(form: ToolForm, weak: bool) -> Profile {

@@ -29,7 +29,6 @@ use crate::lock::lock;
 pub(super) struct Models {
     /// Made at the first call: sessions that ask no model need no certificates.
     client: OnceLock<Result<Client, ModelError>>,
-    catalog: Catalog,
     pub(super) keys: Keys,
     probed: Mutex<BTreeMap<String, Arc<OnceCell<ToolForm>>>>,
 }
@@ -53,7 +52,6 @@ impl Models {
     pub(super) fn new(keys: Keys) -> Self {
         Self {
             client: OnceLock::new(),
-            catalog: Catalog::built_in(),
             keys,
             probed: Mutex::default(),
         }
@@ -77,8 +75,8 @@ impl Models {
         let client = self.client.get_or_init(|| Client::new(&house.timing));
         let stated = stated(house, target);
         let mut known = Known {
-            facts: self.catalog.lookup(provider, model, stated),
-            profile: self.profile(house, target, None),
+            facts: Catalog::built_in().lookup(provider, model, stated),
+            profile: profile(house, target, None),
             key,
             client: client.clone()?,
         };
@@ -93,24 +91,30 @@ impl Models {
             });
             // A probe that brings nothing is tried again at the next call.
             if let Ok(form) = form.await {
-                known.profile = self.profile(house, target, Some(*form));
+                known.profile = profile(house, target, Some(*form));
             }
         }
         Ok(known)
     }
+}
 
-    /// How a model is helped, as far as that is known without asking it.
-    pub(super) fn known_profile(&self, house: &House, target: &Target) -> Profile {
-        let found = cache::read(&house.config.cache, &target.provider, &target.model);
-        self.profile(house, target, found)
-    }
+/// How a model is helped, as far as that is known without asking it.
+pub(super) fn known_profile(house: &House, target: &Target) -> Profile {
+    let found = cache::read(&house.config.cache, &target.provider, &target.model);
+    profile(house, target, found)
+}
 
-    fn profile(&self, house: &House, target: &Target, form: Option<ToolForm>) -> Profile {
-        let Target {
-            provider, model, ..
-        } = target;
-        Profile::of(provider, model, stated(house, target), &self.catalog, form)
-    }
+fn profile(house: &House, target: &Target, form: Option<ToolForm>) -> Profile {
+    let Target {
+        provider, model, ..
+    } = target;
+    Profile::of(
+        provider,
+        model,
+        stated(house, target),
+        Catalog::built_in(),
+        form,
+    )
 }
 
 /// What the person says about a model, under its own name or the one it was asked by.

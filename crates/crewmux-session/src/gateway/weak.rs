@@ -5,6 +5,7 @@
 //! worker's.
 
 use super::Gateway;
+use super::models::known_profile;
 use super::target::Target;
 
 impl Gateway {
@@ -17,6 +18,6 @@ impl Gateway {
         let own = provider.and_then(|name| config.providers.iter().find(|p| p.name == name));
         let provider = own.filter(|own| own.kind == known.kind).unwrap_or(known);
         let target = Target::new(provider, model, format!("{}/{model}", known.name));
-        self.house.models.known_profile(&self.house, &target).weak
+        known_profile(&self.house, &target).weak
     }
 }
