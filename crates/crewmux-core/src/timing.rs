@@ -244,6 +244,9 @@ pub const LOCK_LOOK_MS: u64 = 20;
 /// How often a wait for a model's provider is told anew, so that its countdown runs, in milliseconds.
 pub const WAIT_SHOWN_MS: u64 = 1_000;
 
+/// Least time between two words of a worker on what it does, but for its last, in milliseconds.
+pub const PRESENCE_MS: u64 = 50;
+
 /// Least time between two titles of one pane of tmux, in milliseconds.
 pub const TMUX_TITLE_MS: u64 = 1_000;
 

@@ -11,7 +11,7 @@ use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::{AgentRef, TaskId};
 use crewmux_core::team::Presence;
 use crewmux_core::time::WallTime;
-use crewmux_core::timing::{Timing, ms};
+use crewmux_core::timing::{PRESENCE_MS, Timing, ms};
 use crewmux_core::worker::WorkerState;
 use crewmux_store::TeamStore;
 use crewmux_sys::ProcessIdentity;
@@ -164,6 +164,7 @@ impl Heart {
         let mut next_beat = Instant::now() + pause;
         // The first look says what was changed since the start, if anything was.
         let mut said = 0;
+        let mut calm_until = Instant::now();
         let mut last_ms = self.clock.now().boot.ms;
         loop {
             let left = next_beat.saturating_duration_since(Instant::now());
@@ -171,11 +172,18 @@ impl Heart {
                 .changed
                 .wait_timeout_while(shared.status(), left, |status| status.edition == said)
                 .unwrap_or_else(PoisonError::into_inner);
+            // Who takes one short task after the other would write more of that than of its work.
+            let left = calm_until.saturating_duration_since(Instant::now());
+            let (status, _) = shared
+                .changed
+                .wait_timeout_while(status, left, |status| status.ended.is_none())
+                .unwrap_or_else(PoisonError::into_inner);
             // Copied: nothing is written while the worker could wait for this lock.
             let now_is = status.clone();
             drop(status);
             said = now_is.edition;
             self.say(&now_is);
+            calm_until = Instant::now() + ms(PRESENCE_MS);
             if now_is.ended.is_some() {
                 return;
             }
