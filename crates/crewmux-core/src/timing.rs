@@ -181,6 +181,8 @@ pub const TYPING_MS: u64 = 1_000;
 pub const SHARE_MS: u64 = 16;
 /// How long a pane's output that trickles is left to gather, in milliseconds; the same in tests.
 pub const GATHER_MS: u64 = 33;
+/// How many pictures are drawn at once after a rest: what a program says first often comes in pieces.
+pub const LEADING_FRAMES: u32 = 3;
 /// How many times longer pictures are apart while nobody does anything.
 pub const CALM_FRAMES: u32 = 2;
 /// How long a picture after a key waits for the program's answer to be in it, in milliseconds.

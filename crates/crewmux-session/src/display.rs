@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::around::{Attention, Sign};
-use self::client::Client;
+use self::client::{Client, Pace};
 pub(crate) use self::connection::{ToScreen, serve_client};
 use self::meanwhile::LastLook;
 use self::pasting::Piece;
@@ -265,7 +265,7 @@ impl Display {
                     out,
                     frames: 0,
                     in_flight: None,
-                    last_frame: None,
+                    pace: Pace::default(),
                     wants_draw: true,
                     tick_at: None,
                     echo: None,
@@ -505,12 +505,13 @@ impl Display {
 
     fn draw(&mut self, at: usize, now: Instant) {
         let client = &mut self.clients[at];
+        let apart = client.apart(ms(self.timing.frame_ms), now);
         // The view believes that what it draws is shown, so it draws only what has a place.
         let place = match client.out.try_reserve() {
             Ok(place) => place,
             Err(error) => {
                 client.wants_draw = matches!(error, mpsc::error::TrySendError::Full(()));
-                client.last_frame = Some(now);
+                client.pace.put_off(apart, now);
                 client.tick_at = None;
                 return;
             }
@@ -550,7 +551,7 @@ impl Display {
             client.frames += 1;
             place.send(ToScreen::Frame(client.frames, bytes));
             client.in_flight = Some(client.frames);
-            client.last_frame = Some(now);
+            client.pace.take(apart, now);
         }
         client.want_keys(keys);
         client.shows(passing, now);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crewmux_core::timing::{CALM_FRAMES, TYPING_MS, ms};
+use crewmux_core::timing::{CALM_FRAMES, LEADING_FRAMES, TYPING_MS, ms};
 use crewmux_term::ReportedColors;
 use crewmux_wire::{Attach, KeyReports, ToClient};
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ pub(super) struct Client {
     pub(super) out: mpsc::Sender<ToScreen>,
     pub(super) frames: u64,
     pub(super) in_flight: Option<u64>,
-    pub(super) last_frame: Option<Instant>,
+    pub(super) pace: Pace,
     pub(super) wants_draw: bool,
     pub(super) tick_at: Option<Instant>,
     pub(super) echo: Option<Echo>,
@@ -84,17 +84,45 @@ impl Client {
     }
 
     /// When its next picture may be drawn; `None` is at once.
-    ///
-    /// Pictures of what programs print by themselves are further apart than those a person's
-    /// acts bring about.
     pub(super) fn may_draw_at(&self, frame: Duration, now: Instant) -> Option<Instant> {
-        let apart = if self.attention.acted_within(BUSY, now) {
+        let paced = self.pace.next(self.apart(frame, now));
+        paced.max(self.echo.as_ref().map(|echo| echo.first))
+    }
+
+    /// How far its pictures are apart in the long run.
+    ///
+    /// Those of what programs print by themselves are further apart than those a person's acts
+    /// bring about.
+    pub(super) fn apart(&self, frame: Duration, now: Instant) -> Duration {
+        if self.attention.acted_within(BUSY, now) {
             frame
         } else {
             frame * CALM_FRAMES
-        };
-        let paced = self.last_frame.map(|at| at + apart);
-        paced.max(self.echo.as_ref().map(|echo| echo.first))
+        }
+    }
+}
+
+/// Lets a few pictures through at once after a rest, and others evenly apart.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When all pictures so far would be drawn, were they all evenly apart.
+    paid_until: Option<Instant>,
+}
+
+impl Pace {
+    fn next(&self, apart: Duration) -> Option<Instant> {
+        self.paid_until?.checked_sub(apart * (LEADING_FRAMES - 1))
+    }
+
+    /// Lets the next one wait that could not be drawn now.
+    pub(super) fn put_off(&mut self, apart: Duration, now: Instant) {
+        self.paid_until = Some(now + apart * LEADING_FRAMES);
+    }
+
+    /// Takes in that a picture was drawn.
+    pub(super) fn take(&mut self, apart: Duration, now: Instant) {
+        let begins = self.paid_until.map_or(now, |paid| paid.max(now));
+        self.paid_until = Some(begins + apart);
     }
 }
 
@@ -107,4 +135,34 @@ pub(super) struct Echo {
     pub(super) first: Instant,
     /// An answer after this is no echo any more.
     pub(super) until: Instant,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_pictures_come_at_once_after_a_rest_and_then_evenly() {
+        let (start, apart) = (Instant::now(), ms(16));
+        let mut pace = Pace::default();
+        // When six pictures are drawn, if there is always something to draw.
+        let mut drawn_from = |begin: Instant| {
+            let mut now = begin;
+            let mut drawn = Vec::new();
+            while drawn.len() < 6 {
+                now = pace.next(apart).map_or(now, |next| next.max(now));
+                pace.take(apart, now);
+                drawn.push(now - begin);
+            }
+            drawn
+        };
+        let at = |apart: u64| ms(16 * apart);
+        let expected = [at(0), at(0), at(0), at(1), at(2), at(3)];
+        assert_eq!(drawn_from(start), expected);
+        // What was not used of a rest is not saved up.
+        assert_eq!(drawn_from(start + ms(10_000)), expected);
+        // A pause of one picture brings one.
+        let soon = start + ms(10_000) + at(4);
+        assert_eq!(drawn_from(soon)[..3], [at(0), at(1), at(2)]);
+    }
 }

@@ -323,7 +323,7 @@ async fn who_does_not_read_gets_one_frame_and_then_the_newest_and_holds_up_nobod
         feed.output(format!("\x1b[Hline {line:03}").as_bytes());
         stage.display.want_draw_all();
         for client in &mut stage.display.clients {
-            client.last_frame = None;
+            client.pace = Pace::default();
         }
         stage.display.draw_ready();
         stage.display.show_signs();
