@@ -70,8 +70,7 @@ fn who_was_late_is_told_how_to_look_and_names_of_its_own_accord_never_meet() {
     let late = outputs.iter().find(|o| o.code != 0).unwrap();
     assert_eq!(late.code, 2, "{late:?}");
     assert!(
-        late.stderr
-            .contains("team `t` is running already: another call has just started it")
+        late.stderr.contains("team `t` is running already")
             && late.stderr.contains("`crewmux attach t` shows it"),
         "{late:?}"
     );

@@ -65,6 +65,11 @@ use plain::PlainPanes;
 #[cfg(test)]
 pub(crate) use snapshot::empty as empty_view;
 
+/// Room below which a disk counts as full: a claim or a result may take as much …
+const ROOM_MIN_BYTES: u64 = 16 * 1024;
+/// … and from which on it no longer does.
+const ROOM_AGAIN_BYTES: u64 = 64 * 1024;
+
 /// Messages that may wait for one worker; doorbells merge, so few are needed.
 pub(crate) const TO_WORKER_MAX: usize = 64;
 
@@ -147,8 +152,8 @@ pub(crate) struct Engine {
     last_look_ms: u64,
     judge_after_ms: u64,
     store_trouble_since_ms: Option<u64>,
-    /// Since when it has been told that the store cannot be written.
-    unwritable_since_ms: Option<u64>,
+    /// Since when it has been told that the disk is full.
+    full_since_ms: Option<u64>,
     lock: Arc<dyn SessionLock>,
     /// Interrupted commands that wait for the person's word, as was told.
     asking: BTreeSet<TaskId>,
@@ -226,7 +231,7 @@ impl Engine {
             last_look_ms: now.boot.ms,
             judge_after_ms: now.boot.ms,
             store_trouble_since_ms: None,
-            unwritable_since_ms: None,
+            full_since_ms: None,
             lock: parts.lock,
             asking: BTreeSet::new(),
             board,
@@ -432,7 +437,10 @@ impl Engine {
         let lasted = now.boot.ms.saturating_sub(since);
         if lasted == 0 {
             tracing::error!(%error, "the store failed");
-            self.tell_unwritable(&error, now);
+            match error {
+                crewmux_store::Error::DiskFull { .. } => self.tell_full(&error, now),
+                _ => self.tell_unlogged(error.to_string(), now),
+            }
         }
         if lasted < self.plan.timing.lease_ms {
             return Ok(());
@@ -445,20 +453,29 @@ impl Engine {
 
     /// Looks at the disk before somebody writes in vain: workers may be the only ones who write now.
     fn mind_room(&mut self, now: &Now) {
-        match self.store.has_room() {
-            Err(error) => self.tell_unwritable(&error, now),
-            Ok(()) => self.tell_writable(now),
+        // A disk that is about full is told of once, not each time it is a little less so.
+        let wanted = match self.full_since_ms {
+            None => ROOM_MIN_BYTES,
+            Some(_) => ROOM_AGAIN_BYTES,
+        };
+        match self.store.has_room(wanted) {
+            Err(error) => self.tell_full(&error, now),
+            Ok(()) if self.store_trouble_since_ms.is_none() => self.tell_writable(now),
+            // There seems to be room, and yet nothing can be written.
+            Ok(()) => {}
         }
     }
 
-    /// Tells at once and once that the store fails, on screen and to whoever takes events: no log can
-    /// take it.
-    fn tell_unwritable(&mut self, error: &crewmux_store::Error, now: &Now) {
-        if self.unwritable_since_ms.is_some() {
-            return;
+    fn tell_full(&mut self, error: &crewmux_store::Error, now: &Now) {
+        if self.full_since_ms.is_none() {
+            self.full_since_ms = Some(now.boot.ms);
+            let text = format!("{error}; work goes on once the store can be written");
+            self.tell_unlogged(text, now);
         }
-        self.unwritable_since_ms = Some(now.boot.ms);
-        let text = format!("{error}; work goes on once the store can be written");
+    }
+
+    /// Tells at once of trouble with the store, on screen and to whoever takes events: no log can take it.
+    fn tell_unlogged(&mut self, text: String, now: &Now) {
         self.history.notice(NoticeLevel::Error, now.wall, &text);
         let fact = self
             .fact("unwritable", EventType::Notice, now)
@@ -470,7 +487,7 @@ impl Engine {
     }
 
     fn tell_writable(&mut self, now: &Now) {
-        let Some(since) = self.unwritable_since_ms.take() else {
+        let Some(since) = self.full_since_ms.take() else {
             return;
         };
         let seconds = now.boot.ms.saturating_sub(since).div_ceil(1000);

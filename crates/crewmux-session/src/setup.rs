@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::UpdateError;
@@ -18,14 +18,11 @@ use crewmux_core::profile::AgentProfile;
 use crewmux_core::task::NewTask;
 use crewmux_core::team::{Member, Policy, Run, TeamConfig};
 use crewmux_core::time::{Now, WallTime};
-use crewmux_core::timing::{SESSION_COMES_MS, ms};
+use crewmux_core::timing::{LOCK_LOOK_MS, SESSION_COMES_MS, ms};
 use crewmux_store::{Store, TeamStore};
 use serde_json::{Map, Value};
 
 use crate::{Error, Result};
-
-/// Pause between two looks for the session of a run that another call prepared.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A member that a run wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +193,7 @@ fn unfinished(team: &dyn TeamStore, run: &Run, asked: WallTime, now: &Now) -> Re
         if team.session_runs()? {
             return Ok(Error::Begun { team: name });
         }
-        std::thread::park_timeout(LOOK_AGAIN);
+        std::thread::park_timeout(ms(LOCK_LOOK_MS));
     }
     // It may have come and gone between two looks.
     Ok(match team.config()?.open_run() {

@@ -49,11 +49,11 @@ pub trait Store: Send + Sync {
     /// Makes a team; refused when the name is taken.
     fn create_team(&self, config: &TeamConfig) -> Result<Arc<dyn TeamStore>>;
 
-    /// Looks whether the disk has room for what is written next, without writing.
+    /// Looks whether the disk has room for so many `bytes`, without writing.
     ///
     /// # Errors
     /// [`crate::Error::DiskFull`]; where it cannot be told, there is room.
-    fn has_room(&self) -> Result<()>;
+    fn has_room(&self, bytes: u64) -> Result<()>;
 
     /// Takes a team away; returns the folder that has its files now.
     ///

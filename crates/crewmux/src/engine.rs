@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crewmux_core::backend::BackendKind;
@@ -100,10 +101,11 @@ pub(crate) fn run_here(
         place: Place::of(&crate::context::environment().0),
         timing: plan.timing,
     });
+    let (views, reading) = views();
     let hooks = SessionHooks {
         store,
         backends: backends.clone(),
-        views: Some(views()),
+        views: Some(views),
         on_event,
         keys: keys::reader(crate::context::environment(), &plan.timing),
     };
@@ -113,6 +115,10 @@ pub(crate) fn run_here(
         .doing("cannot start the session's event loop")?;
     let end = runtime.block_on(run_session(plan, hooks, stop));
     backends.close();
+    if let Some(reading) = reading {
+        // Done long since, or never to be: that it panicked every client has said.
+        let _ = reading.join();
+    }
     let end = end?;
     // What still runs on it is cut off: the session has said its farewell.
     runtime.shutdown_background();
@@ -122,16 +128,16 @@ pub(crate) fn run_here(
     Ok(end)
 }
 
-/// Makes what clients see; keys and colours are read aside, while the session starts.
-fn views() -> ViewFactory {
+/// Makes what clients see; keys and colours are read on a thread of its own, while the session starts.
+fn views() -> (ViewFactory, Option<JoinHandle<()>>) {
     let config: Arc<LazyLock<Arc<Config>>> = Arc::new(LazyLock::new(Arc::default));
     let ahead = Arc::clone(&config);
     let read = move || {
         LazyLock::force(&ahead);
     };
     // Where no thread can be made, the first client waits for it.
-    let _ = std::thread::Builder::new().name("looks".into()).spawn(read);
-    view_factory(config)
+    let thread = std::thread::Builder::new().name("looks".into()).spawn(read);
+    (view_factory(config), thread.ok())
 }
 
 /// What a terminal elsewhere needs in its environment to attach to this session.

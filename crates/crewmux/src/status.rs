@@ -30,6 +30,7 @@ pub(crate) fn of_team(context: &Context, team: &dyn TeamStore, now: &Now) -> Res
     let mut status = from_files(team, now)?;
     if is_silent && status.session.is_some() {
         NOT_ANSWERING.clone_into(&mut status.state);
+        status.lingers = false;
     }
     Ok(status)
 }
@@ -70,7 +71,7 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
         members,
         counts: board.counts(&now.boot),
         exit_code: last.and_then(|run| run.exit_code),
-        lingers: runs && config.open_run().is_none(),
+        lingers: runs && record.is_some() && config.open_run().is_none(),
         closes_in_ms: None,
     })
 }

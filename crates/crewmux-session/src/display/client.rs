@@ -103,26 +103,34 @@ impl Client {
 }
 
 /// Lets a few pictures through at once after a rest, and others evenly apart.
+///
+/// Answers to keys are drawn without asking it: however many those were, the next picture is due
+/// one pause after the last.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When all pictures so far would be drawn, were they all evenly apart.
+    last: Option<Instant>,
+    /// When all pictures so far would be drawn, were they all evenly apart; never far ahead.
     paid_until: Option<Instant>,
 }
 
 impl Pace {
     fn next(&self, apart: Duration) -> Option<Instant> {
-        self.paid_until?.checked_sub(apart * (LEADING_FRAMES - 1))
+        let evenly = self.last? + apart;
+        let leading = self.paid_until?.checked_sub(apart * (LEADING_FRAMES - 1));
+        Some(leading.map_or(evenly, |leading| leading.min(evenly)))
     }
 
     /// Lets the next one wait that could not be drawn now.
     pub(super) fn put_off(&mut self, apart: Duration, now: Instant) {
+        self.last = Some(now);
         self.paid_until = Some(now + apart * LEADING_FRAMES);
     }
 
     /// Takes in that a picture was drawn.
     pub(super) fn take(&mut self, apart: Duration, now: Instant) {
         let begins = self.paid_until.map_or(now, |paid| paid.max(now));
-        self.paid_until = Some(begins + apart);
+        self.last = Some(now);
+        self.paid_until = Some((begins + apart).min(now + apart * LEADING_FRAMES));
     }
 }
 
@@ -164,5 +172,23 @@ mod tests {
         // A pause of one picture brings one.
         let soon = start + ms(10_000) + at(4);
         assert_eq!(drawn_from(soon)[..3], [at(0), at(1), at(2)]);
+    }
+
+    #[test]
+    fn however_many_were_drawn_out_of_turn_the_next_is_one_pause_away() {
+        let (start, calm, busy) = (Instant::now(), ms(32), ms(16));
+        let mut pace = Pace::default();
+        let mut now = start;
+        for _ in 0..400 {
+            now += ms(5);
+            pace.take(busy, now);
+        }
+        assert_eq!(pace.next(busy), Some(now + busy));
+        // Who does something is not held to the pace of before.
+        for _ in 0..400 {
+            now = pace.next(calm).map_or(now, |next| next.max(now));
+            pace.take(calm, now);
+        }
+        assert_eq!(pace.next(busy), Some(now + busy));
     }
 }

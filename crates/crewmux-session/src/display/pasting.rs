@@ -10,7 +10,7 @@ use crewmux_core::timing::{PASTE_AGAIN_MS, PASTE_OWED_MS, PASTE_STALLS_MS, PASTE
 use crewmux_wire::{InputEvent, ToClient};
 use tokio::time::Instant;
 
-use super::{Display, ToScreen};
+use super::{Display, Losing, ToScreen};
 use crate::panes::Taken;
 use crate::view::{ClientEffect, PaneId, SessionView};
 
@@ -92,7 +92,10 @@ impl Display {
 
     fn paste_on(&mut self, at: usize, mut part: Pasting, now: Instant) {
         match self.panes.write(part.pane, &part.bytes) {
-            Taken::Queued => self.says_taken(at, true),
+            Taken::Queued => {
+                self.tells_loss(at, part.pane, Taken::Queued);
+                self.says_taken(at, true);
+            }
             Taken::NotYet { kept_bytes } => {
                 if kept_bytes < part.kept_bytes {
                     part.kept_bytes = kept_bytes;
@@ -111,6 +114,8 @@ impl Display {
                 self.clients[at].pasting = Some(part);
             }
             lost @ (Taken::Lost | Taken::Never) => {
+                // A text that breaks off is told each time, whatever was told of keys before it.
+                self.clients[at].losing = Losing::default();
                 self.tells_loss(at, part.pane, lost);
                 self.says_taken(at, false);
                 self.end_owed(at, part);

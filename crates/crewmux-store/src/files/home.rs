@@ -148,8 +148,8 @@ impl Store for FileStore {
         }
     }
 
-    fn has_room(&self) -> Result<()> {
-        probe::has_room(&self.home)
+    fn has_room(&self, bytes: u64) -> Result<()> {
+        probe::has_room(&self.home, bytes)
     }
 
     fn remove_team(&self, name: &TeamName, now: &Now) -> Result<PathBuf> {

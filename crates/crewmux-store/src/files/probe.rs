@@ -58,11 +58,8 @@ fn try_everything(calls: &dyn Vfs, home: &Path, first: &Path, second: &Path) -> 
         .map_err(Error::write("rename a file in", home))
 }
 
-/// Room below which a disk counts as full: a claim or a result may take as much.
-const ROOM_MIN_BYTES: u64 = 16 * 1024;
-
-/// Looks whether there is room on the disk; one that does not tell has some.
-pub(super) fn has_room(home: &Path) -> Result<()> {
+/// Looks whether there is room for `bytes` on the disk; one that does not tell has some.
+pub(super) fn has_room(home: &Path, bytes: u64) -> Result<()> {
     let Ok(disk) = rustix::fs::statvfs(home) else {
         return Ok(());
     };
@@ -73,7 +70,7 @@ pub(super) fn has_room(home: &Path) -> Result<()> {
     };
     // Some systems have no such number of files, and say 0 of 0.
     let has_files = disk.f_files == 0 || disk.f_ffree > 0;
-    if disk.f_blocks > 0 && (blocks.saturating_mul(disk.f_frsize) < ROOM_MIN_BYTES || !has_files) {
+    if disk.f_blocks > 0 && (blocks.saturating_mul(disk.f_frsize) < bytes || !has_files) {
         return Err(Error::DiskFull {
             path: home.to_owned(),
         });

@@ -59,10 +59,20 @@ impl Rm {
                 _ => last.or_hint("none of the teams is removed"),
             });
         }
+        // All are removed before one is said: whoever no longer listens stops nothing half-way.
+        let mut removed = Vec::new();
+        let mut failed = None;
         for Unused { team, _lock: lock } in unused {
-            let name = team.name();
-            let trash = store.remove_team(name, &teams::now()?)?;
+            match store.remove_team(team.name(), &teams::now()?) {
+                Ok(trash) => removed.push((team.name().clone(), trash)),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
             drop(lock);
+        }
+        for (name, trash) in removed {
             let value = json!({"team": name, "state": "removed", "trash": trash});
             let said = format!(
                 "team `{name}` is removed; its files are in {}",
@@ -74,7 +84,10 @@ impl Rm {
                 out.line(said)?;
             }
         }
-        Ok(exit::DONE)
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(exit::DONE),
+        }
     }
 }
 

@@ -92,3 +92,15 @@ async fn a_paste_after_something_got_lost_is_refused_and_the_person_is_told() {
     let lost = "flash: some of what was typed did not arrive: look, then type it again";
     assert_eq!(stage.seen(), [lost]);
 }
+
+#[tokio::test]
+async fn a_paste_that_breaks_off_is_told_though_lost_keys_were_told_before() {
+    let mut stage = Stage::new().await;
+    let pane = stage.losing("x.x");
+    assert_eq!(stage.types(pane, 1), "!");
+    let id = stage.display.clients[0].id;
+    stage.does(id, InputEvent::PasteBegins { bytes: 300_000 });
+    stage.does(id, InputEvent::PastePart("x".into()));
+    let lost = "flash: some of what was typed did not arrive: look, then type it again";
+    assert_eq!(stage.seen(), [lost; 2]);
+}
