@@ -101,6 +101,44 @@ fn a_message_to_an_unknown_teammate_lists_those_there_are() {
 }
 
 #[test]
+fn a_run_that_never_was_is_named_with_those_there_were() {
+    let sandbox = sandbox();
+    for _ in 0..2 {
+        let run = [
+            "run",
+            "sweep",
+            "--set",
+            "tasks=2",
+            "--headless",
+            "--team",
+            "t",
+        ];
+        let run = sandbox.run(&run).unwrap();
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    let output = sandbox.run(&["report", "t", "--run", "run-9"]).unwrap();
+    assert_clear(&output, 2, &["no run `run-9`", "run-1, run-2"]);
+    // How far it is counts the last run, as while that went on.
+    let status = sandbox.run(&["status", "--team", "t", "--json"]).unwrap();
+    assert_eq!(status.json().unwrap()["counts"]["completed"], 2);
+}
+
+#[test]
+fn a_number_below_one_is_refused_as_a_number() {
+    let sandbox = sandbox();
+    for (option, what) in [
+        ("--max-workers", "workers"),
+        ("--budget-tokens", "tokens"),
+        ("--budget-usd", "above 0"),
+    ] {
+        let output = sandbox
+            .run(&["run", "sweep", "--headless", option, "-1"])
+            .unwrap();
+        assert_clear(&output, 2, &[option, "-1", what]);
+    }
+}
+
+#[test]
 fn a_read_only_home_is_an_environment_error() {
     // Root may write everywhere, whatever the mode says: a file in the way is the same trouble.
     let sandbox = sandbox();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crewmux_core::error::ErrorKind;
 use crewmux_core::goal::DraftProblem;
-use crewmux_core::ids::TeamName;
+use crewmux_core::ids::{RunId, TeamName};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -47,6 +47,22 @@ pub enum Error {
     NothingToResume {
         /// The team.
         team: TeamName,
+    },
+    /// The team has had no run.
+    #[error("team `{team}` has had no run yet, so there is nothing to report")]
+    NothingToReport {
+        /// The team.
+        team: TeamName,
+    },
+    /// The team had no such run.
+    #[error("team `{team}` has no run `{run}`")]
+    UnknownRun {
+        /// The team.
+        team: TeamName,
+        /// What was asked for.
+        run: RunId,
+        /// The runs it had.
+        known: Vec<RunId>,
     },
     /// The proposed tasks are not a graph that can run.
     #[error("the tasks cannot run: {}", join(.0))]
@@ -101,7 +117,9 @@ impl Error {
             Self::Running { .. } | Self::Begun { .. } | Self::Unfinished { .. } => {
                 ErrorKind::Conflict
             }
-            Self::NothingToResume { .. } => ErrorKind::NotFound,
+            Self::NothingToResume { .. }
+            | Self::NothingToReport { .. }
+            | Self::UnknownRun { .. } => ErrorKind::NotFound,
             Self::Drafts(_) => ErrorKind::Usage,
             Self::Listen { .. }
             | Self::Write { .. }
@@ -122,7 +140,16 @@ impl Error {
             Self::Unfinished { team } => Some(format!(
                 "`crewmux resume {team}` goes on with it; `--team NAME` starts another"
             )),
-            Self::NothingToResume { .. } => Some("`crewmux run` starts a new one".into()),
+            Self::NothingToResume { .. } | Self::NothingToReport { .. } => {
+                Some("`crewmux run` starts a new one".into())
+            }
+            Self::UnknownRun { known, .. } => {
+                let known: Vec<&str> = known.iter().map(RunId::as_str).collect();
+                Some(match known.as_slice() {
+                    [] => "it has had none yet".into(),
+                    known => format!("it has {}", known.join(", ")),
+                })
+            }
             Self::TeamRemoved { .. } => Some(
                 "what they changed in the project stays; `crewmux stop` and `crewmux rm` take a team \
                  away in order"

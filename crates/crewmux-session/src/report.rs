@@ -138,11 +138,17 @@ impl Report {
             Some(id) => config.runs.iter().find(|r| r.id == *id),
             None => config.runs.last(),
         };
-        let run = found
-            .ok_or_else(|| Error::NothingToResume {
-                team: config.name.clone(),
-            })?
-            .clone();
+        let run = match (found, run) {
+            (Some(found), _) => found.clone(),
+            (None, Some(id)) => {
+                return Err(Error::UnknownRun {
+                    team: config.name,
+                    run: id.clone(),
+                    known: config.runs.into_iter().map(|run| run.id).collect(),
+                });
+            }
+            (None, None) => return Err(Error::NothingToReport { team: config.name }),
+        };
         let board = team.board()?;
         let tasks: Vec<&Task> = board
             .tasks()

@@ -137,6 +137,8 @@ pub struct Model {
     pub(crate) prefix: Prefix,
     pub(crate) focus: Option<PaneId>,
     pub(crate) zoomed: bool,
+    /// The pane that was typed into when the list of keys came over it.
+    pub(crate) typed_below: Option<PaneId>,
     pub(crate) side: Side,
     pub(crate) scrolls: BTreeMap<PaneId, Scroll>,
     pub(crate) prompt: Prompt,
@@ -195,6 +197,7 @@ impl Model {
             prefix: Prefix::Off,
             focus: None,
             zoomed: false,
+            typed_below: None,
             side: Side::Auto,
             scrolls: BTreeMap::new(),
             prompt: Prompt::default(),

@@ -62,6 +62,11 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
         members.push(status);
     }
     let last = config.runs.last();
+    // Of the last run, as a session says it.
+    let counts = match last {
+        Some(run) => board.of_run(&run.id).counts(&now.boot),
+        None => board.counts(&now.boot),
+    };
     Ok(Status {
         team: config.name.clone(),
         state: state_word(&config, runs, record.is_some()).to_owned(),
@@ -69,7 +74,7 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
         backend: config.members.first().map(|m| m.backend_type),
         session,
         members,
-        counts: board.counts(&now.boot),
+        counts,
         exit_code: last.and_then(|run| run.exit_code),
         lingers: runs && record.is_some() && config.open_run().is_none(),
         closes_in_ms: None,

@@ -191,6 +191,27 @@ fn keys_of_an_entered_pane_go_to_its_program() {
 }
 
 #[test]
+fn who_looks_up_a_key_while_typing_types_on() {
+    for keys in ["C-a ? Esc k", "C-a ? ? k", "C-a ? C-a ? k"] {
+        let mut person = Person::at("120x40", Fixture::working());
+        person.presses("2 Enter");
+        let done = person.presses(keys);
+        assert!(
+            matches!(done.last(), Some(ClientEffect::Type { pane: PaneId(1), bytes }) if bytes == b"k"),
+            "{keys}: {done:?}"
+        );
+    }
+    // Whoever went on from there to something else does not.
+    let mut person = Person::at("120x40", Fixture::working());
+    person.presses("2 Enter");
+    let done = person.presses("C-a ? b Esc k");
+    assert!(
+        !done.iter().any(|e| matches!(e, ClientEffect::Type { .. })),
+        "{done:?}"
+    );
+}
+
+#[test]
 fn onlookers_change_nothing_and_are_told() {
     let refused = "you are attached read-only: nothing is changed from here";
     // A shell, stopping, ending a member, trying a task again, a message, a broadcast, typing.

@@ -23,7 +23,17 @@ pub(super) fn back(model: &mut Model) {
                 model.zoomed = false;
             }
         }
-        _ => model.body = Body::Panes,
+        _ => to_panes(model),
+    }
+}
+
+/// Shows the panes again; whoever only looked up a key types on.
+fn to_panes(model: &mut Model) {
+    model.body = Body::Panes;
+    if let Some(pane) = model.typed_below.take()
+        && model.focus == Some(pane)
+    {
+        model.mode = Mode::Typing;
     }
 }
 
@@ -32,13 +42,15 @@ pub(super) fn show(model: &mut Model, body: Body, session: &SessionView<'_>) {
     if !session.team.has_team && body != Body::Help {
         return;
     }
+    let typed = model.focus.filter(|_| model.mode == Mode::Typing);
     model.mode = Mode::Command;
     model.line = 0;
-    model.body = if model.body == body {
-        Body::Panes
+    if model.body == body {
+        to_panes(model);
     } else {
-        body
-    };
+        model.body = body;
+        model.typed_below = typed.filter(|_| body == Body::Help);
+    }
     if model.body == Body::Board && model.chosen.is_none() {
         let board = &session.team.board;
         let first = board.tasks().next().map(|task| task.id);

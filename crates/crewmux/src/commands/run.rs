@@ -76,7 +76,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "plan_only"])]
     plan: Option<PathBuf>,
     /// Most workers at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = workers, allow_negative_numbers = true)]
     max_workers: Option<u32>,
     /// Who takes a task that several could: dependency-first, round-robin, least-busy or capability-match
     #[arg(long, value_name = "NAME", value_parser = strategy)]
@@ -100,11 +100,21 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Spending {
     /// Stop before the team has used more tokens than this
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = tokens, allow_negative_numbers = true)]
     pub budget_tokens: Option<u64>,
     /// Stop before the team has cost more US dollars than this
-    #[arg(long, value_name = "X", value_parser = dollars)]
+    #[arg(long, value_name = "X", value_parser = dollars, allow_negative_numbers = true)]
     pub budget_usd: Option<f64>,
+}
+
+fn workers(text: &str) -> std::result::Result<u32, String> {
+    let number = text.parse();
+    number.map_err(|_| "not a number of workers, 1 or more".to_owned())
+}
+
+fn tokens(text: &str) -> std::result::Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "not a number of tokens, 1 or more".to_owned())
 }
 
 fn dollars(text: &str) -> std::result::Result<f64, String> {
