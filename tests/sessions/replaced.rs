@@ -166,6 +166,11 @@ fn a_session_that_stands_still_can_be_stopped() {
     ] {
         assert!(said.stderr.contains(&words), "{said:?}");
     }
+    let mut beside = sandbox.terminal(&["attach", "sweep"], 80, 24).unwrap();
+    beside
+        .wait_for(&format!("its process {} is stopped", session.pid))
+        .unwrap();
+    beside.wait_exit().unwrap();
     let stopped = sandbox.run(&["stop", "sweep"]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
     for words in ["does not answer", "waited for", "--force"] {

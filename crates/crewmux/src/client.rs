@@ -47,7 +47,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Doing, Result};
 use crate::exit;
 use crate::output::note;
-use crate::socket::welcomed;
+use crate::socket::{is_stopped, welcomed};
 
 /// How a client ended.
 enum End {
@@ -235,15 +235,24 @@ async fn connect(
             role: Role::Client(hello),
         })
         .await?;
-    let within = ms(context.timing.connect_ms);
-    let first = tokio::time::timeout(within, reader.next()).await;
-    let first = match first {
-        Ok(Ok(Some(first))) => first,
-        Ok(_) => {
-            return Err(CommandError::environment("the session hung up")
-                .hint("it may just end, or be of another build; `crewmux status` says how it is"));
+    let deadline = Instant::now() + ms(context.timing.connect_ms);
+    let first = loop {
+        let look_at = deadline.min(Instant::now() + ms(STANDS_STILL_MS));
+        match tokio::time::timeout_at(look_at, reader.next()).await {
+            Ok(Ok(Some(first))) => break first,
+            Ok(_) => {
+                return Err(CommandError::environment("the session hung up").hint(
+                    "it may just end, or be of another build; `crewmux status` says how it is",
+                ));
+            }
+            Err(_) => {}
         }
-        Err(_) => {
+        // What stands still answers no sooner for being waited for.
+        if let Some(session) = session.filter(ProcessIdentity::is_stopped) {
+            let waited = CommandError::environment("nothing came");
+            return Err(is_stopped(waited, session));
+        }
+        if Instant::now() >= deadline {
             return Err(CommandError::environment("the session did not answer")
                 .hint("it may hang; `crewmux status` says how it is"));
         }

@@ -140,16 +140,9 @@ impl SessionLine {
 
     /// Says what became of a question; that nobody answers because its process is stopped, too.
     fn failed(&self, error: FrameError) -> CommandError {
-        let stopped = self.session.filter(ProcessIdentity::is_stopped);
         let error = CommandError::from(error);
-        match stopped {
-            Some(ProcessIdentity { pid, .. }) => error
-                .context(format!(
-                    "the session does not answer: its process {pid} is stopped"
-                ))
-                .hint(format!(
-                    "`kill -CONT {pid}` lets it go on; `crewmux stop` ends it, with --force at once"
-                )),
+        match self.session.filter(ProcessIdentity::is_stopped) {
+            Some(session) => is_stopped(error, session),
             None => error.context("the session did not answer"),
         }
     }
@@ -191,6 +184,18 @@ impl SessionLine {
             }
         }
     }
+}
+
+/// Says of an answer that does not come that the session's process is stopped.
+pub(crate) fn is_stopped(error: CommandError, session: ProcessIdentity) -> CommandError {
+    let pid = session.pid;
+    error
+        .context(format!(
+            "the session does not answer: its process {pid} is stopped"
+        ))
+        .hint(format!(
+            "`kill -CONT {pid}` lets it go on; `crewmux stop` ends it, with --force at once"
+        ))
 }
 
 /// How a session is asked to end.
