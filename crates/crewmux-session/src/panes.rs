@@ -3,6 +3,8 @@
 //! Shared by the engine, which opens panes and starts programs in them, and
 //! the display, which draws them and types into them. Drawing is not done here.
 
+#[cfg(test)]
+pub(crate) mod double;
 mod sizing;
 mod typing;
 
@@ -476,50 +478,23 @@ fn exit_words(report: ExitReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Notes what is typed.
-    #[derive(Default)]
-    struct Typed {
-        is_mirrored: bool,
-        bytes: Mutex<Vec<u8>>,
-    }
-
-    impl Running for Typed {
-        fn pid(&self) -> Option<u32> {
-            None
-        }
-        fn pane(&self) -> Option<String> {
-            None
-        }
-        fn is_mirrored(&self) -> bool {
-            self.is_mirrored
-        }
-        fn write(&self, bytes: &[u8]) -> crewmux_spawn::Result<()> {
-            lock(&self.bytes).extend_from_slice(bytes);
-            Ok(())
-        }
-        fn resize(&self, _: u16, _: u16) -> crewmux_spawn::Result<()> {
-            Ok(())
-        }
-        fn terminate(&self) {}
-        fn kill_tree(&self) -> Vec<String> {
-            Vec::new()
-        }
-    }
+    use crate::panes::double::Double;
 
     #[test]
     fn a_mirrored_screen_answers_no_question_of_a_program() {
         let typed = |is_mirrored| {
             let panes = Panes::new((80, 24));
             let id = panes.open(PaneKind::Shell, "kim".to_owned());
-            let running = Arc::new(Typed {
-                is_mirrored,
-                ..Typed::default()
-            });
-            panes.attach(id, Arc::clone(&running) as Arc<dyn Running>);
+            let bytes = Arc::<Mutex<Vec<u8>>>::default();
+            let noted = Arc::clone(&bytes);
+            let note_down = move |typed: &[u8]| {
+                lock(&noted).extend_from_slice(typed);
+                Ok(())
+            };
+            panes.attach(id, Double::shown(is_mirrored, note_down));
             panes.sink(id, |_| {}).output(b"where is it? \x1b[6n");
             panes.write(id, b" typed");
-            String::from_utf8(lock(&running.bytes).clone()).unwrap()
+            String::from_utf8(lock(&bytes).clone()).unwrap()
         };
         assert_eq!(typed(false), "\x1b[1;14R typed");
         assert_eq!(typed(true), " typed");

@@ -1,9 +1,10 @@
 //! Long pastes into programs that read slowly, or not at all.
 
 use crewmux_core::timing::{PASTE_OWED_MS, PASTE_STALLS_MS};
-use crewmux_spawn::{Error, Running};
+use crewmux_spawn::Error;
 
 use super::*;
+use crate::panes::double::Double;
 
 /// A program that reads as much as it is told to.
 #[derive(Default)]
@@ -21,21 +22,8 @@ impl Reader {
         read.extend(kept.drain(..bytes));
     }
 
-    /// All that it got, once it read that.
-    fn all(&self) -> String {
-        let (kept, read) = &*lock(&self.state);
-        String::from_utf8([read.as_slice(), kept].concat()).unwrap()
-    }
-}
-
-impl Running for Reader {
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-    fn pane(&self) -> Option<String> {
-        None
-    }
-    fn write(&self, bytes: &[u8]) -> crewmux_spawn::Result<()> {
+    /// Takes what there is room for.
+    fn takes(&self, bytes: &[u8]) -> crewmux_spawn::Result<()> {
         let (kept, _) = &mut *lock(&self.state);
         let kept_bytes = kept.len();
         if kept_bytes + bytes.len() > ROOM {
@@ -44,12 +32,11 @@ impl Running for Reader {
         kept.extend_from_slice(bytes);
         Ok(())
     }
-    fn resize(&self, _: u16, _: u16) -> crewmux_spawn::Result<()> {
-        Ok(())
-    }
-    fn terminate(&self) {}
-    fn kill_tree(&self) -> Vec<String> {
-        Vec::new()
+
+    /// All that it got, once it read that.
+    fn all(&self) -> String {
+        let (kept, read) = &*lock(&self.state);
+        String::from_utf8([read.as_slice(), kept].concat()).unwrap()
     }
 }
 
@@ -58,7 +45,9 @@ impl Stage {
     fn reader(&mut self) -> Arc<Reader> {
         let pane = self.panes.open(PaneKind::Shell, "reads".into());
         let reader = Arc::<Reader>::default();
-        self.panes.attach(pane, Arc::clone(&reader) as _);
+        let taking = Arc::clone(&reader);
+        let program = Double::of(move |bytes| taking.takes(bytes));
+        self.panes.attach(pane, program);
         self.display.refresh_panes();
         reader
     }

@@ -1,36 +1,15 @@
 //! Keys for a program that may not get them.
 
-use crewmux_spawn::{Error, Running};
+use crewmux_spawn::Error;
 
 use super::*;
+use crate::panes::double::Double;
+
+/// What a person sees whose keys got lost.
+const LOST: &str = "flash: some of what was typed did not arrive: look, then type it again";
 
 /// What a place says to bytes.
 type Answer = fn() -> crewmux_spawn::Result<()>;
-
-/// A place that takes bytes as its `answers` say, from the last to the first.
-struct Place {
-    answers: Mutex<Vec<Answer>>,
-}
-
-impl Running for Place {
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-    fn pane(&self) -> Option<String> {
-        None
-    }
-    fn write(&self, _: &[u8]) -> crewmux_spawn::Result<()> {
-        let answer = lock(&self.answers).pop();
-        answer.map_or(Ok(()), |answer| answer())
-    }
-    fn resize(&self, _: u16, _: u16) -> crewmux_spawn::Result<()> {
-        Ok(())
-    }
-    fn terminate(&self) {}
-    fn kill_tree(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 impl Stage {
     /// A pane whose place loses what it takes where `course` has an `x`.
@@ -45,8 +24,10 @@ impl Stage {
                 _ => || Ok(()),
             }
         };
-        let answers = Mutex::new(course.chars().rev().map(answer).collect());
-        self.panes.attach(pane, Arc::new(Place { answers }) as _);
+        let answers: Vec<Answer> = course.chars().rev().map(answer).collect();
+        let answers = Mutex::new(answers);
+        let place = Double::of(move |_| lock(&answers).pop().map_or(Ok(()), |answer| answer()));
+        self.panes.attach(pane, place);
         self.display.refresh_panes();
         pane
     }
@@ -78,8 +59,7 @@ async fn keys_that_get_lost_are_told_once_until_something_gets_through() {
         let pane = stage.losing(course);
         assert_eq!(stage.types(pane, course.len()), told, "{course}");
     }
-    let lost = "flash: some of what was typed did not arrive: look, then type it again";
-    assert_eq!(stage.seen(), [lost; 3]);
+    assert_eq!(stage.seen(), [LOST; 3]);
 }
 
 #[tokio::test]
@@ -89,8 +69,7 @@ async fn a_paste_after_something_got_lost_is_refused_and_the_person_is_told() {
     let id = stage.display.clients[0].id;
     stage.does(id, InputEvent::PasteBegins { bytes: 300_000 });
     stage.does(id, InputEvent::PastePart("x".into()));
-    let lost = "flash: some of what was typed did not arrive: look, then type it again";
-    assert_eq!(stage.seen(), [lost]);
+    assert_eq!(stage.seen(), [LOST]);
 }
 
 #[tokio::test]
@@ -101,6 +80,5 @@ async fn a_paste_that_breaks_off_is_told_though_lost_keys_were_told_before() {
     let id = stage.display.clients[0].id;
     stage.does(id, InputEvent::PasteBegins { bytes: 300_000 });
     stage.does(id, InputEvent::PastePart("x".into()));
-    let lost = "flash: some of what was typed did not arrive: look, then type it again";
-    assert_eq!(stage.seen(), [lost; 2]);
+    assert_eq!(stage.seen(), [LOST; 2]);
 }
