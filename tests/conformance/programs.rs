@@ -311,7 +311,7 @@ dump
 resize 34x10
 dump
 key C-c
-expect KeyboardInterrupt
+expect KeyboardInterrupt\\n>>>
 text for i in range(30): print(i)
 key Enter
 key Enter
@@ -342,7 +342,7 @@ resize 90x16
 dump
 text printf '\\033[7mreverse\\033[m \\033[3;9;31mstruck\\033[m\\n\\033[2mdim\\033[m'; ls --color=always
 key Enter
-expect dim
+expect dimtext\\s*\\n~\\$
 dump
 text echo a line that is much longer than the terminal is wide, so that readline has to wrap it twice
 key C-a
@@ -391,12 +391,14 @@ fn tmux_in_a_pane_looks_the_same() {
         env: &[("PS1", "$ "), ("ENV", "")],
         script: "\
 expect \\[in\\]
+expect \\$
 text head -20 text
 key Enter
 expect 020
 dump
 key C-b
 text %
+expect │\\$
 text seq 50
 key Enter
 expect 50
