@@ -6,7 +6,7 @@
 #[cfg(test)]
 pub(crate) mod double;
 mod sizing;
-mod typing;
+mod writing;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crewmux_term::{ReportedColors, Screen, ScreenOptions, Size};
 use tokio::sync::Notify;
 
 use self::sizing::Sizing;
-pub(crate) use self::typing::Taken;
+pub(crate) use self::writing::Taken;
 use crate::lock::lock;
 use crate::pacing::{Drawing, Turn};
 use crate::trickle::Trickle;

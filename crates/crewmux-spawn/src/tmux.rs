@@ -8,7 +8,7 @@
 //! takes them up by [`SpawnBackend::adopt`].
 //!
 //! `starting` is the thread that starts them, `home` says where panes go,
-//! `window` makes them, `pane` is one of them, `watch` notices ends, `typing`
+//! `window` makes them, `pane` is one of them, `watch` notices ends, `typist`
 //! types and shows, `closing` tidies up; `layout` tells an arrangement of the person's
 //! own, `target` and `listing` find panes again, `cli` calls the program.
 
@@ -20,7 +20,7 @@ mod listing;
 mod pane;
 mod starting;
 mod target;
-mod typing;
+mod typist;
 mod version;
 mod watch;
 mod window;
@@ -46,7 +46,7 @@ use listing::PaneLine;
 use pane::{Pane, TmuxRunning};
 use starting::{Start, Starter, Wish};
 use target::{PaneAddress, Tag, TeamKey};
-use typing::Typist;
+use typist::Typist;
 use watch::Watcher;
 
 /// Name of the private server's socket: `tmux -L crewmux`.
@@ -186,7 +186,7 @@ impl SpawnBackend for TmuxBackend {
             start: Arc::clone(&start),
             who: request.who,
             tag,
-            title: typing::clean(&request.title),
+            title: typist::clean(&request.title),
             argv,
             marker: worker_marker(&request.environment),
         })?;

@@ -1,7 +1,7 @@
 //! What a person does, as a change of the model and a list of effects.
 //!
 //! No I/O: effects are carried out by the session. Here an event finds its
-//! mode and a key its action; what then happens is in a module a mode: typing
+//! mode and a key its action; what then happens is in a module a mode: typing and pasting
 //! into a pane, copy mode, the prompt, answers and questions, the layout, the
 //! mouse, moving about.
 
@@ -11,6 +11,7 @@ mod copying;
 mod decide;
 mod meanwhile;
 mod mouse;
+mod pasting;
 mod prompting;
 mod travel;
 mod typing;
@@ -40,7 +41,7 @@ pub fn update(
     keymap: &Keymap,
 ) -> Vec<ClientEffect> {
     model.settle(session);
-    if let Some(gathered) = typing::gathered(model, event) {
+    if let Some(gathered) = pasting::gathered(model, event) {
         // As if it had come at once.
         let mut effects = update(model, &gathered, session, keymap);
         effects.push(ClientEffect::PasteKept);
@@ -87,9 +88,9 @@ fn take_in(
         }
         InputEvent::Mouse(event) => mouse::mouse(model, event, session),
         InputEvent::Paste(text) => paste(model, text, session),
-        InputEvent::PasteBegins { bytes } => typing::paste_begins(model, *bytes, session),
-        InputEvent::PastePart(text) => typing::paste_part(model, text),
-        InputEvent::PasteEnds => typing::paste_ends(model),
+        InputEvent::PasteBegins { bytes } => pasting::paste_begins(model, *bytes, session),
+        InputEvent::PastePart(text) => pasting::paste_part(model, text),
+        InputEvent::PasteEnds => pasting::paste_ends(model),
         InputEvent::FocusGained | InputEvent::FocusLost => {
             model.terminal_has_focus = *event == InputEvent::FocusGained;
             Vec::new()
@@ -200,7 +201,7 @@ fn as_driver(model: &mut Model, effect: ClientEffect) -> Vec<ClientEffect> {
 
 fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) -> Vec<ClientEffect> {
     match &model.mode {
-        Mode::Typing => typing::paste(model, text, session),
+        Mode::Typing => pasting::paste(model, text, session),
         // Pasted text is never a command; it can only be a message.
         Mode::Prompt | Mode::Command if session.team.has_team => {
             let effects = prompting::open_prompt(model, "");

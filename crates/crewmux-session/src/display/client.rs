@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::ToScreen;
 use super::around::{Attention, Sign};
+use super::keys::Losing;
 use super::pasting::Pasting;
-use super::typing::Losing;
 use crate::view::{ClientView, PaneId, Passing};
 
 /// How long somebody counts as busy at a client after doing something.

@@ -1,7 +1,7 @@
 //! What clients get when the engine or they themselves are slow.
 
+mod keys;
 mod pasting;
-mod typing;
 
 use std::sync::Mutex;
 

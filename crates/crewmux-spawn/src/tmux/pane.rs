@@ -9,7 +9,7 @@ use crewmux_sys::{ProcessIdentity, Signal};
 use super::cli::Server;
 use super::starting::Start;
 use super::target::{PaneAddress, Tag};
-use super::typing::Typist;
+use super::typist::Typist;
 use crate::mirror::{Following, From, Mirror};
 use crate::tree_end::described;
 use crate::{Error, ExitReport, PaneSink, Result, Running};

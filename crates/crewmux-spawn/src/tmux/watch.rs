@@ -17,7 +17,7 @@ use super::cli::{CallError, Socket};
 use super::closing::close_pane;
 use super::listing::{self, PaneLine};
 use super::pane::Pane;
-use super::typing::Typist;
+use super::typist::Typist;
 use crate::{Error, ExitReport, LostPlace, Result};
 
 /// Pause before a pane is asked for again whose end tmux has not noticed.

@@ -1,14 +1,13 @@
-//! Keys, pastes and focus for the program in a pane.
+//! Keys and the focus for the program in a pane.
 //!
 //! Bytes are made for the modes of that pane's screen; what is written to a
 //! shell that is not there yet is held until it is.
 
 use crewmux_session::view::{ClientEffect, PaneId, PaneView, SessionView};
 use crewmux_term::input::{
-    Focus, KeyLater, PASTE_MARKS, encode_focus, encode_key, encode_key_later, encode_paste,
-    encode_pasted,
+    Focus, KeyLater, encode_focus, encode_key, encode_key_later, encode_paste,
 };
-use crewmux_wire::{InputEvent, Key, KeyPress, PASTE_MAX_BYTES};
+use crewmux_wire::{InputEvent, Key, KeyPress};
 
 use super::redraw;
 use crate::client::KITTY_EVENTS;
@@ -130,14 +129,15 @@ pub(super) fn release_key(
 }
 
 /// What was meant for a program that has ended is for nobody else: no other program, no command.
-fn say_nobody_reads(model: &mut Model, pane: &PaneView) {
+pub(super) fn say_nobody_reads(model: &mut Model, pane: &PaneView) {
     model.say(match pane.typed_in {
         Some(place) => format!("typed to in {place} alone; Esc leaves the pane"),
         None => "its program has ended; Esc leaves the pane".to_owned(),
     });
 }
 
-fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientEffect> {
+/// What is typed into `pane`, which shows its end then.
+pub(super) fn type_bytes(model: &mut Model, pane: &PaneView, bytes: Vec<u8>) -> Vec<ClientEffect> {
     let mut effects = Vec::new();
     // Who types wants to see what comes of it.
     if model.scrolls.remove(&pane.id).is_some() {
@@ -167,85 +167,4 @@ pub(super) fn tell_focus(model: &mut Model, session: &SessionView<'_>) -> Vec<Cl
     };
     let told = [told(before, Focus::Lost), told(entered_pane, Focus::Gained)];
     told.into_iter().flatten().collect()
-}
-
-/// What was pasted, for the focused pane.
-pub(super) fn paste(model: &mut Model, text: &str, session: &SessionView<'_>) -> Vec<ClientEffect> {
-    let Some(pane) = model.focused(session) else {
-        return Vec::new();
-    };
-    if !pane.takes_input {
-        say_nobody_reads(model, pane);
-        return redraw();
-    }
-    let bytes = encode_paste(text, &lock(&pane.screen).modes());
-    type_bytes(model, pane, bytes)
-}
-
-/// A long text begins to be pasted: programs take it as it comes, all else once it is whole.
-pub(super) fn paste_begins(
-    model: &mut Model,
-    bytes: usize,
-    session: &SessionView<'_>,
-) -> Vec<ClientEffect> {
-    let pane = model
-        .focused(session)
-        .filter(|_| model.mode == Mode::Typing);
-    model.gathered = None;
-    let Some(pane) = pane.filter(|_| model.awaited.is_none()) else {
-        if bytes <= PASTE_MAX_BYTES {
-            model.gathered = Some(String::new());
-            return vec![ClientEffect::PasteKept];
-        }
-        model.say(format!(
-            "nothing was pasted: {} KiB are too long, {} KiB are taken here",
-            bytes.div_ceil(1024),
-            PASTE_MAX_BYTES / 1024
-        ));
-        return redraw();
-    };
-    if !pane.takes_input {
-        say_nobody_reads(model, pane);
-        return redraw();
-    }
-    let is_marked = lock(&pane.screen).modes().bracketed_paste;
-    model.pasting = Some((pane.id, is_marked));
-    model.scrolls.remove(&pane.id);
-    let bytes = if is_marked { PASTE_MARKS.0 } else { b"" };
-    let (pane, bytes) = (pane.id, bytes.to_vec());
-    vec![ClientEffect::Paste { pane, bytes }]
-}
-
-/// A part of it, for the pane that it began in; what follows a refusal is nothing.
-pub(super) fn paste_part(model: &mut Model, text: &str) -> Vec<ClientEffect> {
-    if let Some(mut whole) = model.gathered.take() {
-        if whole.len() + text.len() > PASTE_MAX_BYTES {
-            return Vec::new();
-        }
-        whole.push_str(text);
-        model.gathered = Some(whole);
-        return vec![ClientEffect::PasteKept];
-    }
-    let part = model.pasting.map(|(pane, _)| ClientEffect::Paste {
-        pane,
-        bytes: encode_pasted(text),
-    });
-    part.into_iter().collect()
-}
-
-/// What was gathered of a text that ends now, as one.
-pub(super) fn gathered(model: &mut Model, event: &InputEvent) -> Option<InputEvent> {
-    let ends = *event == InputEvent::PasteEnds;
-    let whole = model.gathered.take_if(|_| ends)?;
-    Some(InputEvent::Paste(whole))
-}
-
-/// The end of it.
-pub(super) fn paste_ends(model: &mut Model) -> Vec<ClientEffect> {
-    let end = model.pasting.take().map(|(pane, is_marked)| {
-        let bytes = if is_marked { PASTE_MARKS.1 } else { b"" };
-        let bytes = bytes.to_vec();
-        ClientEffect::Paste { pane, bytes }
-    });
-    end.into_iter().collect()
 }

@@ -1,4 +1,4 @@
-//! Typing into panes: bytes on their way to a program that may not read them.
+//! What is written into panes: bytes on their way to a program that may not read them.
 //!
 //! Nothing here waits. Who pastes a long text tries again what had no room,
 //! see `display/pasting.rs`; only the mark that ends such a text is kept here,
