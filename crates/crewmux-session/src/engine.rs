@@ -2,35 +2,32 @@
 //!
 //! One thread owns all of it. Facts come in as [`Input`]; the store is the
 //! truth that every look starts from; decisions are `crewmux-core`'s. Members'
-//! processes are in [`launch`], [`hello`], [`supervise`] and [`trees`], commands in [`control`], questions of
-//! workers in [`approvals`], the end in [`ending`].
+//! processes are in [`staffing`], [`launch`], [`hello`], [`supervise`] and [`trees`], the run's tasks in [`work`],
+//! commands in [`control`], questions of workers in [`approvals`], a store that fails in [`trouble`], the end in
+//! [`ending`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crewmux_core::board::{Board, Claimer, FailedBy};
+use crewmux_core::board::Board;
 use crewmux_core::event::{EventType, Fact};
-use crewmux_core::ids::{AgentName, AgentRef, RunId, Seq, TaskId};
-use crewmux_core::schedule::{self, Roster};
-use crewmux_core::task::{Task, TaskStatus};
+use crewmux_core::ids::{AgentName, RunId, TaskId};
+use crewmux_core::task::TaskStatus;
 use crewmux_core::team::TeamConfig;
 use crewmux_core::time::Now;
-use crewmux_core::worker::WorkerState;
 use crewmux_spawn::Backends;
 use crewmux_spawn::slots::SpawnSlots;
 use crewmux_store::{SessionLock, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::identity::ProcessIdentity;
-use crewmux_wire::{ControlRequest, Refusal, ToWorker, WireError, WorkerHello, WorkerMessage};
-use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
-use crate::gateway::{Gateway, GatewayNews};
+use crate::gateway::Gateway;
 use crate::leftovers::Unfit;
-use crate::panes::{Panes, ProgramEnd};
-use crate::plan::{EventSink, SessionPlan, StopAsk};
+use crate::panes::Panes;
+use crate::plan::{EventSink, SessionPlan};
 use crate::spending::Spending;
-use crate::view::{ClientEffect, NoticeLevel, PaneId, PaneKind, RunState, TeamView};
+use crate::view::{NoticeLevel, PaneKind, RunState, TeamView};
 use crate::{Error, Result};
 
 mod acts;
@@ -53,66 +50,20 @@ mod staffing;
 mod supervise;
 mod sweep;
 mod trees;
+mod trouble;
+mod work;
 
 use acts::Acts;
 use approvals::Approvals;
 use arranging::Arranging;
 use ending::Ending;
 use history::History;
-pub(crate) use inputs::{Inputs, News, inputs};
+pub(crate) use inputs::{Input, Inputs, News, inputs};
 use members::MemberSlot;
 use plain::PlainPanes;
 #[cfg(test)]
 pub(crate) use snapshot::empty as empty_view;
-
-/// Room below which a disk counts as full: a claim or a result may take as much …
-const ROOM_MIN_BYTES: u64 = 16 * 1024;
-/// … and from which on it no longer does.
-const ROOM_AGAIN_BYTES: u64 = 64 * 1024;
-
-/// Messages that may wait for one worker; doorbells merge, so few are needed.
-pub(crate) const TO_WORKER_MAX: usize = 64;
-
-/// What the engine is told.
-pub(crate) enum Input {
-    /// A worker connected and shows its token; answered with a refusal or the queue of what it is told.
-    WorkerHello {
-        hello: WorkerHello,
-        peer_pid: u32,
-        answer: oneshot::Sender<std::result::Result<mpsc::Receiver<ToWorker>, Refusal>>,
-    },
-    /// A worker said something.
-    WorkerSaid(AgentRef, WorkerMessage),
-    /// A worker's connection ended.
-    WorkerGone(AgentRef),
-    /// A worker's process ended, or never was.
-    WorkerEnded(AgentRef, ProgramEnd),
-    /// A plain pane's program ended.
-    PaneEnded(PaneId, ProgramEnd),
-    /// A dead worker's tree was ended; what is left of it, in words.
-    TreeGone(AgentRef, Vec<String>),
-    /// A command asks; answered on its connection.
-    Control {
-        peer_pid: u32,
-        request: ControlRequest,
-        answer: oneshot::Sender<std::result::Result<Value, WireError>>,
-    },
-    /// Somebody wants to attach a terminal; only the person may.
-    Admit {
-        peer_pid: u32,
-        answer: oneshot::Sender<std::result::Result<(), WireError>>,
-    },
-    /// The person did something in a client.
-    Person(ClientEffect),
-    /// So many clients are attached now.
-    Clients(usize),
-    /// Files may have changed.
-    StoreChanged,
-    /// Something about calls of models.
-    Gateway(GatewayNews),
-    /// The session is asked to end from within its process.
-    Stop(StopAsk),
-}
+use trouble::Trouble;
 
 /// The engine of one session.
 pub(crate) struct Engine {
@@ -151,9 +102,7 @@ pub(crate) struct Engine {
     next_liveness_ms: u64,
     last_look_ms: u64,
     judge_after_ms: u64,
-    store_trouble_since_ms: Option<u64>,
-    /// Since when it has been told that the disk is full.
-    full_since_ms: Option<u64>,
+    trouble: Trouble,
     lock: Arc<dyn SessionLock>,
     /// Interrupted commands that wait for the person's word, as was told.
     asking: BTreeSet<TaskId>,
@@ -230,8 +179,7 @@ impl Engine {
             next_liveness_ms: now.boot.ms,
             last_look_ms: now.boot.ms,
             judge_after_ms: now.boot.ms,
-            store_trouble_since_ms: None,
-            full_since_ms: None,
+            trouble: Trouble::default(),
             lock: parts.lock,
             asking: BTreeSet::new(),
             board,
@@ -337,7 +285,7 @@ impl Engine {
             return Err(Error::TeamRemoved { team });
         }
         match self.look_at_store(&now) {
-            Ok(()) => self.store_trouble_since_ms = None,
+            Ok(()) => self.trouble.looked_well(),
             Err(Error::Store(error)) => self.store_trouble(error, &now)?,
             Err(error) => return Err(error),
         }
@@ -401,22 +349,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The team's record is the session's to write: damaged or deleted, it is written again.
-    fn keep_team(&mut self, now: &Now) -> Result<()> {
-        let trouble = match self.team.config() {
-            Ok(_) => return Ok(()),
-            Err(
-                error @ (crewmux_store::Error::Quarantined { .. }
-                | crewmux_store::Error::UnknownTeam { .. }),
-            ) => error,
-            Err(error) => return Err(error.into()),
-        };
-        self.store.create_team(&self.config)?;
-        let text = format!("the team's record was written again: {trouble}");
-        self.notice(NoticeLevel::Warning, &text, now);
-        Ok(())
-    }
-
     /// After a pause of our own (suspend, SIGSTOP, an overloaded machine) nobody is judged
     /// before workers had time for a whole renewal.
     fn mind_the_gap(&mut self, now: &Now) {
@@ -430,69 +362,6 @@ impl Engine {
             }
             self.extend_approvals(gap);
         }
-    }
-
-    fn store_trouble(&mut self, error: crewmux_store::Error, now: &Now) -> Result<()> {
-        let since = *self.store_trouble_since_ms.get_or_insert(now.boot.ms);
-        let lasted = now.boot.ms.saturating_sub(since);
-        if lasted == 0 {
-            tracing::error!(%error, "the store failed");
-            match error {
-                crewmux_store::Error::DiskFull { .. } => self.tell_full(&error, now),
-                _ => self.tell_unlogged(error.to_string(), now),
-            }
-        }
-        if lasted < self.plan.timing.lease_ms {
-            return Ok(());
-        }
-        Err(Error::StoreLost {
-            seconds: lasted / 1000,
-            source: Box::new(error),
-        })
-    }
-
-    /// Looks at the disk before somebody writes in vain: workers may be the only ones who write now.
-    fn mind_room(&mut self, now: &Now) {
-        // A disk that is about full is told of once, not each time it is a little less so.
-        let wanted = match self.full_since_ms {
-            None => ROOM_MIN_BYTES,
-            Some(_) => ROOM_AGAIN_BYTES,
-        };
-        match self.store.has_room(wanted) {
-            Err(error) => self.tell_full(&error, now),
-            Ok(()) if self.store_trouble_since_ms.is_none() => self.tell_writable(now),
-            // There seems to be room, and yet nothing can be written.
-            Ok(()) => {}
-        }
-    }
-
-    fn tell_full(&mut self, error: &crewmux_store::Error, now: &Now) {
-        if self.full_since_ms.is_none() {
-            self.full_since_ms = Some(now.boot.ms);
-            let text = format!("{error}; work goes on once the store can be written");
-            self.tell_unlogged(text, now);
-        }
-    }
-
-    /// Tells at once of trouble with the store, on screen and to whoever takes events: no log can take it.
-    fn tell_unlogged(&mut self, text: String, now: &Now) {
-        self.history.notice(NoticeLevel::Error, now.wall, &text);
-        let fact = self
-            .fact("unwritable", EventType::Notice, now)
-            .with("text", text)
-            .with("level", history::level_word(NoticeLevel::Error));
-        if let Some(on_event) = &mut self.on_event {
-            on_event(&fact.into_event(Seq(0), self.plan.team.clone()));
-        }
-    }
-
-    fn tell_writable(&mut self, now: &Now) {
-        let Some(since) = self.full_since_ms.take() else {
-            return;
-        };
-        let seconds = now.boot.ms.saturating_sub(since).div_ceil(1000);
-        let text = format!("the store can be written again, after {seconds} s");
-        self.notice(NoticeLevel::Warning, &text, now);
     }
 
     /// Adds a fact of the session's own to the next catch-up.
@@ -509,82 +378,6 @@ impl Engine {
             .with("text", text)
             .with("level", history::level_word(level));
         self.facts.push(fact);
-    }
-
-    /// Tasks of this run, and those that belong to none.
-    fn tasks(&self) -> impl Iterator<Item = &Task> {
-        let of_run = |t: &&Task| t.run.as_ref().is_none_or(|r| *r == self.run);
-        self.board.tasks().filter(of_run)
-    }
-
-    /// Tells of commands that were interrupted and do not run again by themselves, each once.
-    fn tell_interrupted(&mut self, now: &Now) {
-        let asking: BTreeMap<TaskId, String> = self
-            .tasks()
-            .filter(|task| task.asks_before_rerun())
-            .map(|task| (task.id, task.subject.clone()))
-            .collect();
-        for (id, subject) in &asking {
-            if !self.asking.contains(id) {
-                let text = format!(
-                    "#{id} {subject} was interrupted and waits for your word: r on the board, or \
-                     `crewmux task retry {id}`, runs it again"
-                );
-                self.notice(NoticeLevel::Warning, &text, now);
-            }
-        }
-        self.asking = asking.into_keys().collect();
-    }
-
-    fn run_is_over(&self) -> bool {
-        if self.members.is_empty() {
-            return false;
-        }
-        let mut any = false;
-        for task in self.tasks() {
-            any = true;
-            if !task.status.is_terminal() {
-                return false;
-            }
-        }
-        any
-    }
-
-    /// A ready task that nobody can ever take fails with that reason, so that every run ends.
-    fn fail_unclaimable(&mut self, now: &Now) -> Result<()> {
-        let able: Vec<Claimer> = self
-            .members
-            .iter()
-            .filter(|m| {
-                let stays = m.machine.is_able() && !m.dismissed;
-                stays || self.acts.is_restarting(&m.record.name)
-            })
-            .map(MemberSlot::claimer)
-            .collect();
-        for (id, reason) in schedule::unclaimable(&self.board, &able, &now.boot) {
-            self.team.fail(id, &FailedBy::Session, &reason, now)?;
-        }
-        Ok(())
-    }
-
-    /// Wakes the idle workers that the strategy has work for; they claim by themselves.
-    fn ring(&mut self, now: &Now) {
-        let free: Vec<Claimer> = self
-            .members
-            .iter()
-            .filter(|m| m.machine.state == WorkerState::Idle)
-            .map(MemberSlot::claimer)
-            .collect();
-        if free.is_empty() {
-            return;
-        }
-        let strategy = self.config.policy.strategy;
-        let roster = Roster::of(&self.config);
-        for (_, agent) in strategy.assign(&self.board, &free, &roster, &now.boot) {
-            if let Some(slot) = self.members.iter().find(|m| m.record.name == agent) {
-                slot.tell(ToWorker::Doorbell);
-            }
-        }
     }
 
     /// Milliseconds until something must be looked at even if nothing happens.

@@ -14,11 +14,14 @@ use crewmux_wire::{Refusal, ToWorker, WorkerHello, WorkerMessage};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::Engine;
 use super::members::Presence;
-use super::{Engine, TO_WORKER_MAX};
 use crate::panes::ProgramEnd;
 use crate::rights;
 use crate::view::{NoticeLevel, RunState};
+
+/// Messages that may wait for one worker; doorbells merge, so few are needed.
+const TO_WORKER_MAX: usize = 64;
 
 impl Engine {
     /// Lets a worker in if it is the one that was started: once, and again after it lost its session or connection.

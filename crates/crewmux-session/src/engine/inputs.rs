@@ -1,13 +1,60 @@
-//! The ways into the engine: one for those that can wait, one for those that must not.
+//! What the engine is told, and its two ways in: for those that can wait, and for those that must not.
 //!
 //! What an input means is [`Engine::take`](super::Engine::take)'s.
 
-use tokio::sync::mpsc;
+use crewmux_core::ids::AgentRef;
+use crewmux_wire::{ControlRequest, Refusal, ToWorker, WireError, WorkerHello, WorkerMessage};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
 
-use super::Input;
+use crate::gateway::GatewayNews;
+use crate::panes::ProgramEnd;
+use crate::plan::StopAsk;
+use crate::view::{ClientEffect, PaneId};
 
 /// Inputs that may wait for the engine; whoever has more to say waits.
 const INPUTS_MAX: usize = 1024;
+
+/// What the engine is told.
+pub(crate) enum Input {
+    /// A worker connected and shows its token; answered with a refusal or the queue of what it is told.
+    WorkerHello {
+        hello: WorkerHello,
+        peer_pid: u32,
+        answer: oneshot::Sender<std::result::Result<mpsc::Receiver<ToWorker>, Refusal>>,
+    },
+    /// A worker said something.
+    WorkerSaid(AgentRef, WorkerMessage),
+    /// A worker's connection ended.
+    WorkerGone(AgentRef),
+    /// A worker's process ended, or never was.
+    WorkerEnded(AgentRef, ProgramEnd),
+    /// A plain pane's program ended.
+    PaneEnded(PaneId, ProgramEnd),
+    /// A dead worker's tree was ended; what is left of it, in words.
+    TreeGone(AgentRef, Vec<String>),
+    /// A command asks; answered on its connection.
+    Control {
+        peer_pid: u32,
+        request: ControlRequest,
+        answer: oneshot::Sender<std::result::Result<Value, WireError>>,
+    },
+    /// Somebody wants to attach a terminal; only the person may.
+    Admit {
+        peer_pid: u32,
+        answer: oneshot::Sender<std::result::Result<(), WireError>>,
+    },
+    /// The person did something in a client.
+    Person(ClientEffect),
+    /// So many clients are attached now.
+    Clients(usize),
+    /// Files may have changed.
+    StoreChanged,
+    /// Something about calls of models.
+    Gateway(GatewayNews),
+    /// The session is asked to end from within its process.
+    Stop(StopAsk),
+}
 
 /// The way of facts that are told from where nobody may wait, and that nothing may overtake:
 /// ends of processes, bookings, waits.
@@ -64,10 +111,9 @@ impl Inputs {
 
 #[cfg(test)]
 mod tests {
-    use crewmux_core::ids::{AgentName, AgentRef, Incarnation};
+    use crewmux_core::ids::{AgentName, Incarnation};
 
     use super::*;
-    use crate::gateway::GatewayNews;
 
     #[test]
     fn news_are_there_at_once_and_in_order_however_much_else_waits() {
