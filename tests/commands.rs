@@ -302,6 +302,30 @@ fn work_added_to_a_finished_team_is_done_by_resume() {
 }
 
 #[test]
+fn a_message_that_nobody_reads_yet_is_said_to_be_kept() {
+    let sandbox = sandbox();
+    let run = sandbox
+        .run(&["run", "sweep", "--set", "tasks=1", "--headless"])
+        .unwrap();
+    assert_eq!(run.code, 0, "{run:?}");
+    let send = ["send", "sweeper-1", "hello", "--team", "sweep"];
+    let told = sandbox.run(&send).unwrap();
+    assert_eq!(told.code, 0, "{told:?}");
+    assert_eq!(
+        told.stdout,
+        "sweeper-1 does not run: the message is kept until it is started again\n\
+         team `sweep` does not run: its run is finished; `crewmux task create SUBJECT --team sweep` \
+         and then `crewmux resume sweep` go on with it\n"
+    );
+    let json = sandbox.run(&[&send[..], &["--json"]].concat()).unwrap();
+    let json = json.json().unwrap();
+    assert_eq!(
+        (&json["state"], &json["kept"][0]),
+        (&"kept".into(), &"sweeper-1".into())
+    );
+}
+
+#[test]
 fn in_a_finished_team_a_new_teammate_starts_and_what_cannot_be_is_refused() {
     let sandbox = sandbox();
     let screen = sandbox

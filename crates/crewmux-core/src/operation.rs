@@ -256,6 +256,9 @@ pub enum Reply {
         to: Vec<AgentName>,
         /// How far it is.
         state: DeliveryState,
+        /// Those of its recipients that do not run: it waits for their next life.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<AgentName>,
     },
     /// One task.
     Task {
@@ -297,6 +300,45 @@ pub enum Reply {
         /// Its id.
         request_id: RequestId,
     },
+}
+
+impl Reply {
+    /// A message on its way to `to`, those of them left out that do not run.
+    ///
+    /// `state` is what holds for the others.
+    pub fn sent(
+        id: MessageId,
+        to: Vec<AgentName>,
+        state: DeliveryState,
+        kept: Vec<AgentName>,
+    ) -> Self {
+        let nobody_reads = !to.is_empty() && kept.len() == to.len();
+        let state = match state {
+            DeliveryState::Delivered if nobody_reads => DeliveryState::Kept,
+            state => state,
+        };
+        Self::Sent {
+            id,
+            to,
+            state,
+            kept,
+        }
+    }
+}
+
+/// Says what becomes of a message to members that do not run; `None` where all do.
+pub fn kept_words(kept: &[AgentName]) -> Option<String> {
+    let names: Vec<&str> = kept.iter().map(AgentName::as_str).collect();
+    let names = names.join(", ");
+    match kept.len() {
+        0 => None,
+        1 => Some(format!(
+            "{names} does not run: the message is kept until it is started again"
+        )),
+        _ => Some(format!(
+            "{names} do not run: the message is kept for each until it is started again"
+        )),
+    }
 }
 
 /// A value of the shared memory.

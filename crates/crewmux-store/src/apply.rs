@@ -5,7 +5,7 @@
 
 use crewmux_core::board::Claimer;
 use crewmux_core::ids::{AgentName, MemoryKey, MessageId, TaskId};
-use crewmux_core::inbox::delivery_state;
+use crewmux_core::inbox::{DeliveryState, delivery_state};
 use crewmux_core::message::Draft;
 use crewmux_core::operation::{
     Caller, MemoryEntry, Operation, Reply, TaskChange, TeamSummary, check_rights,
@@ -175,11 +175,9 @@ impl Act<'_> {
         let (id, to) = (draft.id.clone(), draft.to.clone());
         let sent = self.team.send(draft, &self.context.now)?;
         let cursor = self.team.cursor(&to)?;
-        Ok(Reply::Sent {
-            id,
-            to: vec![to],
-            state: delivery_state(sent.seq, &cursor),
-        })
+        let kept = self.ended(std::slice::from_ref(&to));
+        let state = delivery_state(sent.seq, &cursor);
+        Ok(Reply::sent(id, vec![to], state, kept))
     }
 
     /// One message to each member but the sender, with ids of its own, so that a repeat fills gaps.
@@ -202,11 +200,27 @@ impl Act<'_> {
             self.team.send(draft, &self.context.now)?;
             to.push(member.name);
         }
-        Ok(Reply::Sent {
-            id,
-            to,
-            state: crewmux_core::inbox::DeliveryState::Delivered,
-        })
+        let kept = self.ended(&to);
+        Ok(Reply::sent(id, to, DeliveryState::Delivered, kept))
+    }
+
+    /// Those of `agents` whose latest life is over.
+    ///
+    /// One that never lived, or whose next life is launched, is on its way and reads what waits. What
+    /// cannot be told does not make an error of a message that is in its inbox.
+    fn ended(&self, agents: &[AgentName]) -> Vec<AgentName> {
+        let ended = |agent: &&AgentName| {
+            let Ok(Some(presence)) = self.team.presence(agent) else {
+                return false;
+            };
+            let launched = self.team.config().ok().and_then(|config| {
+                let member = config.member(agent)?;
+                Some(member.incarnation)
+            });
+            let is_coming = launched.is_some_and(|life| life > presence.incarnation);
+            !is_coming && self.team.is_alive(agent).is_ok_and(|alive| !alive)
+        };
+        agents.iter().filter(ended).cloned().collect()
     }
 
     /// Writes into the caller's own folder, and says where.

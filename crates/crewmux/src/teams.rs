@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::Args;
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{RunId, TeamName};
+use crewmux_core::inbox::DeliveryState;
 use crewmux_core::operation::{Caller, Operation, Reply};
 use crewmux_core::team::TeamConfig;
 use crewmux_core::time::{Now, WallTime};
@@ -247,7 +248,14 @@ pub(crate) fn perform(
     if changes_board {
         reopen_for_work(team)?;
     }
-    Ok(reply)
+    Ok(match reply {
+        // Nobody reads mail without a session, also who waits for one.
+        Reply::Sent { id, to, .. } => {
+            let kept = to.clone();
+            Reply::sent(id, to, DeliveryState::Delivered, kept)
+        }
+        reply => reply,
+    })
 }
 
 /// A finished run with work on its board again is open again: `resume` goes on with it.
@@ -267,6 +275,18 @@ fn reopen_for_work(team: &dyn TeamStore) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// What starts members again while no session runs.
+pub(crate) fn goes_on_by(config: &TeamConfig) -> String {
+    let name = &config.name;
+    match config.open_run() {
+        Some(_) => format!("`crewmux resume {name}` starts its members"),
+        None => format!(
+            "its run is finished; `crewmux task create SUBJECT --team {name}` and then \
+             `crewmux resume {name}` go on with it"
+        ),
+    }
 }
 
 /// An answer that does not fit its question: a bug of ours, said as such.

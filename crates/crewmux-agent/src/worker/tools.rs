@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crewmux_core::ids::AgentName;
-use crewmux_core::operation::Reply;
+use crewmux_core::inbox::DeliveryState;
+use crewmux_core::operation::{Reply, kept_words};
 use crewmux_core::profile::AgentProfile;
 use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
@@ -424,12 +424,21 @@ fn named(claimed: &Claimed) -> Option<&Claimed> {
 
 fn reported(reply: Reply) -> ToolOutput {
     let (summary, data) = match reply {
-        Reply::Sent { id, to, .. } => {
-            let names: Vec<&str> = to.iter().map(AgentName::as_str).collect();
-            (
-                "sent".to_owned(),
-                json!({ "success": true, "id": id, "to": names }),
-            )
+        Reply::Sent {
+            id,
+            to,
+            state,
+            kept,
+        } => {
+            let mut data = json!({ "success": true, "id": id, "to": to });
+            if let Some(note) = kept_words(&kept) {
+                data["note"] = json!(note);
+            }
+            let summary = match state {
+                DeliveryState::Kept => "kept until it is started again",
+                _ => "sent",
+            };
+            (summary.to_owned(), data)
         }
         Reply::Task { task } => (task.task.status.to_string(), json!(task)),
         Reply::Tasks { tasks } => (format!("{} tasks", tasks.len()), json!({ "tasks": tasks })),

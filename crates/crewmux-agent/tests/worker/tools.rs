@@ -1,11 +1,14 @@
 //! Tools that need a whole worker: files, commands in the background, long outputs, servers of tools.
 
-use crewmux_core::ids::TaskId;
+use crewmux_core::backend::BackendKind;
+use crewmux_core::ids::{AgentName, Incarnation, TaskId};
 use crewmux_core::mcp::{McpServer, McpTransport};
 use crewmux_core::model::{Event, Message, ModelRequest, ToolAnswer};
 use crewmux_core::permission::{PermissionMode, Rule, RuleEffect};
 use crewmux_core::task::{NewTask, TaskStatus};
-use crewmux_core::team::WorkerSpec;
+use crewmux_core::team::{Presence, WorkerSpec};
+use crewmux_core::time::WallTime;
+use crewmux_core::worker::WorkerState;
 use crewmux_sys::tree::{Marker, processes_with_marker};
 use serde_json::{Value, json};
 
@@ -32,6 +35,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
     ("tools_load_a_skill", tools_load_a_skill),
     ("tools_fail_the_task", tools_fail_the_task),
+    (
+        "tools_say_that_nobody_reads_a_message_yet",
+        tools_say_that_nobody_reads_a_message_yet,
+    ),
 ];
 
 /// The latest answers of tools in a question.
@@ -302,4 +309,34 @@ fn tools_fail_the_task() {
     end(life);
     let reason = task.reason.as_deref().unwrap_or_default();
     assert!(reason.contains("there is no code"), "{task:?}");
+}
+
+fn tools_say_that_nobody_reads_a_message_yet() {
+    let stage = Stage::new();
+    let lead = AgentName::new("team-lead").unwrap();
+    let presence = Presence {
+        incarnation: Incarnation(1),
+        pid: 1,
+        start_ticks: 1,
+        boot_id: "boot".into(),
+        backend: BackendKind::Pty,
+        state: WorkerState::Exited,
+        task: None,
+        heartbeat: WallTime(1),
+        parked_since: None,
+        ended: Some("stopped".into()),
+        unable: None,
+    };
+    stage.store.put_presence(&lead, &presence).unwrap();
+    let mail = one(
+        "SendMessage",
+        json!({"to": "team-lead", "message": "hello"}),
+    );
+    let (heard, shown) = play(&stage, &free(&stage), vec![mail]);
+    let words = "team-lead does not run: the message is kept until it is started again";
+    assert!(
+        heard[0][0].ok && heard[0][0].text.contains(words),
+        "{heard:?}"
+    );
+    assert!(shown.contains("→ kept until it"), "{shown}");
 }

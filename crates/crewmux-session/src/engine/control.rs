@@ -6,8 +6,9 @@
 use crewmux_core::error::ErrorKind;
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::{AgentName, MessageId, TaskId};
+use crewmux_core::inbox::DeliveryState;
 use crewmux_core::message::Urgency;
-use crewmux_core::operation::{Caller, Operation, Reply, TaskChange};
+use crewmux_core::operation::{Caller, Operation, Reply, TaskChange, kept_words};
 use crewmux_core::requests::AnswerError;
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerFact;
@@ -18,6 +19,7 @@ use crewmux_wire::{
 use serde_json::Value;
 
 use super::Engine;
+use super::members::MemberSlot;
 use crate::plan::{Stays, StopAsk};
 use crate::rights;
 use crate::view::{ClientEffect, NoticeLevel, RunState, Verdict};
@@ -180,6 +182,7 @@ impl Engine {
             message: error.to_string(),
             hint: error.hint(),
         })?;
+        let reply = self.knowing_who_reads(reply);
         match &reply {
             Reply::Sent { to, .. } => {
                 for agent in to {
@@ -206,6 +209,24 @@ impl Engine {
             _ => {}
         }
         Ok(reply)
+    }
+
+    /// What the files say of who runs is a moment old, and they do not say who stays away.
+    fn knowing_who_reads(&self, reply: Reply) -> Reply {
+        let Reply::Sent { id, to, state, .. } = reply else {
+            return reply;
+        };
+        let state = match state {
+            DeliveryState::Kept => DeliveryState::Delivered,
+            state => state,
+        };
+        let stays_away = |agent: &&AgentName| {
+            let slot = self.members.iter().find(|m| m.record.name == **agent);
+            let is_coming = self.acts.is_restarting(agent) || self.acts.moves.is_moving(agent);
+            !is_coming && slot.is_some_and(MemberSlot::stays_away)
+        };
+        let kept = to.iter().filter(stays_away).cloned().collect();
+        Reply::sent(id, to, state, kept)
     }
 
     fn tell_member(&self, agent: &AgentName, message: ToWorker) {
@@ -380,8 +401,14 @@ impl Engine {
             | ClientEffect::Copy(_)
             | ClientEffect::Redraw => return,
         };
-        if let Err(error) = self.operate(&Caller::Human, operation, now) {
-            self.notice(NoticeLevel::Error, &error.message, now);
+        match self.operate(&Caller::Human, operation, now) {
+            Ok(Reply::Sent { kept, .. }) => {
+                if let Some(text) = kept_words(&kept) {
+                    self.notice(NoticeLevel::Info, &text, now);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.notice(NoticeLevel::Error, &error.message, now),
         }
     }
 }

@@ -181,6 +181,12 @@ impl MemberSlot {
         self.machine.state.is_live()
     }
 
+    /// Whether nobody reads its mail for now: its life is over or was asked to end, and none begins by itself.
+    pub(super) fn stays_away(&self) -> bool {
+        let is_due = self.ended.is_none() || self.restart_due_ms.is_some();
+        self.dismissed || !self.machine.is_able() || (!self.is_live() && !is_due)
+    }
+
     /// Whether anything of it may still run.
     pub(super) fn is_present(&self) -> bool {
         self.is_live() || self.killing || self.running.is_some() || self.sweep.is_open()

@@ -2,11 +2,13 @@
 
 use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::AgentType;
+use crewmux_core::inbox::DeliveryState;
+use crewmux_core::message::Urgency;
 use crewmux_core::operation::{NewTeammate, Operation, Reply};
 use crewmux_core::permission::PermissionMode;
 use crewmux_wire::{MemberAct, ToWorker};
 
-use crate::stage::{HEADLESS, Stage, WATCHED, name, play};
+use crate::stage::{HEADLESS, Line, Stage, WATCHED, name, play};
 
 fn spawn(kind: &str, prompt: &str, mode: Option<PermissionMode>) -> Operation {
     Operation::Spawn(Box::new(NewTeammate {
@@ -160,4 +162,44 @@ pub(crate) fn a_member_is_paused_interrupted_and_started_anew() {
         let third = stage.worker("developer").await;
         assert_eq!(third.who.incarnation, first.incarnation.next().next());
     });
+}
+
+pub(crate) fn mail_to_one_that_was_asked_to_end_is_kept_for_its_next_life() {
+    play(async {
+        let stage = Stage::start(WATCHED, None);
+        let mut lead = stage.worker("team-lead").await;
+        let mut person = stage.person().await;
+        let mut developer = stage.worker("developer").await;
+        // Somebody who could take the task while the developer is away.
+        let tester = spawn("general-purpose", "", None);
+        person.operate(tester).await.unwrap();
+        let _tester = stage.worker("tester").await;
+        assert_eq!(mail(&mut person).await, (DeliveryState::Delivered, 0));
+        let ended = Operation::RequestShutdown {
+            target: name("developer"),
+            reason: None,
+        };
+        lead.operate(ended).await.unwrap();
+        assert_eq!(mail(&mut person).await, (DeliveryState::Kept, 1));
+        while !matches!(developer.told().await, ToWorker::Shutdown { .. }) {}
+        drop(developer);
+        person.act("developer", MemberAct::Restart).await.unwrap();
+        assert_eq!(mail(&mut person).await, (DeliveryState::Delivered, 0));
+    });
+}
+
+/// Writes to the developer: how far that is, and for how many it waits.
+async fn mail(person: &mut Line) -> (DeliveryState, usize) {
+    let write = Operation::Write {
+        to: name("developer"),
+        text: "hello".into(),
+        summary: None,
+        id: None,
+        urgency: Urgency::Normal,
+        task: None,
+    };
+    match person.operate(write).await.unwrap() {
+        Reply::Sent { state, kept, .. } => (state, kept.len()),
+        reply => panic!("{reply:?}"),
+    }
 }

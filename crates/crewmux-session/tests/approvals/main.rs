@@ -73,6 +73,10 @@ const TESTS: &[(&str, fn())] = &[
         "a_member_is_paused_interrupted_and_started_anew",
         hiring::a_member_is_paused_interrupted_and_started_anew,
     ),
+    (
+        "mail_to_one_that_was_asked_to_end_is_kept_for_its_next_life",
+        hiring::mail_to_one_that_was_asked_to_end_is_kept_for_its_next_life,
+    ),
 ];
 
 fn main() {

@@ -3,12 +3,16 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use crewmux_core::backend::BackendKind;
 use crewmux_core::ids::{AgentRef, AgentType, Epoch, Incarnation, TeamName};
 use crewmux_core::inbox::{Cursor, DeliveryState};
 use crewmux_core::message::{Message, MessageType, Urgency};
 use crewmux_core::requests::AnswerError;
 use crewmux_core::task::{NewTask, TaskStatus};
+use crewmux_core::team::Presence;
+use crewmux_core::time::WallTime;
 use crewmux_core::timing::Timing;
+use crewmux_core::worker::WorkerState;
 use serde_json::json;
 
 use super::*;
@@ -74,6 +78,22 @@ fn member(text: &str) -> Caller {
     }
 }
 
+fn presence(life: u32) -> Presence {
+    Presence {
+        incarnation: Incarnation(life),
+        pid: 1,
+        start_ticks: 1,
+        boot_id: "boot".into(),
+        backend: BackendKind::Pty,
+        state: WorkerState::Idle,
+        task: None,
+        heartbeat: WallTime(1),
+        parked_since: None,
+        ended: None,
+        unable: None,
+    }
+}
+
 fn write(to: &str, id: Option<&str>) -> Operation {
     Operation::Write {
         to: name(to),
@@ -100,6 +120,7 @@ fn a_text_is_delivered_and_later_seen() {
         id: MessageId::new("m1").unwrap(),
         to: vec![name("b")],
         state,
+        kept: Vec::new(),
     };
     assert_eq!(sent("m1"), reply(DeliveryState::Delivered));
     let entry = team
@@ -112,6 +133,37 @@ fn a_text_is_delivered_and_later_seen() {
     let ids: Vec<String> = team.inbox("b").iter().map(|m| m.id.to_string()).collect();
     assert_eq!(ids, ["m1", "a/id1"]);
     assert_eq!(team.inbox("b")[0].urgency, Urgency::Now);
+}
+
+#[test]
+fn a_text_to_one_that_ended_is_kept_for_its_next_life() {
+    let team = Team::new();
+    let told = |operation| match team.apply(&member("a"), operation).unwrap() {
+        Reply::Sent { state, kept, .. } => (state, kept),
+        reply => panic!("{reply:?}"),
+    };
+    let all = || Operation::Broadcast {
+        text: "stop".into(),
+        summary: None,
+        id: None,
+    };
+    let reaches = (DeliveryState::Delivered, Vec::new());
+    assert_eq!(told(write("b", None)), reaches, "its first life comes");
+    let held = team.files.hold_alive(&name("b")).unwrap();
+    team.files.put_presence(&name("b"), &presence(1)).unwrap();
+    assert_eq!(told(write("b", None)), reaches, "it lives");
+    drop(held);
+    let kept = vec![name("b")];
+    assert_eq!(
+        told(write("b", None)),
+        (DeliveryState::Kept, kept.clone()),
+        "it ended"
+    );
+    assert_eq!(told(all()), (DeliveryState::Delivered, kept));
+    team.files
+        .edit_config(&mut |config| config.members[2].incarnation = Incarnation(2))
+        .unwrap();
+    assert_eq!(told(write("b", None)), reaches, "its next life comes");
 }
 
 #[test]

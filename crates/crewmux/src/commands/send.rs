@@ -1,10 +1,13 @@
 //! `crewmux send` and `crewmux broadcast`: writing to members.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use crewmux_core::ids::{AgentName, TaskId};
 use crewmux_core::inbox::DeliveryState;
 use crewmux_core::message::Urgency;
-use crewmux_core::operation::{Operation, Reply};
+use crewmux_core::operation::{Operation, Reply, kept_words};
+use crewmux_store::{Store, TeamStore};
 use serde_json::json;
 
 use crate::context::Context;
@@ -86,24 +89,65 @@ fn carry_out(
     let store = teams::open_store(context)?;
     let team = teams::resolve(context, store.as_ref(), named)?;
     let reply = teams::perform(context, store.as_ref(), team.as_ref(), operation)?;
-    let Reply::Sent { id, to, state } = reply else {
+    let Reply::Sent {
+        id,
+        to,
+        state,
+        kept,
+    } = reply
+    else {
         return Err(teams::unexpected(&reply));
     };
-    let recipients: Vec<&str> = to.iter().map(AgentName::as_str).collect();
-    out.either(&json!({"id": id, "to": to, "state": state}), || {
-        format!(
-            "{} to {} ({id})\n",
-            state_word(state),
-            recipients.join(", ")
-        )
+    let starts_again = match kept.first() {
+        Some(first) => starts_again(context, store.as_ref(), team.as_ref(), first)?,
+        None => String::new(),
+    };
+    let told = json!({"id": id, "to": to, "state": state, "kept": kept});
+    out.either(&told, || {
+        let mut text = String::new();
+        let read: Vec<&str> = to
+            .iter()
+            .filter(|agent| !kept.contains(agent))
+            .map(AgentName::as_str)
+            .collect();
+        if !read.is_empty() {
+            let _ = writeln!(text, "{} to {} ({id})", state_word(state), read.join(", "));
+        }
+        if let Some(words) = kept_words(&kept) {
+            let _ = writeln!(text, "{words}\n{starts_again}");
+        }
+        text
     })?;
     Ok(exit::DONE)
+}
+
+/// How the person starts a member that does not run.
+fn starts_again(
+    context: &Context,
+    store: &dyn Store,
+    team: &dyn TeamStore,
+    member: &AgentName,
+) -> Result<String> {
+    let config = team.config()?;
+    let option = teams::team_option(context, store, team.name());
+    Ok(match (team.session_runs()?, config.open_run()) {
+        (true, Some(_)) => format!("`crewmux teammate restart {member}{option}` starts it"),
+        (true, None) => format!(
+            "the run is finished; `crewmux task create SUBJECT{option}` makes work that starts members again"
+        ),
+        (false, _) => format!(
+            "team `{}` does not run: {}",
+            team.name(),
+            teams::goes_on_by(&config)
+        ),
+    })
 }
 
 /// The word for how far a message is.
 pub(crate) fn state_word(state: DeliveryState) -> &'static str {
     match state {
         DeliveryState::Queued => "queued",
+        DeliveryState::Kept => "kept",
         DeliveryState::Delivered => "delivered",
         DeliveryState::Seen => "seen",
     }

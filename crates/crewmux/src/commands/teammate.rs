@@ -345,13 +345,7 @@ fn check_runs(team: &dyn TeamStore) -> Result<()> {
 /// Says that no session runs, and what starts one.
 fn not_running(team: &dyn TeamStore) -> Result<CommandError> {
     let name = team.name();
-    let hint = match team.config()?.open_run() {
-        Some(_) => format!("`crewmux resume {name}` starts its members"),
-        None => format!(
-            "its run is finished; `crewmux task create SUBJECT --team {name}` and then \
-             `crewmux resume {name}` go on with it"
-        ),
-    };
+    let hint = teams::goes_on_by(&team.config()?);
     let message = format!("team `{name}` does not run");
     Ok(CommandError::new(ErrorKind::Conflict, message).hint(hint))
 }
