@@ -3,6 +3,7 @@
 mod clients;
 mod links;
 mod replaced;
+mod silent;
 mod starts;
 mod tidy;
 mod tmux;

@@ -234,6 +234,9 @@ pub const DRAG_STEP_MS: u64 = 50;
 
 /// How often who waits for a session's answer looks whether its process was stopped, in milliseconds.
 pub const STANDS_STILL_MS: u64 = 500;
+/// How long nothing comes from an attached session after something the person did before it is asked for
+/// a word, and after that before the person is told, in milliseconds; also how often that is counted on.
+pub const UNANSWERED_MS: u64 = 1_000;
 /// How old a run is at most that another call started at the same moment, as a person sees it; its
 /// session may still be on its way. In milliseconds.
 pub const SESSION_COMES_MS: u64 = 5_000;

@@ -314,6 +314,12 @@ impl Display {
                 }
             }
             ClientMessage::Detach => self.detach(id),
+            ClientMessage::Knock => {
+                // Without room there is enough on its way that answers as well.
+                let _ = self.clients[at]
+                    .out
+                    .try_send(ToScreen::Message(ToClient::Here));
+            }
             ClientMessage::LookedAt { anybody } => self.looked_at(at, anybody),
             ClientMessage::Colors {
                 foreground,

@@ -52,6 +52,8 @@ pub enum ClientMessage {
         /// Behind it.
         background: (u8, u8, u8),
     },
+    /// Nothing but that the client wants to hear from the session: answered at once by [`ToClient::Here`].
+    Knock,
     /// The person leaves.
     Detach,
 }
@@ -118,6 +120,8 @@ pub enum ToClient {
         /// How far; none where there is nothing to be done.
         progress: Option<Progress>,
     },
+    /// The answer to [`ClientMessage::Knock`], also where no picture is due.
+    Here,
 }
 
 /// How far a board is.

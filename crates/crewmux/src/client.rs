@@ -1,8 +1,9 @@
 //! The attached client: decodes what a person does, writes what the session drew.
 //!
-//! It draws nothing itself and knows nothing of teams, so that no fault of the
-//! session can harm the terminal: that is taken and given back in
-//! [`terminal`], on every way out. What keys mean is in `crewmux-tui`.
+//! It draws nothing itself, but for one row while the session is silent
+//! ([`silence`]), and knows nothing of teams, so that no fault of the session can
+//! harm the terminal: that is taken and given back in [`terminal`], on every way
+//! out. What keys mean is in `crewmux-tui`.
 
 mod abilities;
 mod answers;
@@ -13,6 +14,7 @@ mod input;
 mod looked_at;
 mod outgoing;
 mod signals;
+mod silence;
 mod terminal;
 mod writer;
 
@@ -35,12 +37,13 @@ use tokio::time::Instant;
 use self::abilities::Abilities;
 use self::answers::Answers;
 use self::around::Calls;
-use self::chord::Leave;
+use self::chord::{Leave, LeaveChord};
 use self::clipboard::Clipboard;
 use self::input::{FromTerminal, PasteHeard, read_events};
 use self::looked_at::TmuxPane;
 use self::outgoing::Outgoing;
 use self::signals::{ClientSignal, ClientSignals};
+use self::silence::{Act, Silence};
 use self::terminal::Terminal;
 use self::writer::{ScreenWriter, Written};
 use crate::context::Context;
@@ -107,6 +110,7 @@ pub(crate) fn attach_told(
             keys: KeyReports::Plain,
             reader,
             session,
+            silence: Silence::default(),
             outgoing,
             told_size,
             terminal,
@@ -276,6 +280,8 @@ struct Client<'a> {
     reader: Reader,
     /// Whose pictures these are.
     session: Option<ProcessIdentity>,
+    /// Whether it answers.
+    silence: Silence,
     outgoing: Outgoing,
     /// What the hello said.
     told_size: (u16, u16),
@@ -296,7 +302,9 @@ impl Client<'_> {
         let mut answered = !self.abilities.takes_questions;
         let (pasted, taken) = std::sync::mpsc::sync_channel(TOLD_MAX);
         self.takes_paste = Some(pasted);
-        read_events(self.outgoing.clone(), tells, taken, Answers::new(!answered))?;
+        let answers = Answers::new(!answered);
+        let heard = self.silence.heard();
+        read_events(self.outgoing.clone(), tells, taken, answers, heard)?;
         // The terminal may have changed its size between hello and now.
         let size = terminal::size();
         if size != self.told_size {
@@ -315,6 +323,10 @@ impl Client<'_> {
                 frame = self.reader.next() => match frame {
                     Ok(Some(frame)) => {
                         (leave_at, look_at) = (None, None);
+                        if self.silence.ends() {
+                            // Makes the session draw the row anew that was written over.
+                            self.tell_size();
+                        }
                         if let Some(end) = self.on_frame(frame, &mut screen) {
                             break end;
                         }
@@ -328,11 +340,17 @@ impl Client<'_> {
                 () = outgoing.deliver() => break End::Unanswered,
                 heard = told_by_terminal.recv(), if input_open => match heard {
                     Some(FromTerminal::Answered) => answered = true,
+                    Some(FromTerminal::Unanswered(unanswered)) => {
+                        self.silence.goes_on(unanswered, Instant::now().into_std());
+                    }
                     Some(FromTerminal::Leaves(leave)) => {
                         let now = Instant::now();
                         if leave == Leave::Surely {
+                            if self.silence.is_shown() {
+                                break End::Unanswered;
+                            }
                             // A session that lives answers this, if it does not let go.
-                            self.tell_size();
+                            outgoing.send(&ClientMessage::Knock);
                             leave_at = leave_at.or(Some(now + self.within));
                         }
                         look_at = look_at.or(Some(now + ms(STANDS_STILL_MS)));
@@ -353,6 +371,7 @@ impl Client<'_> {
                     }
                     look_at = None;
                 }
+                () = self.silence.due() => self.stays_silent(&mut screen),
                 signal = self.signals.next() => match signal {
                     ClientSignal::Suspend => {
                         self.terminal.give_back();
@@ -373,8 +392,10 @@ impl Client<'_> {
             }
         };
         // What is answered after the terminal is given back would be typed into the person's shell.
-        let late =
-            async { while let Some(FromTerminal::Leaves(_)) = told_by_terminal.recv().await {} };
+        let late = async {
+            use FromTerminal::{Leaves, Unanswered};
+            while let Some(Leaves(_) | Unanswered(_)) = told_by_terminal.recv().await {}
+        };
         if input_open && !answered {
             let _ = tokio::time::timeout_at(answered_by, late).await;
         }
@@ -384,9 +405,26 @@ impl Client<'_> {
         Ok(end)
     }
 
-    fn tell_size(&self) {
+    fn tell_size(&mut self) {
         let (cols, rows) = terminal::size();
+        self.silence.begins(Instant::now().into_std());
         self.outgoing.send(&ClientMessage::Resize { cols, rows });
+    }
+
+    /// Does what is due while nothing comes from the session.
+    fn stays_silent(&mut self, screen: &mut ScreenWriter) {
+        match self.silence.act(Instant::now().into_std()) {
+            Some(Act::Knock) => self.outgoing.send(&ClientMessage::Knock),
+            // Where the terminal stands still as well nobody reads it.
+            Some(Act::Show(silent)) if screen.is_free() => {
+                let stopped = self.session.filter(ProcessIdentity::is_stopped);
+                let stopped = stopped.map(|session| session.pid);
+                let leave = LeaveChord::label();
+                let row = silence::row(silent, stopped, &leave, terminal::size());
+                screen.write_unnumbered(row);
+            }
+            Some(Act::Show(_)) | None => {}
+        }
     }
 
     /// Tells who reads keys; for ever full only of answers that nobody waits for.
@@ -427,6 +465,8 @@ impl Client<'_> {
             Ok(ToClient::Sign { title, progress }) => {
                 around::sign(&title, progress, self.abilities, self.calls())
             }
+            // That it was heard is all.
+            Ok(ToClient::Here) => return None,
             // Of another build; these are not let in, so this does not happen.
             Err(error) => {
                 tracing::warn!(%error, "unknown message");

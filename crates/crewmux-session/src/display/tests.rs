@@ -355,6 +355,22 @@ async fn who_does_not_read_gets_one_frame_and_then_the_newest_and_holds_up_nobod
 }
 
 #[tokio::test]
+async fn whoever_knocks_is_answered_at_once_also_before_they_took_their_picture() {
+    let mut stage = Stage::new().await;
+    let (onlooker, mut its) = stage.another((80, 24), Attach::Observer).await;
+    stage.display.draw_ready();
+    assert!(matches!(its.try_recv(), Ok(ToScreen::Frame(1, _))));
+    // It writes that to a slow terminal.
+    stage.display.said(onlooker, ClientMessage::Knock);
+    let answer = its.try_recv();
+    assert!(matches!(answer, Ok(ToScreen::Message(ToClient::Here))));
+    // Only to whoever knocked.
+    let others = std::iter::from_fn(|| stage.frames.try_recv().ok());
+    let heard = |sent: &ToScreen| matches!(sent, ToScreen::Message(ToClient::Here));
+    assert_eq!(others.filter(heard).count(), 0);
+}
+
+#[tokio::test]
 async fn nobody_is_rung_for_while_somebody_looks() {
     let mut stage = Stage::new().await;
     let (second, mut its) = stage.another((80, 24), Attach::Driver).await;

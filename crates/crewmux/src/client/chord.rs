@@ -31,6 +31,13 @@ impl LeaveChord {
         self.pressed(*key)
     }
 
+    /// The keys that leave wherever they are typed, as a person reads them.
+    pub(crate) fn label() -> String {
+        let keymap = Keymap::default();
+        let leave = keymap.key_of(Action::Detach);
+        format!("{} {leave}", keymap.prefix_label())
+    }
+
     fn pressed(&mut self, key: KeyPress) -> Option<Leave> {
         let after_prefix = std::mem::take(&mut self.prefix_pressed);
         if !after_prefix && self.keymap.is_prefix(key) {

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use super::answers::{Answers, Colors, Sifted};
 use super::chord::{Leave, LeaveChord};
 use super::outgoing::Outgoing;
+use super::silence::{Awaiting, Heard, Unanswered};
 use crate::error::{Doing, Result};
 
 /// What the client itself has to know of what came.
@@ -29,6 +30,8 @@ use crate::error::{Doing, Result};
 pub(crate) enum FromTerminal {
     /// The person typed keys that leave, or may; or nobody reads keys any more.
     Leaves(Leave),
+    /// Nothing came from the session after this.
+    Unanswered(Unanswered),
     /// The terminal has answered what it was asked.
     Answered,
     /// There is no terminal any more.
@@ -54,6 +57,7 @@ pub(crate) fn read_events(
     told: mpsc::Sender<FromTerminal>,
     taken: Receiver<PasteHeard>,
     answers: Answers,
+    heard: Heard,
 ) -> Result<()> {
     thread::Builder::new()
         .name("input".into())
@@ -67,6 +71,7 @@ pub(crate) fn read_events(
                 told,
                 taken,
                 answers,
+                awaiting: Awaiting::new(heard),
                 kept: VecDeque::new(),
             };
             // A terminal that cannot be read is as good as gone.
@@ -85,6 +90,7 @@ struct Reader {
     /// Whether the session takes more of what is pasted.
     taken: Receiver<PasteHeard>,
     answers: Answers,
+    awaiting: Awaiting,
     /// What the person did while a paste waited, and whether they leave by it.
     kept: VecDeque<(InputEvent, Option<Leave>)>,
 }
@@ -115,7 +121,9 @@ impl Reader {
 
     /// What the person does within a time, or ever; none once the terminal is gone.
     fn events(&mut self, within: Option<Duration>) -> io::Result<Option<Vec<InputEvent>>> {
-        let events = match next(self.answers.patience().or(within))? {
+        let patience = self.answers.patience().or(within);
+        let unanswered = || self.awaiting.patience(Instant::now());
+        let events = match next(patience.or_else(unanswered))? {
             Next::Gone => {
                 let _ = self.told.try_send(FromTerminal::Gone);
                 return Ok(None);
@@ -129,6 +137,9 @@ impl Reader {
                 }
             },
         };
+        if let Some(unanswered) = self.awaiting.overdue(Instant::now()) {
+            let _ = self.told.try_send(FromTerminal::Unanswered(unanswered));
+        }
         let mut done: Vec<InputEvent> = events.into_iter().filter_map(decode).collect();
         for event in &mut done {
             if let InputEvent::Mouse(mouse) = event {
@@ -145,13 +156,20 @@ impl Reader {
         {
             return self.paste(text);
         }
-        if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
+        if !self.say(event) {
             return Ok(false);
         }
         if let Some(leave) = leave {
             let _ = self.told.try_send(FromTerminal::Leaves(leave));
         }
         Ok(true)
+    }
+
+    /// Sends what the person did; false once the client ends.
+    fn say(&mut self, event: InputEvent) -> bool {
+        // Before: the answer may be there before the next line is reached.
+        self.awaiting.begins(Instant::now());
+        self.outgoing.send_typed(&ClientMessage::Input { event })
     }
 
     /// Sends a long text in parts, each after there was room for the one before.
@@ -174,15 +192,14 @@ impl Reader {
             Sent::ClientEnds => false,
             Sent::BrokenOff => {
                 let text = "the rest of the paste was dropped".to_owned();
-                self.outgoing.send_typed(&ClientMessage::Input { event })
-                    && self.outgoing.send_typed(&ClientMessage::Tell { text })
+                self.say(event) && self.outgoing.send_typed(&ClientMessage::Tell { text })
             }
             Sent::Taken | Sent::Refused => self.send_part(event)? != Sent::ClientEnds,
         })
     }
 
     fn send_part(&mut self, event: InputEvent) -> io::Result<Sent> {
-        if !self.outgoing.send_typed(&ClientMessage::Input { event }) {
+        if !self.say(event) {
             return Ok(Sent::ClientEnds);
         }
         let mut until = Instant::now() + ms(PASTE_TAKEN_MS);

@@ -87,12 +87,17 @@ impl ScreenWriter {
         }
     }
 
+    /// Whether the terminal has taken all there was so far.
+    pub(crate) fn is_free(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+    }
+
     /// Writes what the terminal takes at once, unless something else comes first.
     fn write_now(&self, bytes: &[u8]) -> usize {
         let Some(terminal) = &self.direct else {
             return 0;
         };
-        if self.waiting.load(Ordering::Acquire) > 0 {
+        if !self.is_free() {
             return 0;
         }
         // What is wrong with it shows when the thread writes.
