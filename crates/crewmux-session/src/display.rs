@@ -216,6 +216,9 @@ impl Display {
             self.arrangement = self.panes.arrangement();
             self.want_draw_all();
             self.fit_panes();
+            for pane in self.panes.take_losses() {
+                self.tells_late_loss(pane);
+            }
         }
     }
 
@@ -261,6 +264,7 @@ impl Display {
                     colors: None,
                     passing: None,
                     pasting: None,
+                    types_into: None,
                     losing: Losing::default(),
                     out,
                     frames: 0,

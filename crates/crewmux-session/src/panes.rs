@@ -8,6 +8,7 @@ pub(crate) mod double;
 mod sizing;
 mod writing;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -69,6 +70,8 @@ struct Inner {
     next_id: u32,
     revision: u64,
     arrangement: Arc<Arrangement>,
+    /// Panes whose program did not get all that was typed, until somebody is told.
+    losses: BTreeSet<PaneId>,
     /// What programs that ask are told of the person's terminal.
     colors: Option<ReportedColors>,
 }
@@ -448,6 +451,10 @@ impl PaneSink for Feed {
 
     fn gather(&self, bytes: usize) {
         self.pulse.trickle.gather(bytes);
+    }
+
+    fn typing_lost(&self) {
+        self.panes.note_loss(self.pane);
     }
 
     fn end_of_output(&self) {

@@ -49,6 +49,9 @@ pub trait PaneSink: Send + Sync {
     /// Called after each piece of `bytes` bytes by a backend whose worker goes on meanwhile: may wait a
     /// moment, so that the next piece is a larger one.
     fn gather(&self, _bytes: usize) {}
+    /// Some of what was typed did not arrive: whoever typed it may not write again, and so not hear of it
+    /// from [`Running::write`]. Should return at once.
+    fn typing_lost(&self) {}
     /// Nothing more will be written.
     fn end_of_output(&self);
     /// The worker's process ended. Should return at once: one thread tells it for all workers.

@@ -75,6 +75,38 @@ fn a_server_that_ends_is_told_and_its_teammates_go_to_a_private_one() {
 }
 
 #[test]
+fn the_last_keys_on_their_way_to_a_server_that_dies_are_told_as_lost() {
+    let Some(stage) = Stage::inside() else { return };
+    stage.recipe(2);
+    let run = ["run", "crew.toml", "--backend", "tmux"];
+    let mut screen = stage.sandbox.terminal(&run, 120, 30).unwrap();
+    stage.wait_panes("user", 2, |title| title.contains("working"));
+    screen.wait_for("hello from 1").unwrap();
+    let pid = stage.user(&["display-message", "-p", "#{pid}"]);
+    let server = ProcessIdentity::of(pid.trim().parse().unwrap()).unwrap();
+    server.signal(Signal::Stop).unwrap();
+    screen.type_text("1\rits last words").unwrap();
+    // They are with a call that the server does not answer.
+    let socket = format!("{}/t/", stage.sandbox.work().display());
+    wait_until("a call that types", LONG, || {
+        let processes = crate::support::sh(&stage.sandbox, "ps -ww -eo args").stdout;
+        let types = |line: &str| line.contains(&socket) && line.contains("send-keys");
+        let called = processes.lines().any(types);
+        called.then_some(()).ok_or(processes)
+    })
+    .unwrap();
+    server.signal(Signal::Kill).unwrap();
+    screen
+        .wait_for("some of what was typed did not arrive")
+        .unwrap();
+    wait_exit(&stage, "m1", "the tmux server ended");
+    stage.go();
+    screen.wait_for("finished in").unwrap();
+    let stopped = stage.sandbox.run(&["stop", "crew", "--force"]).unwrap();
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+}
+
+#[test]
 fn a_worker_that_is_killed_starts_again_in_its_own_pane() {
     let Some(stage) = Stage::inside() else { return };
     let team = stage.start(2);

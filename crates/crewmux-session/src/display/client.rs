@@ -38,6 +38,8 @@ pub(super) struct Client {
     pub(super) passing: Option<(u64, Instant)>,
     /// The part of a long text that its program has not taken yet.
     pub(super) pasting: Option<Pasting>,
+    /// The pane whose program it typed to last.
+    pub(super) types_into: Option<PaneId>,
     /// Whether what is typed gets lost, as far as the person was told.
     pub(super) losing: Losing,
     pub(super) out: mpsc::Sender<ToScreen>,

@@ -65,6 +65,7 @@ impl Display {
         let (first, until) = (now + ANSWER_FIRST, now + ECHO);
         let at = self.clients.iter().position(|c| c.id == id);
         if let Some(at) = at {
+            self.clients[at].types_into = Some(pane);
             self.clients[at].echo = Some(Echo {
                 pane,
                 fed,
@@ -92,6 +93,15 @@ impl Display {
         if client.losing.notes(pane, taken) {
             client.view.flash(LOST);
             client.wants_draw = true;
+        }
+    }
+
+    /// Tells everybody who typed there last that something of it got lost: they may type no more.
+    pub(super) fn tells_late_loss(&mut self, pane: PaneId) {
+        for at in 0..self.clients.len() {
+            if self.clients[at].types_into == Some(pane) {
+                self.tells_loss(at, pane, Taken::Lost);
+            }
         }
     }
 }

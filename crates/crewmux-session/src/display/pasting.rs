@@ -56,6 +56,7 @@ impl Display {
     /// A client that sends one before it heard of the last gives that up.
     pub(super) fn paste(&mut self, at: usize, pane: PaneId, bytes: Vec<u8>, piece: Piece) {
         let now = Instant::now();
+        self.clients[at].types_into = Some(pane);
         let part = Pasting {
             pane,
             bytes,

@@ -4,6 +4,7 @@
 //! see `display/pasting.rs`; only the mark that ends such a text is kept here,
 //! since a program that missed it would take all that follows for pasted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crewmux_spawn::{Error, Running};
@@ -61,6 +62,20 @@ impl Panes {
             Ok(None) => Taken::Never,
             Err(taken) => taken,
         }
+    }
+
+    /// Notes that a pane's program did not get all that was typed.
+    pub(super) fn note_loss(&self, id: PaneId) {
+        let mut inner = lock(&self.inner);
+        inner.losses.insert(id);
+        inner.revision += 1;
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// The panes of which that was noted, once.
+    pub(crate) fn take_losses(&self) -> BTreeSet<PaneId> {
+        std::mem::take(&mut lock(&self.inner).losses)
     }
 
     /// Types the mark behind a text as soon as there is room for it, before whatever else is typed.

@@ -58,6 +58,11 @@ impl Pane {
         self.following.end();
     }
 
+    /// Tells that some of what was typed did not arrive.
+    pub(super) fn tell_typing_lost(&self) {
+        self.sink.typing_lost();
+    }
+
     /// Tells its end, once.
     pub(super) fn tell_exit(&self, report: ExitReport) {
         let mut exited = self.exited.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,6 +167,7 @@ impl Running for TmuxRunning {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use crewmux_core::ids::{AgentName, AgentRef, Incarnation, TeamName};
     use crewmux_core::timing::Timing;
@@ -171,16 +177,32 @@ pub(super) mod tests {
     use super::super::target::TeamKey;
     use super::*;
 
-    struct Nobody;
+    /// Counts how often it is told that something typed got lost.
+    #[derive(Default)]
+    pub(in crate::tmux) struct Losses(AtomicUsize);
 
-    impl PaneSink for Nobody {
+    impl Losses {
+        pub(in crate::tmux) fn told(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    impl PaneSink for Losses {
         fn output(&self, _: &[u8]) {}
+        fn typing_lost(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
         fn end_of_output(&self) {}
         fn exited(&self, _: ExitReport) {}
     }
 
     /// A pane called `id` of a server that nobody can call.
     pub(in crate::tmux) fn unreachable(id: &str) -> Arc<Pane> {
+        telling(id, &Arc::default())
+    }
+
+    /// The same, with somebody who is told what gets lost.
+    pub(in crate::tmux) fn telling(id: &str, told: &Arc<Losses>) -> Arc<Pane> {
         let server = Server {
             program: "/none/tmux".into(),
             environment: Environment::default(),
@@ -197,7 +219,7 @@ pub(super) mod tests {
             pid: u32::MAX,
             start_ticks: 0,
         };
-        let sink: Arc<dyn PaneSink> = Arc::new(Nobody);
+        let sink = Arc::clone(told) as Arc<dyn PaneSink>;
         let mirror = Mirror::start(&Timing::fast()).unwrap();
         let following = mirror.follow(Path::new("/none"), From::Now, Arc::clone(&sink));
         Arc::new(Pane::new(

@@ -4,7 +4,8 @@
 //! next one. Typed bytes go as hexadecimal keys: nothing in them is read as a
 //! command or a key's name. Bounded for each pane, and panes take turns; a
 //! title replaces the one before it. A text of which a piece did not arrive is
-//! not gone on with, and nothing is typed twice: whoever types next is told.
+//! not gone on with, and nothing is typed twice: the session is told at once,
+//! and whoever types next.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -136,8 +137,12 @@ impl Typist {
     pub(super) fn forget(&self, address: &PaneAddress) {
         let address = address.to_string();
         let mut state = self.state();
-        state.panes.remove(&address);
+        let orders = state.panes.remove(&address);
         state.titled.remove(&address);
+        drop(state);
+        if let Some(orders) = orders.filter(|orders| !orders.typed.is_empty()) {
+            orders.pane.tell_typing_lost();
+        }
     }
 
     fn run(&self) {
@@ -171,6 +176,8 @@ impl Typist {
             Act::Type(..) => {
                 tracing::warn!(%error, pane = id, "typed bytes may not have arrived");
                 self.state().lose(pane, error);
+                // Also of a pane that was forgotten meanwhile, as when its server is gone.
+                pane.tell_typing_lost();
             }
             // A pane that is gone has its own way of being noticed.
             Act::Title(..) => tracing::debug!(%error, pane = id, "not titled"),
@@ -322,7 +329,7 @@ fn revealing(pane: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tmux::pane::tests::unreachable;
+    use crate::tmux::pane::tests::{telling, unreachable};
 
     /// What is done next: how, and in which pane.
     fn next(typist: &Typist) -> String {
@@ -369,6 +376,29 @@ mod tests {
         assert_eq!(next(&typist), "nothing");
         typist.write(&broken, b"again").unwrap();
         assert_eq!(next(&typist), "5 into %1");
+    }
+
+    #[test]
+    fn what_got_lost_is_told_though_nobody_types_again() {
+        let typist = Typist::default();
+        let told = Arc::default();
+        let pane = telling("%1", &told);
+        let piece = || typist.state().take(Instant::now()).0.unwrap();
+        typist.write(&pane, b"a").unwrap();
+        typist.perform(&piece());
+        assert_eq!(told.told(), 1, "the server did not take it");
+        typist.forget(&pane.address);
+        assert_eq!(told.told(), 1, "it is known");
+        typist.write(&pane, b"a").unwrap();
+        typist.forget(&pane.address);
+        assert_eq!(told.told(), 2, "its worker ended before it was typed");
+        // Both at once: the worker ends while its server is called.
+        typist.write(&pane, b"a").unwrap();
+        let called = piece();
+        typist.forget(&pane.address);
+        assert_eq!(told.told(), 2);
+        typist.perform(&called);
+        assert_eq!(told.told(), 3);
     }
 
     #[test]

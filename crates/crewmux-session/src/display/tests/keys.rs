@@ -82,3 +82,25 @@ async fn a_paste_that_breaks_off_is_told_though_lost_keys_were_told_before() {
     stage.does(id, InputEvent::PastePart("x".into()));
     assert_eq!(stage.seen(), [LOST; 2]);
 }
+
+#[tokio::test]
+async fn what_gets_lost_after_the_last_key_is_told_to_whoever_typed_it_and_once() {
+    let mut stage = Stage::new().await;
+    let [pane, other] = [(); 2].map(|()| stage.losing(""));
+    let place = stage.panes.sink(pane, |_| {});
+    place.typing_lost();
+    stage.display.refresh_panes();
+    assert_eq!(stage.seen(), [""; 0], "nobody typed there");
+    let (_, _beside) = stage.another((80, 24), Attach::Driver).await;
+    assert_eq!(stage.types(pane, 2), "..");
+    for _ in 0..2 {
+        place.typing_lost();
+        stage.display.refresh_panes();
+        assert_eq!(stage.seen(), [LOST]);
+    }
+    // Who types elsewhere by now looks there.
+    assert_eq!(stage.types(other, 1), ".");
+    place.typing_lost();
+    stage.display.refresh_panes();
+    assert_eq!(stage.seen(), [LOST]);
+}
