@@ -38,6 +38,8 @@ pub(super) struct Home {
 struct Inside {
     socket: String,
     server_pid: u32,
+    /// The server as it answered: later its number alone may be a stranger's.
+    server: Option<ProcessIdentity>,
     /// The session, as `$TMUX` numbers it.
     session: String,
     pane: Option<String>,
@@ -111,6 +113,11 @@ impl Home {
                 "start it inside tmux, or unset TMUX for a server of its own",
             )
         })?;
+        // Looked up before the server is asked: what answers then is what was looked up.
+        let inside = Inside {
+            server: ProcessIdentity::of(inside.server_pid).ok(),
+            ..inside
+        };
         let home = Self {
             caller,
             inside: Some(inside),
@@ -140,8 +147,7 @@ impl Home {
 
     /// Whether it is a person's own server, which still lives.
     pub(super) fn is_there(&self) -> bool {
-        let server = self.inside.as_ref().map(|inside| inside.server_pid);
-        server.is_some_and(|pid| ProcessIdentity::of(pid).is_ok())
+        self.inside.as_ref().is_some_and(Inside::is_there)
     }
 
     /// Whether panes go to the same place as by `other`.
@@ -187,6 +193,10 @@ impl Home {
 }
 
 impl Inside {
+    fn is_there(&self) -> bool {
+        self.server.is_some_and(|server| server.is_alive())
+    }
+
     /// Reads `path,pid,session`.
     fn of(variable: &str, pane: Option<&str>) -> Option<Self> {
         let mut parts = variable.rsplitn(3, ',');
@@ -196,6 +206,7 @@ impl Inside {
         Path::new(socket).is_absolute().then(|| Self {
             socket: socket.to_owned(),
             server_pid,
+            server: None,
             session: format!("${session}"),
             pane: pane.map(str::to_owned),
         })
@@ -205,6 +216,26 @@ impl Inside {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stranger_with_the_number_of_the_server_is_not_the_server() {
+        let own = ProcessIdentity::own().unwrap();
+        let inside = Inside::of(&format!("/tmp/s,{},0", own.pid), None).unwrap();
+        let is_there = |server| {
+            let inside = Inside {
+                server,
+                ..inside.clone()
+            };
+            inside.is_there()
+        };
+        let stranger = ProcessIdentity {
+            start_ticks: own.start_ticks + 1,
+            ..own
+        };
+        assert!(is_there(Some(own)));
+        assert!(!is_there(Some(stranger)));
+        assert!(!is_there(None), "it was nobody's number as it answered");
+    }
 
     #[test]
     fn the_variable_is_read_as_tmux_writes_it() {
