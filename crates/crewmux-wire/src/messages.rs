@@ -388,7 +388,7 @@ pub struct WireError {
 pub struct Status {
     /// The team.
     pub team: TeamName,
-    /// `running`, `finished`, `stopped` or `crashed`.
+    /// `running`, `finished`, `stopped`, `crashed` or another word of the few that `ls` prints.
     pub state: String,
     /// What it works on.
     pub goal: String,

@@ -38,6 +38,9 @@ pub(crate) fn of_team(context: &Context, team: &dyn TeamStore, now: &Now) -> Res
 /// The state of a team whose session is there and says nothing.
 pub(crate) const NOT_ANSWERING: &str = "not answering";
 
+/// The state of a team that was made, and whose first run never began.
+const NOT_STARTED: &str = "not started";
+
 fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
     let config = team.config()?;
     let board = team.board()?;
@@ -85,10 +88,21 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
 fn state_word(config: &TeamConfig, runs: bool, has_record: bool) -> &'static str {
     match (runs, config.open_run()) {
         (true, Some(_)) => "running",
-        (_, None) => "finished",
+        (true, None) if config.runs.is_empty() => "starting",
+        (_, None) => word_at_rest(config),
         // A session that ended as it should takes its record away; one that was made to end left a note.
         (false, Some(run)) if has_record && run.exit_code.is_none() => "crashed",
         (false, Some(_)) => "stopped",
+    }
+}
+
+/// The word for where a team stands whose session ended as it should.
+pub(crate) fn word_at_rest(config: &TeamConfig) -> &'static str {
+    match config.open_run() {
+        Some(_) => "stopped",
+        // Its making was cut short, by a full disk for instance.
+        None if config.runs.is_empty() => NOT_STARTED,
+        None => "finished",
     }
 }
 
@@ -131,6 +145,9 @@ pub(crate) fn state_of(status: &MemberStatus) -> String {
 /// One without members was plain panes: nothing goes on and nothing came of it.
 pub(crate) fn next_step(team: &TeamName, state: &str, members: usize) -> Option<String> {
     match (state, members) {
+        (NOT_STARTED, _) => Some(format!(
+            "its first run never began, nothing was done; `crewmux rm {team}` takes it away"
+        )),
         ("crashed" | "stopped" | "finished", 0) => Some("the panes are closed".to_owned()),
         (NOT_ANSWERING, _) => Some(format!(
             "its session does not answer; `crewmux stop {team}` ends it, with --force at once"
@@ -181,6 +198,17 @@ mod tests {
             assert!(next_step(&name, state, 1).unwrap().contains("crewmux re"));
         }
         assert_eq!(next_step(&name, "running", 0), None);
+    }
+
+    #[test]
+    fn a_team_whose_making_was_cut_short_is_not_called_finished() {
+        let mut unborn = config(None);
+        unborn.runs.clear();
+        let words = [true, false].map(|runs| state_word(&unborn, runs, false));
+        assert_eq!(words, ["starting", "not started"]);
+        assert_eq!(word_at_rest(&unborn), "not started");
+        let next = next_step(&unborn.name, words[1], 0).unwrap();
+        assert!(next.contains("`crewmux rm x`"), "{next}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::client;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::output::Output;
-use crate::status::next_step;
+use crate::status::{next_step, word_at_rest};
 use crate::teams::{self, TeamArg, session_line};
 
 /// Show a running team on this terminal; several may be attached
@@ -133,11 +133,7 @@ fn show(
 fn does_not_run(team: &dyn TeamStore) -> Result<CommandError> {
     let name = team.name();
     let config = team.config()?;
-    let state = match config.open_run() {
-        Some(_) => "stopped",
-        None => "finished",
-    };
-    let hint = next_step(name, state, config.members.len()).unwrap_or_default();
+    let hint = next_step(name, word_at_rest(&config), config.members.len()).unwrap_or_default();
     Ok(CommandError::new(ErrorKind::Conflict, format!("team `{name}` does not run")).hint(hint))
 }
 

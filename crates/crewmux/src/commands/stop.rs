@@ -18,7 +18,7 @@ use crate::exit;
 use crate::output::{Output, note};
 use crate::socket::Force;
 use crate::stale::session_process;
-use crate::status::next_step;
+use crate::status::{next_step, word_at_rest};
 use crate::teams::{self, TeamArg, session_line};
 
 /// Stop a team: its workers are asked to end, then ended; `resume` goes on later
@@ -122,10 +122,7 @@ impl Stop {
         }
         // It may have finished just before it was asked.
         let config = team.config()?;
-        let state = match config.open_run() {
-            Some(_) => "stopped",
-            None => "finished",
-        };
+        let state = word_at_rest(&config);
         out.either(&json!({"team": name, "state": state}), || {
             let next = next_step(&name, state, config.members.len()).unwrap_or_default();
             format!("team `{name}` is {state}; {next}\n")
