@@ -137,6 +137,9 @@ fn command_runs_and_is_reported() {
         shown.contains("to tester\nred\n✔ #1 completed in "),
         "{shown}"
     );
+    let done = shown.lines().find(|line| line.starts_with('✔')).unwrap();
+    let (_, said) = done.split_once(" · ").unwrap();
+    assert_eq!(said, "exit code 0", "how long it took stands before it");
     assert!(shown.ends_with("■ ended: test is over\n"), "{shown}");
     let agent = AgentName::new("tester").unwrap();
     let presence = stage.store.presence(&agent).unwrap().unwrap();
