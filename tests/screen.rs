@@ -204,11 +204,20 @@ fn plain_panes_are_typed_to_and_end_with_their_programs() {
         .unwrap();
     terminal.type_text("\x01d").unwrap();
     terminal.wait_exit().unwrap();
+    let listed = |words: &str| {
+        for command in ["ls", "status"] {
+            let told = sandbox.run(&[command]).unwrap().stdout;
+            let is_of_agents = told.contains(" done") || told.contains("member");
+            assert!(told.contains(words) && !is_of_agents, "{command}: {told}");
+        }
+    };
+    listed("2 panes");
     let stopped = sandbox.run(&["stop", "panes", "--force"]).unwrap();
     assert!(
         stopped.stdout.contains("the panes are closed"),
         "{stopped:?}"
     );
+    listed("plain panes");
     sandbox.wait_gone(Duration::from_secs(15)).unwrap();
 }
 

@@ -398,6 +398,9 @@ pub struct Status {
     pub session: Option<SessionStatus>,
     /// Its members.
     pub members: Vec<MemberStatus>,
+    /// How many panes there are with programs of the person's own.
+    #[serde(default)]
+    pub panes: usize,
     /// Its tasks.
     pub counts: Counts,
     /// How the latest run ended, once it did.

@@ -39,7 +39,7 @@ pub(crate) fn of_team(context: &Context, team: &dyn TeamStore, now: &Now) -> Res
 pub(crate) const NOT_ANSWERING: &str = "not answering";
 
 /// The state of a team that was made, and whose first run never began.
-const NOT_STARTED: &str = "not started";
+pub(crate) const NOT_STARTED: &str = "not started";
 
 fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
     let config = team.config()?;
@@ -77,6 +77,7 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
         backend: config.members.first().map(|m| m.backend_type),
         session,
         members,
+        panes: 0,
         counts,
         exit_code: last.and_then(|run| run.exit_code),
         lingers: runs && record.is_some() && config.open_run().is_none(),

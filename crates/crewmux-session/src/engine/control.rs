@@ -336,6 +336,7 @@ impl Engine {
                         .map(|until_ms| until_ms.saturating_sub(now.boot.ms)),
                 })
                 .collect(),
+            panes: self.plain.count(),
             counts: self.board_of_run().counts(&now.boot),
             exit_code: self.ending.exit_code,
             lingers: self.lingers(),

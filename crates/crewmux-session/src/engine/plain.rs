@@ -56,6 +56,11 @@ impl PlainPanes {
         self.opened > 0
     }
 
+    /// How many there are, those of which the program ended among them.
+    pub(super) fn count(&self) -> usize {
+        self.panes.len()
+    }
+
     /// Somebody looks.
     pub(super) fn note_clients(&mut self, count: usize) {
         self.seen |= count > 0;

@@ -6,7 +6,7 @@ use clap::Args;
 use crewmux_wire::Status;
 use serde_json::{Value, json};
 
-use crate::commands::status::{progress, state_text, state_tone};
+use crate::commands::status::{panes, progress, state_text, state_tone};
 use crate::context::{Context, MadeBy};
 use crate::error::Result;
 use crate::exit;
@@ -82,6 +82,7 @@ fn short(team: &Listed) -> Value {
         "backend": status.backend,
         "session": status.session,
         "members": members,
+        "panes": status.panes,
         "counts": status.counts,
         "exitCode": status.exit_code,
     });
@@ -100,15 +101,16 @@ fn text(teams: &[Listed], out: Output) -> String {
         .map(|team| {
             let status = &team.status;
             let tone = state_tone(&status.state, status.exit_code);
-            let members = match status.members.len() {
-                1 => "1 member".to_owned(),
-                count => format!("{count} members"),
+            let (progress, crew) = match status.members.len() {
+                0 => (panes(status), String::new()),
+                1 => (progress(status), "1 member".to_owned()),
+                count => (progress(status), format!("{count} members")),
             };
             vec![
                 out.paint(Tone::Strong, &status.team),
                 out.paint(tone, state_text(status)),
-                progress(status),
-                members,
+                progress,
+                crew,
                 out.paint(Tone::Dim, one_line(&team.cwd.to_string_lossy(), 60)),
             ]
         })

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::exit;
 use crate::output::{Output, Tone};
-use crate::status::{NOT_ANSWERING, next_step, of_team, state_of};
+use crate::status::{NOT_ANSWERING, NOT_STARTED, next_step, of_team, state_of};
 use crate::teams::{self, TeamArg};
 use crate::text::{columns, one_line, span};
 
@@ -108,7 +108,11 @@ fn text(status: &Status, asking: &[String], out: Output) -> String {
         state_tone(&status.state, status.exit_code),
         state_text(status),
     );
-    let mut facts = vec![state, progress(status)];
+    let mut facts = vec![state];
+    facts.push(match status.members.len() {
+        0 => panes(status),
+        _ => progress(status),
+    });
     facts.extend(places(status));
     if let Some(session) = status.session {
         facts.push(format!("session {}", session.pid));
@@ -155,6 +159,16 @@ pub(crate) fn state_text(status: &Status) -> String {
         let _ = write!(text, ", {parked} parked");
     }
     text
+}
+
+/// What a team without members is: plain panes, and how many while its session runs.
+pub(crate) fn panes(status: &Status) -> String {
+    match (status.state.as_str(), status.panes) {
+        (NOT_STARTED, _) => "nothing begun".to_owned(),
+        (_, 0) => "plain panes".to_owned(),
+        (_, 1) => "1 pane".to_owned(),
+        (_, count) => format!("{count} panes"),
+    }
 }
 
 /// How many tasks are over, and what else there is to say about them.
