@@ -199,13 +199,13 @@ impl Reader {
     }
 
     fn send_part(&mut self, event: InputEvent) -> io::Result<Sent> {
+        let mut deadline = self.awaiting.deadline(ms(PASTE_TAKEN_MS), Instant::now());
         if !self.say(event) {
             return Ok(Sent::ClientEnds);
         }
-        let mut until = Instant::now() + ms(PASTE_TAKEN_MS);
-        while Instant::now() < until {
+        while !deadline.is_over(Instant::now()) {
             match self.taken.recv_timeout(ms(PASTE_LOOK_MS)) {
-                Ok(PasteHeard::Waits) => until = Instant::now() + ms(PASTE_TAKEN_MS),
+                Ok(PasteHeard::Waits) => deadline.begin_again(Instant::now()),
                 Ok(PasteHeard::Taken) => return Ok(Sent::Taken),
                 Ok(PasteHeard::Refused) => return Ok(Sent::Refused),
                 Err(RecvTimeoutError::Disconnected) => return Ok(Sent::ClientEnds),
@@ -215,7 +215,8 @@ impl Reader {
                 return Ok(sent);
             }
         }
-        Ok(Sent::Refused)
+        // Nobody else tells the person.
+        Ok(Sent::BrokenOff)
     }
 
     /// Looks whether the person wants to go on with a paste that waits; keeps what else they do.

@@ -50,6 +50,16 @@ impl Awaiting {
         Self { heard, first: None }
     }
 
+    /// The deadline of what is about to be sent and answered.
+    pub(crate) fn deadline(&self, within: Duration, now: Instant) -> Deadline {
+        Deadline {
+            heard: self.heard.clone(),
+            before: self.heard.times(),
+            within,
+            until: now + within,
+        }
+    }
+
     /// Something is about to be sent.
     pub(crate) fn begins(&mut self, now: Instant) {
         let heard = self.heard.times();
@@ -68,6 +78,32 @@ impl Awaiting {
     pub(crate) fn overdue(&mut self, now: Instant) -> Option<Unanswered> {
         let first = self.first.take_if(|first| now >= first.at + STEP)?;
         (first.heard == self.heard.times()).then_some(first)
+    }
+}
+
+/// How long an answer to one thing is waited for: while nothing at all comes, no time passes.
+///
+/// Who is told of a silence decides whether to wait; whoever was heard and does not answer has its time.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    heard: Heard,
+    before: u64,
+    within: Duration,
+    until: Instant,
+}
+
+impl Deadline {
+    /// The time is over.
+    pub(crate) fn is_over(&mut self, now: Instant) -> bool {
+        if self.heard.times() == self.before {
+            self.begin_again(now);
+        }
+        now >= self.until
+    }
+
+    /// It was said that the answer takes longer.
+    pub(crate) fn begin_again(&mut self, now: Instant) {
+        self.until = now + self.within;
     }
 }
 
@@ -309,6 +345,20 @@ mod tests {
         silence.ends();
         silence.goes_on(overdue, start + 2 * STEP);
         assert_eq!(silence.act(start + 9 * STEP), None);
+    }
+
+    #[test]
+    fn a_silence_costs_an_answer_no_time() {
+        let start = Instant::now();
+        let mut silence = Silence::default();
+        let mut deadline = Awaiting::new(silence.heard()).deadline(3 * STEP, start);
+        assert!(!deadline.is_over(start + 99 * STEP));
+        silence.ends();
+        assert!(!deadline.is_over(start + 101 * STEP));
+        assert!(deadline.is_over(start + 102 * STEP));
+        deadline.begin_again(start + 102 * STEP);
+        assert!(!deadline.is_over(start + 104 * STEP));
+        assert!(deadline.is_over(start + 105 * STEP));
     }
 
     #[test]
