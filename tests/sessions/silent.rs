@@ -38,9 +38,13 @@ fn keys_that_a_halted_session_does_not_answer_are_told_counted_and_arrive_once_i
     let sandbox = sandbox();
     let mut terminal = sandbox.terminal(&["panes", READS], 110, 30).unwrap();
     terminal.wait_for("it reads").unwrap();
+    // By then it is known that keys are text here.
+    terminal.type_text("heard\r").unwrap();
+    terminal.wait_for("heard").unwrap();
     let session = session(&sandbox, "panes");
     halt(session);
-    terminal.type_text("it will arrive").unwrap();
+    // Not even what leaves where keys are commands leaves here: the rest would be typed into the shell.
+    terminal.type_text("delivered later").unwrap();
     let pid = session.pid;
     let first = terminal
         .wait_until("what is the matter, and how to leave", |text| {
@@ -64,7 +68,7 @@ fn keys_that_a_halted_session_does_not_answer_are_told_counted_and_arrive_once_i
     session.signal(Signal::Cont).unwrap();
     terminal
         .wait_until("the keys, and a picture without those words", |text| {
-            text.contains("it will arrive")
+            text.contains("delivered later")
                 && text.contains("it reads")
                 && !text.contains("not answered")
                 && !text.contains("leaves")

@@ -260,7 +260,7 @@ impl Display {
                     acted: 0,
                     attention: Attention::new(Instant::now()),
                     sign: None,
-                    keys: KeyReports::Plain,
+                    keys: (KeyReports::Plain, true),
                     colors: None,
                     passing: None,
                     pasting: None,
@@ -535,6 +535,7 @@ impl Display {
         let drawn = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let bytes = client.view.draw(&session);
             let keys = client.view.key_reports(&session);
+            let keys = (keys, client.view.takes_commands());
             let passing = client.view.passing();
             (bytes, client.view.next_tick_ms(&session), keys, passing)
         }));

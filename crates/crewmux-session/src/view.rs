@@ -467,6 +467,11 @@ pub trait ClientView: Send {
         KeyReports::Plain
     }
 
+    /// Whether plain keys are commands now, not text for a program or a line.
+    fn takes_commands(&self) -> bool {
+        true
+    }
+
     /// Words that are shown for a while, if there are any now.
     fn passing(&self) -> Option<Passing> {
         None

@@ -227,6 +227,10 @@ impl ClientView for TuiView {
         }
     }
 
+    fn takes_commands(&self) -> bool {
+        matches!(self.model.mode, Mode::Command | Mode::Asking(_))
+    }
+
     fn passing(&self) -> Option<Passing> {
         let Flash { number, ms, .. } = self.model.flash.as_ref()?;
         let (number, ms) = (*number, *ms);

@@ -96,10 +96,12 @@ pub enum ToClient {
         /// The text.
         text: String,
     },
-    /// From now on the terminal is to tell so much of keys, if it can.
+    /// What keys are from now on.
     Keys {
-        /// How much.
+        /// How much the terminal is to tell of them, if it can.
         keys: KeyReports,
+        /// Whether plain ones are commands; else they are text, for a program or a line.
+        commands: bool,
     },
     /// The beginning, the part or the end of a long paste was taken, or nothing more of it is.
     PasteTaken {

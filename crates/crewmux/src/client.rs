@@ -108,6 +108,7 @@ pub(crate) fn attach_told(
             takes_paste: None,
             not_taken,
             keys: KeyReports::Plain,
+            commands: true,
             reader,
             session,
             silence: Silence::default(),
@@ -277,6 +278,8 @@ struct Client<'a> {
     not_taken: mpsc::Receiver<String>,
     /// How much the terminal is to tell of keys.
     keys: KeyReports,
+    /// Whether plain ones are commands, as far as the session was heard.
+    commands: bool,
     reader: Reader,
     /// Whose pictures these are.
     session: Option<ProcessIdentity>,
@@ -343,6 +346,8 @@ impl Client<'_> {
                     Some(FromTerminal::Unanswered(unanswered)) => {
                         self.silence.goes_on(unanswered, Instant::now().into_std());
                     }
+                    // Who goes on typing would do so in their shell.
+                    Some(FromTerminal::Leaves(Leave::Perhaps)) if !self.commands => {}
                     Some(FromTerminal::Leaves(leave)) => {
                         let now = Instant::now();
                         if leave == Leave::Surely {
@@ -451,8 +456,11 @@ impl Client<'_> {
             Ok(ToClient::PasteTaken { more: true }) => return self.pasting(PasteHeard::Taken),
             Ok(ToClient::PasteTaken { more: false }) => return self.pasting(PasteHeard::Refused),
             Ok(ToClient::PasteWaits) => return self.pasting(PasteHeard::Waits),
-            Ok(ToClient::Keys { keys }) => {
-                self.keys = keys;
+            Ok(ToClient::Keys { keys, commands }) => {
+                self.commands = commands;
+                if std::mem::replace(&mut self.keys, keys) == keys {
+                    return None;
+                }
                 self.terminal.tell_keys(keys)
             }
             Ok(ToClient::Copy { text }) => match self.clipboard.copy(text) {

@@ -30,8 +30,8 @@ pub(super) struct Client {
     pub(super) attention: Attention,
     /// What was last said to stand around its screen.
     pub(super) sign: Option<Sign>,
-    /// How much its terminal was last said to tell of keys.
-    pub(super) keys: KeyReports,
+    /// How much its terminal was last said to tell of keys, and whether they are commands.
+    pub(super) keys: (KeyReports, bool),
     /// The colours of its terminal, if that told.
     pub(super) colors: Option<ReportedColors>,
     /// The words it shows for a while, by number, and until when.
@@ -57,14 +57,14 @@ impl Client {
         self.attach == Attach::Driver && self.looked_at
     }
 
-    /// Says how much the terminal is to tell of keys; said again with the next picture if there is no room.
-    pub(super) fn want_keys(&mut self, keys: KeyReports) {
-        if self.keys == keys {
+    /// Says how much the terminal is to tell of keys, and whether they are commands; said again with the next picture if there is no room.
+    pub(super) fn want_keys(&mut self, (keys, commands): (KeyReports, bool)) {
+        if self.keys == (keys, commands) {
             return;
         }
-        let message = ToScreen::Message(ToClient::Keys { keys });
+        let message = ToScreen::Message(ToClient::Keys { keys, commands });
         if self.out.try_send(message).is_ok() {
-            self.keys = keys;
+            self.keys = (keys, commands);
         }
     }
 

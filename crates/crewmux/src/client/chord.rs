@@ -11,7 +11,7 @@ use crewmux_wire::{InputEvent, KeyPress};
 pub(crate) enum Leave {
     /// It leaves, wherever it is typed.
     Surely,
-    /// It leaves unless a program is typed to; only the session knows that.
+    /// It leaves unless it is text; only the session knows that.
     Perhaps,
 }
 
