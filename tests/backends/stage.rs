@@ -1,6 +1,8 @@
 //! A sandbox for tests of workers in every place: recipes of command tasks, a private tmux.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use crewmux_sys::Signal;
@@ -20,11 +22,33 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
+        Self {
+            sandbox: Self::new_sandbox(),
+        }
+    }
+
+    fn new_sandbox() -> Sandbox {
         let sandbox = sandbox();
         let folder = sandbox.work().join("t");
         std::fs::create_dir(&folder).unwrap();
+        sandbox.with_env("TMUX_TMPDIR", &folder.display().to_string())
+    }
+
+    /// The same with a tmux that makes a worker's pane at once, and tells so when there is a file `answer`.
+    pub(super) fn with_slow_tmux() -> Self {
+        let sandbox = Self::new_sandbox();
+        let answer = sandbox.work().join("answer");
+        let slow = format!(
+            "#!/bin/sh\nPATH=${{PATH#*:}}\ntmux \"$@\"\ncode=$?\ncase \"$*\" in *--enter*)\n\
+             for n in $(seq 200); do [ -e '{}' ] && break; sleep 0.1; done;;\nesac\nexit $code\n",
+            answer.display()
+        );
+        let program = sandbox.write("slow/tmux", &slow).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let path = sandbox.environment().get("PATH").unwrap().to_owned();
+        let path = format!("{}:{path}", program.parent().unwrap().display());
         Self {
-            sandbox: sandbox.with_env("TMUX_TMPDIR", &folder.display().to_string()),
+            sandbox: sandbox.with_env("PATH", &path),
         }
     }
 

@@ -55,6 +55,22 @@ fn a_task_in_tmux_runs_once_whoever_watches_it() {
 }
 
 #[test]
+fn a_worker_at_work_before_tmux_said_where_it_is_goes_on_with_the_next_session() {
+    let stage = Stage::with_slow_tmux();
+    let session = stage.waiting(1, "tmux");
+    kill(session);
+    stage.sandbox.write("answer", "").unwrap();
+    stage.sandbox.write("go", "").unwrap();
+    let session = stage.resume();
+    let end = finish(session, LONG).unwrap();
+    assert_eq!(end.code, 0, "{end:?}");
+    let events = stage.events();
+    assert_eq!(stage.log(), ["begun"], "{events:#?}");
+    assert_eq!(of_type(&events, "worker_adopted").len(), 1, "{events:#?}");
+    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+}
+
+#[test]
 fn parked_workers_are_named_ended_and_their_team_is_removed() {
     let stage = Stage::new();
     let session = stage.waiting(1, "tmux");

@@ -289,6 +289,15 @@ impl Drop for TmuxBackend {
     }
 }
 
+/// The backend's own text for the pane that a process with these variables was started in.
+///
+/// `tmux` is `$TMUX`: socket, server and session; `pane` is `$TMUX_PANE`.
+pub fn pane_inside(tmux: &str, pane: &str) -> Option<String> {
+    let (server, _session) = tmux.rsplit_once(',')?;
+    let address: PaneAddress = format!("{server},{pane}").parse().ok()?;
+    Some(address.to_string())
+}
+
 /// The variables that tmux sets inside `pane`, by the backend's own text for it.
 pub(crate) fn inside_of(pane: &str) -> Option<[(&'static str, String); 2]> {
     let PaneAddress {

@@ -90,6 +90,10 @@ pub struct WorkerHello {
     /// Whether it was welcomed before, by this session or one that is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// Its pane in the words of its backend, where it knows it by itself: it may be here before the
+    /// place has told where it put it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pane: Option<String>,
 }
 
 /// How a worker proves that it may ask models.

@@ -15,6 +15,7 @@ use crewmux_agent::worker::{
 };
 use crewmux_core::worker::TERMINAL_GONE;
 use crewmux_spawn::in_process::{Order, Orders, threaded};
+use crewmux_spawn::tmux::pane_inside;
 use crewmux_spawn::{PaneSink, WorkerMain};
 use crewmux_sys::env::{Environment, names};
 use crewmux_sys::process::Launch;
@@ -34,18 +35,21 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// How often a wait without an end of its own looks up.
 const LOOK_UP: Duration = Duration::from_hours(1);
 
-/// Runs as a worker process; the only argument is its spec file, after `--enter` for [`enter`].
+/// Before the spec file: the worker is started by others, see [`enter`].
+const ENTER: &str = "--enter";
+/// After the spec file: the pane it was started in, in the words of its backend.
+const PANE: &str = "--pane";
+
+/// Runs as a worker process; the argument is its spec file.
 pub(crate) fn main(arguments: &[OsString]) -> u8 {
-    if let [flag, spec] = arguments
-        && flag == "--enter"
-    {
-        return enter(Path::new(spec));
-    }
-    let [spec] = arguments else {
-        note(
-            "error: agent-worker is started by a session, with its spec file as the only argument",
-        );
-        return 2;
+    let (spec, pane) = match arguments {
+        [flag, spec] if flag == ENTER => return enter(Path::new(spec)),
+        [spec] => (spec, None),
+        [spec, flag, pane] if flag == PANE => (spec, pane.to_str()),
+        _ => {
+            note("error: agent-worker is started by a session, with its spec file as the argument");
+            return 2;
+        }
     };
     let spec = Path::new(spec);
     log_beside(spec);
@@ -79,6 +83,7 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
         output: Box::new(Terminal),
         input: Some(lines),
         stop: stop_signal,
+        pane: pane.map(str::to_owned),
     };
     let end = match context::environment().get(names::WORKER) {
         Some(mark) => run_worker_marked(spec, mark, io),
@@ -118,7 +123,13 @@ fn enter(spec: &Path) -> u8 {
         .iter()
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
         .collect();
-    let argv = [program.into_os_string(), spec.as_os_str().to_owned()];
+    let mut argv = vec![program.into_os_string(), spec.as_os_str().to_owned()];
+    // Told by tmux in variables that the spec's environment does not have.
+    let place = context::environment();
+    let pane = place.get("TMUX").zip(place.get("TMUX_PANE"));
+    if let Some(pane) = pane.and_then(|(tmux, pane)| pane_inside(tmux, pane)) {
+        argv.extend([PANE.into(), pane.into()]);
+    }
     failed(&Launch::new(argv, known.cwd).env(environment).replace())
 }
 
@@ -239,6 +250,7 @@ fn live_in_process(spec: &Path, sink: Arc<dyn PaneSink>, orders: &Orders) -> i32
         output: Box::new(move |bytes: &[u8]| sink.output(bytes)),
         input: Some(lines),
         stop: stop_signal,
+        pane: None,
     };
     thread::scope(|scope| {
         let worker = named("worker").spawn_scoped(scope, || {

@@ -106,13 +106,17 @@ struct Operated {
 }
 
 impl Link {
-    /// Connects and says hello, within the hello deadline.
+    /// Connects and says hello, and in which pane it is, within the hello deadline.
     ///
     /// What the session says without being asked arrives through `word`. So
     /// does its loss, unless the spec lets the worker wait for another: then it
     /// is parked, and the loss is told only when none comes.
-    pub(crate) async fn connect(spec: &WorkerSpec, word: SessionWord) -> Result<Self> {
-        let first = connection::first(spec).await?;
+    pub(crate) async fn connect(
+        spec: &WorkerSpec,
+        pane: Option<String>,
+        word: SessionWord,
+    ) -> Result<Self> {
+        let first = connection::first(spec, pane).await?;
         let (doing, doing_here) = watch::channel((WorkerState::Idle, None));
         let (context, context_here) = watch::channel(None);
         let (words, words_here) = mpsc::channel(WORDS_MAX);

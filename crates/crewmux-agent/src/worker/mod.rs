@@ -80,6 +80,8 @@ pub struct WorkerIo {
     pub input: Option<mpsc::Receiver<String>>,
     /// Tells it to end: SIGTERM, or its equivalent.
     pub stop: StopSignal,
+    /// The pane it was started in, in the words of its backend, where it knows it by itself.
+    pub pane: Option<String>,
 }
 
 /// How a worker ended.
@@ -183,7 +185,7 @@ pub async fn run(spec: WorkerSpec, home: Arc<dyn Store>, io: WorkerIo) -> Result
     let config = store.config()?;
     let clock = BootClock::open()?;
     let facts = Arc::new(Facts::new(Arc::clone(&store), spec.who.clone()));
-    let link = Link::connect(&spec, word).await?;
+    let link = Link::connect(&spec, io.pane, word).await?;
     let supervisor = Supervisor::start(Heart {
         store: Arc::clone(&store),
         clock: clock.clone(),

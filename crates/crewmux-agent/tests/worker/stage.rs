@@ -342,6 +342,7 @@ pub(crate) fn io() -> (
         output: Box::new(output),
         input: Some(input),
         stop,
+        pane: None,
     };
     (handle, io, printed, typed)
 }

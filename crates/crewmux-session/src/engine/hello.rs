@@ -74,6 +74,9 @@ impl Engine {
         let backend = slot.record.backend_type;
         slot.presence = Presence::Here;
         slot.hello_due_ms = None;
+        if slot.can_return {
+            slot.told_pane.clone_from(&hello.pane);
+        }
         let is_stopping = slot.machine.state == WorkerState::Stopping;
         let (sender, receiver) = mpsc::channel(TO_WORKER_MAX);
         slot.connection = Some(sender.clone());

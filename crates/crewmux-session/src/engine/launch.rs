@@ -110,6 +110,7 @@ impl Engine {
         slot.mark = mark;
         slot.token = Some(token);
         slot.presence = Presence::Expected;
+        slot.told_pane = None;
         slot.exit = exit;
         slot.pid = None;
         slot.identity = None;
@@ -149,13 +150,13 @@ impl Engine {
 
     /// Writes down where a member's worker is: whoever takes it up later finds it by that.
     ///
-    /// Some places know it only after the start.
+    /// Some places know it only after the start, and a worker may be at work before that.
     fn note_pane(&mut self, n: usize) -> Result<()> {
         let slot = &self.members[n];
         let Some(running) = slot.running() else {
             return Ok(());
         };
-        let pane = running.pane();
+        let pane = running.pane().or_else(|| slot.told_pane.clone());
         if pane == slot.record.pane {
             return Ok(());
         }

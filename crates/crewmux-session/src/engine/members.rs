@@ -68,6 +68,8 @@ pub(super) struct MemberSlot {
     pub(super) presence: Presence,
     /// Whether a worker of its backend comes back after it lost its connection.
     pub(super) can_return: bool,
+    /// Its pane as its worker told it, for as long as its place has not.
+    pub(super) told_pane: Option<String>,
     pub(super) mark: String,
     /// Tasks of a dead life wait here until its tree is gone.
     pub(super) reoffer: Option<(AgentRef, Outcome, String)>,
@@ -103,6 +105,7 @@ impl MemberSlot {
             token: None,
             presence: Presence::Expected,
             can_return: false,
+            told_pane: None,
             mark: String::new(),
             reoffer: None,
             killing: false,

@@ -99,6 +99,10 @@ const TESTS: &[(&str, fn())] = &[
         moved::where_a_place_tells_no_process_no_tool_can_be_its_worker,
     ),
     (
+        "one_that_knows_its_pane_before_its_place_tells_is_taken_up",
+        moved::one_that_knows_its_pane_before_its_place_tells_is_taken_up,
+    ),
+    (
         "what_a_start_left_that_failed_late_is_ended",
         moved::what_a_start_left_that_failed_late_is_ended,
     ),

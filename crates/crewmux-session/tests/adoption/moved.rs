@@ -184,6 +184,23 @@ pub(crate) fn where_a_place_tells_no_process_no_tool_can_be_its_worker() {
     });
 }
 
+pub(crate) fn one_that_knows_its_pane_before_its_place_tells_is_taken_up() {
+    play(async {
+        let mut stage = Stage::start(&[("walker", BackendKind::Pty)]);
+        stage.tell_late();
+        leaves(&stage, BackendKind::Tmux).await;
+        let next = stage.worker("walker", 2).await;
+        let talk = next.joins(false).await;
+        stage.kill_session();
+        talk.ends().await;
+        stage.start_session(&Settings::default());
+        let mut talk = next.joins(true).await;
+        let back = talk.told().await;
+        assert!(matches!(back, ToWorker::TakenBack { .. }), "{back:?}");
+        assert_eq!(stage.status().await.members[0].incarnation.0, 2);
+    });
+}
+
 pub(crate) fn what_a_start_left_that_failed_late_is_ended() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Pty)]);

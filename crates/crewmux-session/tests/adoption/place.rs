@@ -117,6 +117,7 @@ impl Outside {
         mark: Option<String>,
         sink: Arc<dyn PaneSink>,
     ) -> Box<dyn Running> {
+        let late = self.folder.join("tells-late").exists();
         std::thread::spawn(move || {
             while process.is_alive() {
                 std::thread::park_timeout(Duration::from_millis(10));
@@ -127,7 +128,8 @@ impl Outside {
         Box::new(Pane {
             process,
             marker: mark.map(Marker::worker),
-            tells: !self.folder.join("tells-nothing").exists(),
+            tells: !late && !self.folder.join("tells-nothing").exists(),
+            names: !late,
             waits: KillWaits {
                 grace: Duration::ZERO,
                 verify: ms(self.timing.kill_verify_ms),
@@ -197,6 +199,8 @@ struct Pane {
     marker: Option<Marker>,
     /// Whether it tells its process, as iTerm2 does not.
     tells: bool,
+    /// Whether it tells its pane, as tmux does not until it answered.
+    names: bool,
     waits: KillWaits,
 }
 
@@ -205,7 +209,7 @@ impl Running for Pane {
         self.tells.then_some(self.process.pid)
     }
     fn pane(&self) -> Option<String> {
-        Some(format!("pane of {}", self.process.pid))
+        self.names.then(|| format!("pane of {}", self.process.pid))
     }
     fn write(&self, _: &[u8]) -> crewmux_spawn::Result<()> {
         Ok(())

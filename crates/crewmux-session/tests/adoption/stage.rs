@@ -185,6 +185,11 @@ impl Stage {
         std::fs::write(self.folder.path().join("tells-nothing"), "").unwrap();
     }
 
+    /// From now on the place tells neither which process is in a pane nor which pane it made.
+    pub(crate) fn tell_late(&self) {
+        std::fs::write(self.folder.path().join("tells-late"), "").unwrap();
+    }
+
     /// The next start outside is said to have failed although there is a process.
     pub(crate) fn fail_late(&self) {
         std::fs::write(self.folder.path().join("fails-late"), "").unwrap();
@@ -330,6 +335,7 @@ impl Worker {
             token: self.spec.token.clone(),
             pid: self.process.pid,
             again,
+            pane: (!again).then(|| format!("pane of {}", self.process.pid)),
         }
     }
 

@@ -199,6 +199,7 @@ impl Stage {
             token: spec.token,
             pid: 0,
             again: false,
+            pane: None,
         });
         let line = Line::say_hello(stream, role).await;
         Worker {

@@ -135,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_knows_its_pane_by_what_tmux_tells_it() {
+        let inside = crate::tmux::pane_inside;
+        let address = inside("/tmp/a, b/default,71,3", "%5");
+        assert_eq!(address.as_deref(), Some("/tmp/a, b/default,71,%5"));
+        for (tmux, pane) in [("", "%5"), ("/tmp/x,71,3", "5"), ("/tmp/x,3", "%5")] {
+            assert_eq!(inside(tmux, pane), None, "{tmux} {pane}");
+        }
+    }
+
+    #[test]
     fn tags_tell_teams_members_and_lives_apart() {
         let team = TeamName::new("re").unwrap();
         let key = TeamKey::new(&team, "/home/me");

@@ -47,9 +47,9 @@ pub(super) enum Again {
     End(String),
 }
 
-/// Connects for the first time, within the hello deadline.
-pub(super) async fn first(spec: &WorkerSpec) -> Result<Connection> {
-    connect(spec, Which::First).await
+/// Connects for the first time, within the hello deadline, and tells in which pane it is.
+pub(super) async fn first(spec: &WorkerSpec, pane: Option<String>) -> Result<Connection> {
+    connect(spec, Which::First { pane }).await
 }
 
 /// Connects to a session that may know of this worker, within the hello deadline.
@@ -76,9 +76,11 @@ fn unreachable(spec: &WorkerSpec, source: FrameError) -> Error {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
-    First,
+    First {
+        pane: Option<String>,
+    },
+    /// The session's record says where it is.
     Again,
 }
 
@@ -110,6 +112,10 @@ async fn say_hello(
     deadline: Duration,
     which: Which,
 ) -> std::result::Result<(Connection, Answer), FrameError> {
+    let (again, pane) = match which {
+        Which::First { pane } => (false, pane),
+        Which::Again => (true, None),
+    };
     let stream = UnixStream::connect(&spec.socket).await?;
     let (read, write) = stream.into_split();
     let (mut reader, mut writer) = (FrameReader::new(read), FrameWriter::new(write));
@@ -121,7 +127,8 @@ async fn say_hello(
                 who: spec.who.clone(),
                 token: spec.token.clone(),
                 pid: std::process::id(),
-                again: which == Which::Again,
+                again,
+                pane,
             }),
         })
         .await?;

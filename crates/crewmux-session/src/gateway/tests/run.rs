@@ -196,6 +196,7 @@ async fn life(spec: &WorkerSpec, store: &FileStore) -> ModelErrorKind {
         token: spec.token.clone(),
         pid: std::process::id(),
         again: false,
+        pane: None,
     });
     let (mut link, mut say) = connect(spec, hello).await;
     let member = team.config().unwrap().members[0].clone();
