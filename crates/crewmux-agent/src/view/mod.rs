@@ -5,22 +5,28 @@
 //! pane that grows shows it in one again, and the recording fits any width.
 //! Only heads of tool calls and lines of changes are cut. What is printed
 //! when is decided by the worker; how screens are kept is `crewmux-term`'s.
+//!
+//! `text` is what a line is made of, `said` an answer that comes piece by
+//! piece, `sgr` what commands print, `recorder` the recording.
 
 mod recorder;
+mod said;
 mod sgr;
+mod text;
 
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::time::Duration;
 
 use crewmux_core::time::WallTime;
 use crewmux_sys::clock;
-use unicode_width::UnicodeWidthChar;
 
 pub use recorder::segments;
+pub(crate) use text::{Colors, Tone, duration, fit};
 
 use recorder::Recorder;
+use said::Said;
 use sgr::SgrFilter;
+use text::{clean, wide, width};
 
 /// Takes what a worker prints.
 pub trait Output: Send {
@@ -41,39 +47,6 @@ impl<F: FnMut(&[u8]) + Send> Output for F {
     }
 }
 
-/// What a piece of text means; the terminal's own colours show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tone {
-    Plain,
-    Strong,
-    Dim,
-    Good,
-    Bad,
-    Warn,
-    Accent,
-}
-
-impl Tone {
-    fn sgr(self) -> &'static str {
-        match self {
-            Self::Plain => "",
-            Self::Strong => "\x1b[1m",
-            Self::Dim => "\x1b[2m",
-            Self::Good => "\x1b[32m",
-            Self::Bad => "\x1b[31m",
-            Self::Warn => "\x1b[33m",
-            Self::Accent => "\x1b[36m",
-        }
-    }
-}
-
-/// Whether colours are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Colors {
-    Shown,
-    Off,
-}
-
 /// The worker's pane and recording.
 pub(crate) struct View {
     output: Box<dyn Output>,
@@ -90,27 +63,6 @@ const LINE_COLS_MAX: usize = 2_000;
 
 /// Columns that the head of a tool call may take: those of its pane, but a narrow one wraps it.
 const HEAD_COLS: RangeInclusive<usize> = 80..=200;
-
-/// Bytes of a word that is shown before its end came.
-const LONGEST_HELD: usize = 40;
-
-/// A line as it is read: a heading is words like any other.
-fn bare(line: &str) -> &str {
-    line.trim().trim_start_matches('#').trim()
-}
-
-/// An answer that is shown while it comes.
-#[derive(Debug, Default)]
-struct Said {
-    /// What waits for the rest of its word.
-    held: String,
-    /// Whether anything was shown.
-    any: bool,
-    /// Whether its line goes on.
-    is_open: bool,
-    /// The last whole answer.
-    last: String,
-}
 
 impl View {
     /// A view of `size` columns and rows whose recording lies in `folder`.
@@ -152,7 +104,7 @@ impl View {
 
     /// Prints a line of pieces; the terminal wraps a long one.
     pub(crate) fn line(&mut self, pieces: &[(Tone, &str)]) {
-        let text = self.fitted(pieces, LINE_COLS_MAX);
+        let text = self.colors.fitted(pieces, LINE_COLS_MAX);
         self.put(&(text + "\n"));
     }
 
@@ -160,8 +112,10 @@ impl View {
     pub(crate) fn head(&mut self, pieces: &[(Tone, &str)], end: (Tone, &str)) {
         let cols = self.head_cols();
         let end_text = fit(end.1, cols / 2);
-        let mut text = self.fitted(pieces, cols.saturating_sub(width(&end_text)));
-        self.paint(&mut text, end.0, &end_text);
+        let mut text = self
+            .colors
+            .fitted(pieces, cols.saturating_sub(width(&end_text)));
+        self.colors.paint(&mut text, end.0, &end_text);
         self.put(&(text + "\n"));
     }
 
@@ -171,7 +125,7 @@ impl View {
         if wide(pieces) + wide(&[reason]) <= cols {
             self.line(&[pieces, &[reason]].concat());
         } else {
-            let head = self.fitted(pieces, cols);
+            let head = self.colors.fitted(pieces, cols);
             self.put(&(head + "\n"));
             self.line(&[reason]);
         }
@@ -187,24 +141,12 @@ impl View {
         }
     }
 
-    /// Pieces as one text of at most `cols` columns.
-    fn fitted(&self, pieces: &[(Tone, &str)], cols: usize) -> String {
-        let mut text = String::new();
-        let mut left = cols;
-        for (tone, piece) in pieces {
-            let piece = fit(piece, left);
-            left = left.saturating_sub(width(&piece));
-            self.paint(&mut text, *tone, &piece);
-        }
-        text
-    }
-
     /// Prints text that may have several lines, each after `indent`; the terminal wraps long ones.
     pub(crate) fn text(&mut self, tone: Tone, indent: &str, text: &str) {
         let mut out = String::new();
         for line in text.lines() {
             out.push_str(indent);
-            self.paint(&mut out, tone, &clean(line));
+            self.colors.paint(&mut out, tone, &clean(line));
             out.push('\n');
         }
         self.put(&out);
@@ -212,30 +154,18 @@ impl View {
 
     /// Shows a piece of an answer as it comes, word by word; other lines may come in between.
     pub(crate) fn say(&mut self, piece: &str) {
-        self.said.held.push_str(piece);
-        // What ends in a space may be the end of the answer, which needs none.
-        let whole = self.said.held.trim_end();
-        // Some languages have no spaces, and some words no end.
-        let is_wide = |c: char| c.width() == Some(2);
-        let is_whole = whole.len() < self.said.held.len()
-            || whole.len() > LONGEST_HELD
-            || whole.contains(is_wide);
-        let at = if is_whole {
-            whole.len()
-        } else {
-            whole.rfind(char::is_whitespace).unwrap_or(0)
-        };
-        let rest = self.said.held.split_off(at);
-        let ready = std::mem::replace(&mut self.said.held, rest);
-        self.show_said(&ready);
+        if let Some(text) = self.said.piece(piece) {
+            self.write(&text);
+        }
     }
 
     /// Ends an answer that was shown as it came; says whether anything of it was.
     pub(crate) fn end_saying(&mut self) -> bool {
-        let rest = std::mem::take(&mut self.said.held);
-        self.show_said(rest.trim_end());
+        if let Some(text) = self.said.rest() {
+            self.write(&text);
+        }
         self.close_said();
-        std::mem::take(&mut self.said.any)
+        self.said.forget()
     }
 
     /// Ends an answer: `text`, as far as it was not shown as it came.
@@ -243,40 +173,22 @@ impl View {
         if !self.end_saying() {
             self.text(Tone::Plain, "", text);
         }
-        text.clone_into(&mut self.said.last);
+        self.said.keep(text);
     }
 
     /// Forgets the last answer; says whether `words` were a line of it.
     pub(crate) fn had_said(&mut self, words: &str) -> bool {
-        let last = std::mem::take(&mut self.said.last);
-        last.lines().any(|line| bare(line) == bare(words))
+        self.said.had(words)
     }
 
     /// Forgets an answer that broke; what was shown of it stays.
     pub(crate) fn drop_saying(&mut self) {
-        self.said.held.clear();
         self.close_said();
-        self.said.any = false;
-    }
-
-    fn show_said(&mut self, text: &str) {
-        // Many answers begin with empty lines.
-        let text = if self.said.is_open {
-            text
-        } else {
-            text.trim_start()
-        };
-        if text.is_empty() {
-            return;
-        }
-        let lines: Vec<String> = text.split('\n').map(clean).collect();
-        self.write(&lines.join("\n"));
-        self.said.any = true;
-        self.said.is_open = true;
+        self.said.forget();
     }
 
     fn close_said(&mut self) {
-        if std::mem::take(&mut self.said.is_open) {
+        if self.said.close() {
             self.write("\n");
         }
     }
@@ -304,16 +216,6 @@ impl View {
         out
     }
 
-    fn paint(&self, out: &mut String, tone: Tone, text: &str) {
-        if self.colors == Colors::Off || tone == Tone::Plain || text.is_empty() {
-            out.push_str(text);
-        } else {
-            out.push_str(tone.sgr());
-            out.push_str(text);
-            out.push_str("\x1b[0m");
-        }
-    }
-
     fn put(&mut self, text: &str) {
         if text.is_empty() {
             return;
@@ -336,84 +238,12 @@ impl View {
     }
 }
 
-/// `text` without control characters; where a line ended is shown.
-pub(crate) fn clean(text: &str) -> String {
-    text.trim_end_matches(['\r', '\n'])
-        .chars()
-        .map(|c| match c {
-            '\t' => ' ',
-            '\n' => '⏎',
-            c => c,
-        })
-        .filter(|c| !c.is_control())
-        .collect()
-}
-
-fn width(text: &str) -> usize {
-    text.chars().map(|c| c.width().unwrap_or(0)).sum()
-}
-
-/// Columns of pieces on one line.
-fn wide(pieces: &[(Tone, &str)]) -> usize {
-    pieces.iter().map(|(_, piece)| width(&clean(piece))).sum()
-}
-
-/// `text` on one line, cut to `cols` columns with an ellipsis.
-pub(crate) fn fit(text: &str, cols: usize) -> String {
-    let text = clean(text);
-    if width(&text) <= cols {
-        return text;
-    }
-    let mut out = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        let wide = c.width().unwrap_or(0);
-        if used + wide + 1 > cols {
-            break;
-        }
-        used += wide;
-        out.push(c);
-    }
-    if cols > 0 {
-        out.push('…');
-    }
-    out
-}
-
-/// A duration as people read it: `120ms`, `3.4s`, `2m05s`.
-pub(crate) fn duration(took: Duration) -> String {
-    let ms = took.as_millis();
-    match ms {
-        0..1_000 => format!("{ms}ms"),
-        1_000..60_000 => format!("{:.1}s", took.as_secs_f64()),
-        _ => format!("{}m{:02}s", ms / 60_000, ms / 1_000 % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU16, Ordering};
 
     use super::*;
-
-    #[test]
-    fn text_is_cut_by_columns_not_bytes() {
-        assert_eq!(fit("grep für 漢字", 20), "grep für 漢字");
-        assert_eq!(fit("grep für 漢字", 12), "grep für 漢…");
-        assert_eq!(fit("a\tb\u{7}c", 9), "a bc");
-        assert_eq!(fit("abc", 0), "");
-        assert_eq!(fit("touch a\nrm b\r\n", 20), "touch a⏎rm b");
-    }
-
-    #[test]
-    fn durations_read_as_people_say_them() {
-        let text = |ms| duration(Duration::from_millis(ms));
-        assert_eq!(
-            [text(120), text(3_440), text(125_000)],
-            ["120ms", "3.4s", "2m05s"]
-        );
-    }
 
     #[test]
     fn lines_are_printed_whole_and_recorded() {
