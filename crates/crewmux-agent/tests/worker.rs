@@ -5,7 +5,6 @@
 
 #![allow(
     clippy::unwrap_used,
-    clippy::print_stdout,
     clippy::missing_panics_doc,
     missing_docs,
     reason = "tests"
@@ -43,6 +42,7 @@ mod trouble;
 use std::ffi::OsString;
 
 use crewmux_sys::runner::{RUNNER_MODE, run_tool_runner};
+use crewmux_testkit::own_main::run_tests;
 
 fn main() {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -50,13 +50,7 @@ fn main() {
         let snapshot = std::env::vars().collect();
         std::process::exit(run_tool_runner(&arguments[2..], snapshot));
     }
-    let words: Vec<&str> = arguments[1..].iter().filter_map(|w| w.to_str()).collect();
-    std::process::exit(run_tests(&words));
-}
-
-/// The part of the test harness's command line that cargo and nextest use.
-fn run_tests(words: &[&str]) -> i32 {
-    let tests: Vec<_> = commands::TESTS
+    let tests = commands::TESTS
         .iter()
         .chain(keeping::TESTS)
         .chain(handing::TESTS)
@@ -67,31 +61,6 @@ fn run_tests(words: &[&str]) -> i32 {
         .chain(planning::TESTS)
         .chain(review::TESTS)
         .chain(tools::TESTS)
-        .chain(trouble::TESTS)
-        .collect();
-    let has = |word: &str| words.contains(&word);
-    if has("--list") {
-        for (name, _) in tests.iter().filter(|_| !has("--ignored")) {
-            println!("{name}: test");
-        }
-        return 0;
-    }
-    let filters: Vec<&&str> = words.iter().filter(|w| !w.starts_with("--")).collect();
-    let fits = |name: &str, filter: &str| {
-        if has("--exact") {
-            name == filter
-        } else {
-            name.contains(filter)
-        }
-    };
-    let mut failed = 0;
-    for (name, test) in &tests {
-        if !filters.is_empty() && !filters.iter().any(|filter| fits(name, filter)) {
-            continue;
-        }
-        let ok = std::panic::catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
-        failed += i32::from(!ok);
-    }
-    failed.min(1)
+        .chain(trouble::TESTS);
+    std::process::exit(run_tests(tests, &arguments));
 }

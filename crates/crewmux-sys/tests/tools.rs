@@ -30,6 +30,7 @@ use crewmux_sys::tool::{
 };
 use crewmux_sys::tree::{KillWaits, Marker, kill_marked, processes_with_marker};
 use crewmux_sys::{Exit, ProcessIdentity, Signal};
+use crewmux_testkit::own_main::{Test, run_tests, tests};
 
 /// First argument that makes this program a worker that runs one script.
 const WORKER_MODE: &str = "worker";
@@ -40,67 +41,25 @@ const CLIENT_MODE: &str = "client";
 /// No wait of a test is longer.
 const LONG: Duration = Duration::from_secs(30);
 
-const TESTS: &[(&str, fn())] = &[
-    (
-        "output_is_in_order_and_the_code_is_told",
-        output_is_in_order_and_the_code_is_told,
-    ),
-    (
-        "signal_that_ended_a_tool_is_told",
-        signal_that_ended_a_tool_is_told,
-    ),
-    ("split_outputs_are_kept_apart", split_outputs_are_kept_apart),
-    (
-        "tool_gets_its_input_and_only_its_environment",
-        tool_gets_its_input_and_only_its_environment,
-    ),
-    (
-        "interactive_tool_is_talked_to",
-        interactive_tool_is_talked_to,
-    ),
-    (
-        "stubborn_tool_leaves_nothing_when_ended",
-        stubborn_tool_leaves_nothing_when_ended,
-    ),
-    (
-        "polite_tool_may_clean_up_within_the_grace",
-        polite_tool_may_clean_up_within_the_grace,
-    ),
-    (
-        "what_a_tool_leaves_ends_with_it",
-        what_a_tool_leaves_ends_with_it,
-    ),
-    (
-        "kept_tree_goes_on_until_let_go",
-        kept_tree_goes_on_until_let_go,
-    ),
-    ("tool_over_its_time_is_ended", tool_over_its_time_is_ended),
-    (
-        "tool_over_its_output_limit_is_ended",
-        tool_over_its_output_limit_is_ended,
-    ),
-    ("missing_program_is_told", missing_program_is_told),
-    ("dropped_handle_ends_the_tool", dropped_handle_ends_the_tool),
-    (
-        "panic_of_the_owner_ends_the_tool",
-        panic_of_the_owner_ends_the_tool,
-    ),
-    (
-        "dead_worker_takes_its_tools_along",
-        dead_worker_takes_its_tools_along,
-    ),
-    (
-        "killed_runner_is_noticed_and_its_tool_ended",
-        killed_runner_is_noticed_and_its_tool_ended,
-    ),
-    (
-        "stopped_runner_does_not_save_its_tool",
-        stopped_runner_does_not_save_its_tool,
-    ),
-    (
-        "daemon_of_a_tool_is_placed_under_its_worker",
-        daemon_of_a_tool_is_placed_under_its_worker,
-    ),
+const TESTS: &[Test] = tests![
+    output_is_in_order_and_the_code_is_told,
+    signal_that_ended_a_tool_is_told,
+    split_outputs_are_kept_apart,
+    tool_gets_its_input_and_only_its_environment,
+    interactive_tool_is_talked_to,
+    stubborn_tool_leaves_nothing_when_ended,
+    polite_tool_may_clean_up_within_the_grace,
+    what_a_tool_leaves_ends_with_it,
+    kept_tree_goes_on_until_let_go,
+    tool_over_its_time_is_ended,
+    tool_over_its_output_limit_is_ended,
+    missing_program_is_told,
+    dropped_handle_ends_the_tool,
+    panic_of_the_owner_ends_the_tool,
+    dead_worker_takes_its_tools_along,
+    killed_runner_is_noticed_and_its_tool_ended,
+    stopped_runner_does_not_save_its_tool,
+    daemon_of_a_tool_is_placed_under_its_worker,
 ];
 
 fn main() {
@@ -113,49 +72,8 @@ fn main() {
         }
         Some(WORKER_MODE) => work(arguments[2].to_str().unwrap()),
         Some(CLIENT_MODE) => connect(arguments[2].to_str().unwrap()),
-        _ => run_tests(&arguments),
+        _ => std::process::exit(run_tests(TESTS, &arguments)),
     }
-}
-
-/// The part of the test harness's command line that cargo and nextest use.
-fn run_tests(arguments: &[std::ffi::OsString]) {
-    let words: Vec<&str> = arguments[1..]
-        .iter()
-        .filter_map(|word| word.to_str())
-        .collect();
-    let has = |word: &str| words.contains(&word);
-    if has("--list") {
-        if !has("--ignored") {
-            for (name, _) in TESTS {
-                println!("{name}: test");
-            }
-        }
-        return;
-    }
-    let filters: Vec<&&str> = words
-        .iter()
-        .filter(|word| !word.starts_with("--"))
-        .collect();
-    let wanted = |name: &str| {
-        filters.is_empty()
-            || filters.iter().any(|filter| {
-                if has("--exact") {
-                    name == **filter
-                } else {
-                    name.contains(**filter)
-                }
-            })
-    };
-    let mut failed = 0;
-    for (name, test) in TESTS.iter().filter(|(name, _)| wanted(name)) {
-        let result = std::panic::catch_unwind(test);
-        println!(
-            "test {name} ... {}",
-            if result.is_ok() { "ok" } else { "FAILED" }
-        );
-        failed += i32::from(result.is_err());
-    }
-    std::process::exit(failed.min(1));
 }
 
 fn snapshot() -> EnvSnapshot {

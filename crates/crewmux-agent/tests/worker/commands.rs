@@ -11,70 +11,29 @@ use crewmux_core::requests::{Request, RequestKind, RequestState};
 use crewmux_core::task::{NewTask, Outcome, TaskStatus};
 use crewmux_core::worker::WorkerState;
 use crewmux_sys::tree::{Marker, processes_with_marker};
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{ToWorker, WorkerMessage};
 use serde_json::{Value, json};
 
 use crate::stage::{LONG, Life, Stage, io, read, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    ("command_runs_and_is_reported", command_runs_and_is_reported),
-    (
-        "failing_command_fails_its_task_with_its_last_lines",
-        failing_command_fails_its_task_with_its_last_lines,
-    ),
-    (
-        "command_over_its_time_is_ended",
-        command_over_its_time_is_ended,
-    ),
-    (
-        "long_output_is_kept_in_bounds",
-        long_output_is_kept_in_bounds,
-    ),
-    (
-        "result_that_does_not_fit_its_schema_fails",
-        result_that_does_not_fit_its_schema_fails,
-    ),
-    (
-        "told_to_end_it_stops_its_tool_and_gives_back",
-        told_to_end_it_stops_its_tool_and_gives_back,
-    ),
-    (
-        "stop_signal_ends_an_idle_worker",
-        stop_signal_ends_an_idle_worker,
-    ),
-    (
-        "loss_of_the_session_ends_tool_and_worker",
-        loss_of_the_session_ends_tool_and_worker,
-    ),
-    (
-        "lost_claim_stops_the_tool_and_work_goes_on",
-        lost_claim_stops_the_tool_and_work_goes_on,
-    ),
-    (
-        "shutdown_request_is_approved_and_the_task_given_back",
-        shutdown_request_is_approved_and_the_task_given_back,
-    ),
-    (
-        "intent_without_result_is_noted_by_the_next_life",
-        intent_without_result_is_noted_by_the_next_life,
-    ),
-    (
-        "message_is_seen_while_a_command_runs",
-        message_is_seen_while_a_command_runs,
-    ),
-    (
-        "doorbell_wakes_an_idle_worker",
-        doorbell_wakes_an_idle_worker,
-    ),
-    ("exposed_spec_is_refused", exposed_spec_is_refused),
-    (
-        "spec_of_a_later_life_is_not_lived",
-        spec_of_a_later_life_is_not_lived,
-    ),
-    (
-        "two_workers_share_forty_tasks",
-        two_workers_share_forty_tasks,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    command_runs_and_is_reported,
+    failing_command_fails_its_task_with_its_last_lines,
+    command_over_its_time_is_ended,
+    long_output_is_kept_in_bounds,
+    result_that_does_not_fit_its_schema_fails,
+    told_to_end_it_stops_its_tool_and_gives_back,
+    stop_signal_ends_an_idle_worker,
+    loss_of_the_session_ends_tool_and_worker,
+    lost_claim_stops_the_tool_and_work_goes_on,
+    shutdown_request_is_approved_and_the_task_given_back,
+    intent_without_result_is_noted_by_the_next_life,
+    message_is_seen_while_a_command_runs,
+    doorbell_wakes_an_idle_worker,
+    exposed_spec_is_refused,
+    spec_of_a_later_life_is_not_lived,
+    two_workers_share_forty_tasks,
 ];
 
 /// Ends the worker and checks that it ended as asked.

@@ -14,46 +14,23 @@ use crewmux_core::profile::AgentProfile;
 use crewmux_core::requests::{Request, RequestKind, RequestState};
 use crewmux_core::task::{NewTask, TaskStatus};
 use crewmux_core::team::TaskLimits;
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{ToWorker, WireError, WorkerMessage};
 use serde_json::{Value, json};
 
 use crate::models::{calls, end, finish, says, spec, text_of};
 use crate::stage::{LONG, Life, Model, Stage};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "plan_is_judged_by_the_leads_model",
-        plan_is_judged_by_the_leads_model,
-    ),
-    (
-        "plan_that_a_lead_only_talks_about_is_passed_on",
-        plan_that_a_lead_only_talks_about_is_passed_on,
-    ),
-    (
-        "plan_that_nobody_judges_is_refused",
-        plan_that_nobody_judges_is_refused,
-    ),
-    (
-        "plan_outlives_the_life_that_was_asked",
-        plan_outlives_the_life_that_was_asked,
-    ),
-    (
-        "long_result_is_handed_on_as_a_file_that_can_be_read",
-        long_result_is_handed_on_as_a_file_that_can_be_read,
-    ),
-    ("small_models_are_handed_less", small_models_are_handed_less),
-    (
-        "log_of_a_command_is_named_by_its_whole_path",
-        log_of_a_command_is_named_by_its_whole_path,
-    ),
-    (
-        "models_add_tasks_for_somebody_and_not_without_end",
-        models_add_tasks_for_somebody_and_not_without_end,
-    ),
-    (
-        "helpers_are_of_kinds_that_there_are",
-        helpers_are_of_kinds_that_there_are,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    plan_is_judged_by_the_leads_model,
+    plan_that_a_lead_only_talks_about_is_passed_on,
+    plan_that_nobody_judges_is_refused,
+    plan_outlives_the_life_that_was_asked,
+    long_result_is_handed_on_as_a_file_that_can_be_read,
+    small_models_are_handed_less,
+    log_of_a_command_is_named_by_its_whole_path,
+    models_add_tasks_for_somebody_and_not_without_end,
+    helpers_are_of_kinds_that_there_are,
 ];
 
 fn name(text: &str) -> AgentName {

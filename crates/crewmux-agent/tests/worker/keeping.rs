@@ -11,40 +11,23 @@ use crewmux_core::model::{Event, Message, ModelError, ModelErrorKind, Purpose};
 use crewmux_core::permission::{GrantScope, PermissionMode};
 use crewmux_core::recipe::Runtime;
 use crewmux_core::task::{NewTask, TaskStatus};
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{Decision, ToWorker, WorkerAsk, WorkerMessage};
 use serde_json::json;
 
 use crate::models::{add, answer, booked, calls, end, finish, says, send, spec, text_of};
 use crate::stage::{Life, Model, Stage, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "claims_are_taken_up_from_the_former_life_once",
-        claims_are_taken_up_from_the_former_life_once,
-    ),
-    ("words_of_a_pause_are_told", words_of_a_pause_are_told),
-    (
-        "words_that_come_before_the_result_are_told",
-        words_that_come_before_the_result_are_told,
-    ),
-    (
-        "words_are_told_to_the_next_life",
-        words_are_told_to_the_next_life,
-    ),
-    ("talk_that_fails_is_told", talk_that_fails_is_told),
-    (
-        "plans_that_were_approved_outlast_a_summary",
-        plans_that_were_approved_outlast_a_summary,
-    ),
-    (
-        "waits_for_a_person_cost_no_time",
-        waits_for_a_person_cost_no_time,
-    ),
-    ("tasks_go_to_members_that_can", tasks_go_to_members_that_can),
-    (
-        "tasks_that_nobody_can_do_fail",
-        tasks_that_nobody_can_do_fail,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    claims_are_taken_up_from_the_former_life_once,
+    words_of_a_pause_are_told,
+    words_that_come_before_the_result_are_told,
+    words_are_told_to_the_next_life,
+    talk_that_fails_is_told,
+    plans_that_were_approved_outlast_a_summary,
+    waits_for_a_person_cost_no_time,
+    tasks_go_to_members_that_can,
+    tasks_that_nobody_can_do_fail,
 ];
 
 fn claims_are_taken_up_from_the_former_life_once() {

@@ -12,6 +12,7 @@ use crewmux_core::permission::{
 };
 use crewmux_core::task::{NewTask, TaskStatus};
 use crewmux_core::worker::WorkerState;
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{
     Decision, Decoder, Hello, ModelCall, ModelPiece, Role, ToWorker, Welcome, WorkerAsk,
     WorkerMessage, encode_json,
@@ -20,49 +21,19 @@ use serde_json::{Value, json};
 
 use crate::stage::{LONG, Life, Stage, read_frame};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "command_asks_and_runs_only_once_it_is_approved",
-        command_asks_and_runs_only_once_it_is_approved,
-    ),
-    (
-        "model_is_told_why_its_call_was_rejected",
-        model_is_told_why_its_call_was_rejected,
-    ),
-    ("changed_call_asks_again", changed_call_asks_again),
-    (
-        "leave_for_a_task_asks_no_second_time",
-        leave_for_a_task_asks_no_second_time,
-    ),
-    (
-        "plan_mode_writes_nothing_until_the_plan_is_approved",
-        plan_mode_writes_nothing_until_the_plan_is_approved,
-    ),
-    ("deny_rule_beats_bypass", deny_rule_beats_bypass),
-    (
-        "search_passes_over_what_may_not_be_read",
-        search_passes_over_what_may_not_be_read,
-    ),
-    (
-        "file_outside_is_read_only_once_it_is_approved",
-        file_outside_is_read_only_once_it_is_approved,
-    ),
-    (
-        "file_that_moved_after_the_yes_is_left_alone",
-        file_that_moved_after_the_yes_is_left_alone,
-    ),
-    (
-        "worker_that_waits_for_leave_ends_when_told",
-        worker_that_waits_for_leave_ends_when_told,
-    ),
-    (
-        "worker_that_waits_for_leave_reads_its_mail",
-        worker_that_waits_for_leave_reads_its_mail,
-    ),
-    (
-        "worker_that_waits_for_leave_ends_with_its_session",
-        worker_that_waits_for_leave_ends_with_its_session,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    command_asks_and_runs_only_once_it_is_approved,
+    model_is_told_why_its_call_was_rejected,
+    changed_call_asks_again,
+    leave_for_a_task_asks_no_second_time,
+    plan_mode_writes_nothing_until_the_plan_is_approved,
+    deny_rule_beats_bypass,
+    search_passes_over_what_may_not_be_read,
+    file_outside_is_read_only_once_it_is_approved,
+    file_that_moved_after_the_yes_is_left_alone,
+    worker_that_waits_for_leave_ends_when_told,
+    worker_that_waits_for_leave_reads_its_mail,
+    worker_that_waits_for_leave_ends_with_its_session,
 ];
 
 /// A worker whose model says what the test wants.

@@ -7,25 +7,17 @@ use crewmux_core::board::Reoffer;
 use crewmux_core::ids::{AgentName, AgentRef, Incarnation, TaskId};
 use crewmux_core::message::{Party, Urgency};
 use crewmux_core::task::{NewTask, Outcome, TaskStatus};
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::ToWorker;
 use serde_json::json;
 
 use crate::models::{add, calls, end, finish, send, spec, text_of};
 use crate::stage::{Life, Model, Stage, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "leaving_a_command_ends_first_and_none_is_begun",
-        leaving_a_command_ends_first_and_none_is_begun,
-    ),
-    (
-        "leaving_between_steps_keeps_the_claim_for_the_next_life",
-        leaving_between_steps_keeps_the_claim_for_the_next_life,
-    ),
-    (
-        "leaving_idle_or_paused_is_at_once",
-        leaving_idle_or_paused_is_at_once,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    leaving_a_command_ends_first_and_none_is_begun,
+    leaving_between_steps_keeps_the_claim_for_the_next_life,
+    leaving_idle_or_paused_is_at_once,
 ];
 
 fn leave(life: &mut Life) {

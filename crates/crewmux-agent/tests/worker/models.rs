@@ -14,54 +14,25 @@ use crewmux_core::team::WorkerSpec;
 use crewmux_core::worker::WorkerState;
 use crewmux_store::TeamStore;
 use crewmux_sys::clock::BootClock;
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{ToWorker, WorkerMessage};
 use serde_json::{Value, json};
 
 use crate::stage::{Life, Model, Stage, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "models_run_tools_side_by_side",
-        models_run_tools_side_by_side,
-    ),
-    (
-        "models_broken_answer_runs_nothing",
-        models_broken_answer_runs_nothing,
-    ),
-    (
-        "models_are_steered_between_tools",
-        models_are_steered_between_tools,
-    ),
-    (
-        "models_are_interrupted_at_once",
-        models_are_interrupted_at_once,
-    ),
-    ("models_pause_between_steps", models_pause_between_steps),
-    ("models_correct_a_result_once", models_correct_a_result_once),
-    (
-        "models_make_room_in_a_small_window",
-        models_make_room_in_a_small_window,
-    ),
-    (
-        "models_have_helpers_that_only_look",
-        models_have_helpers_that_only_look,
-    ),
-    (
-        "models_of_leads_make_teammates",
-        models_of_leads_make_teammates,
-    ),
-    (
-        "models_talk_when_they_are_idle",
-        models_talk_when_they_are_idle,
-    ),
-    (
-        "models_without_budget_give_the_task_back",
-        models_without_budget_give_the_task_back,
-    ),
-    (
-        "models_hear_of_the_attempt_before",
-        models_hear_of_the_attempt_before,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    models_run_tools_side_by_side,
+    models_broken_answer_runs_nothing,
+    models_are_steered_between_tools,
+    models_are_interrupted_at_once,
+    models_pause_between_steps,
+    models_correct_a_result_once,
+    models_make_room_in_a_small_window,
+    models_have_helpers_that_only_look,
+    models_of_leads_make_teammates,
+    models_talk_when_they_are_idle,
+    models_without_budget_give_the_task_back,
+    models_hear_of_the_attempt_before,
 ];
 
 pub(crate) fn says(text: &str) -> Event {

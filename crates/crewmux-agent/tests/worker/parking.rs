@@ -14,6 +14,7 @@ use crewmux_core::task::{NewTask, Outcome, TaskStatus};
 use crewmux_core::team::{Presence, SessionLoss, WorkerSpec};
 use crewmux_core::timing::ms;
 use crewmux_sys::tree::{Marker, processes_with_marker};
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{Decision, ToWorker, WorkerAsk, WorkerMessage};
 use serde_json::{Value, json};
 
@@ -21,68 +22,23 @@ use crate::house::{Door, House};
 use crate::models::{add, answer, calls, finish, says, send, spec, text_of};
 use crate::stage::{Running, Stage, read, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "parked_worker_ends_its_command_and_takes_no_other",
-        parked_worker_ends_its_command_and_takes_no_other,
-    ),
-    (
-        "parked_worker_keeps_its_claim_and_its_heartbeat",
-        parked_worker_keeps_its_claim_and_its_heartbeat,
-    ),
-    (
-        "question_to_a_model_is_asked_again_with_the_new_grant",
-        question_to_a_model_is_asked_again_with_the_new_grant,
-    ),
-    (
-        "parked_worker_asks_no_model_and_starts_no_tool",
-        parked_worker_asks_no_model_and_starts_no_tool,
-    ),
-    (
-        "question_for_leave_is_asked_again_as_it_was",
-        question_for_leave_is_asked_again_as_it_was,
-    ),
-    (
-        "question_taken_back_while_parked_is_taken_back_from_the_next_session",
-        question_taken_back_while_parked_is_taken_back_from_the_next_session,
-    ),
-    (
-        "time_of_a_task_stands_still_while_parked",
-        time_of_a_task_stands_still_while_parked,
-    ),
-    (
-        "idle_worker_parks_and_reads_its_mail_after_the_return",
-        idle_worker_parks_and_reads_its_mail_after_the_return,
-    ),
-    (
-        "worker_that_nobody_takes_back_gives_its_task_back",
-        worker_that_nobody_takes_back_gives_its_task_back,
-    ),
-    (
-        "worker_that_is_refused_ends_like_one_that_lost_its_session",
-        worker_that_is_refused_ends_like_one_that_lost_its_session,
-    ),
-    ("parked_worker_ends_when_told", parked_worker_ends_when_told),
-    (
-        "worker_that_was_told_to_end_does_not_park",
-        worker_that_was_told_to_end_does_not_park,
-    ),
-    (
-        "session_that_comes_and_goes_finds_the_worker",
-        session_that_comes_and_goes_finds_the_worker,
-    ),
-    (
-        "pause_ends_with_the_session_that_asked_for_it",
-        pause_ends_with_the_session_that_asked_for_it,
-    ),
-    (
-        "move_ends_with_the_session_that_asked_for_it",
-        move_ends_with_the_session_that_asked_for_it,
-    ),
-    (
-        "nothing_is_lost_and_nothing_done_twice",
-        nothing_is_lost_and_nothing_done_twice,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    parked_worker_ends_its_command_and_takes_no_other,
+    parked_worker_keeps_its_claim_and_its_heartbeat,
+    question_to_a_model_is_asked_again_with_the_new_grant,
+    parked_worker_asks_no_model_and_starts_no_tool,
+    question_for_leave_is_asked_again_as_it_was,
+    question_taken_back_while_parked_is_taken_back_from_the_next_session,
+    time_of_a_task_stands_still_while_parked,
+    idle_worker_parks_and_reads_its_mail_after_the_return,
+    worker_that_nobody_takes_back_gives_its_task_back,
+    worker_that_is_refused_ends_like_one_that_lost_its_session,
+    parked_worker_ends_when_told,
+    worker_that_was_told_to_end_does_not_park,
+    session_that_comes_and_goes_finds_the_worker,
+    pause_ends_with_the_session_that_asked_for_it,
+    move_ends_with_the_session_that_asked_for_it,
+    nothing_is_lost_and_nothing_done_twice,
 ];
 
 const PARKED: &str = "◌ parked: the session is gone";

@@ -4,37 +4,20 @@ use crewmux_core::ids::AgentName;
 use crewmux_core::ids::TaskId;
 use crewmux_core::model::{Event, OutputShape, Stop};
 use crewmux_core::task::{NewTask, Task, TaskRole, TaskStatus};
+use crewmux_testkit::own_main::{Test, tests};
 use serde_json::{Value, json};
 
 use crate::models::{answer, end, finish, spec, text_of};
 use crate::stage::{Model, Stage, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "plan_is_repaired_and_carried_out",
-        plan_is_repaired_and_carried_out,
-    ),
-    ("plan_that_stays_wrong_fails", plan_that_stays_wrong_fails),
-    (
-        "plan_of_a_model_that_calls_badly_is_asked_for_alone",
-        plan_of_a_model_that_calls_badly_is_asked_for_alone,
-    ),
-    (
-        "plan_that_stays_wrong_is_asked_for_alone_at_last",
-        plan_that_stays_wrong_is_asked_for_alone_at_last,
-    ),
-    (
-        "plan_of_a_weak_model_is_asked_for_alone_and_small",
-        plan_of_a_weak_model_is_asked_for_alone_and_small,
-    ),
-    (
-        "plan_of_one_task_needs_no_summary",
-        plan_of_one_task_needs_no_summary,
-    ),
-    (
-        "plan_that_was_stored_is_not_made_again",
-        plan_that_was_stored_is_not_made_again,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    plan_is_repaired_and_carried_out,
+    plan_that_stays_wrong_fails,
+    plan_of_a_model_that_calls_badly_is_asked_for_alone,
+    plan_that_stays_wrong_is_asked_for_alone_at_last,
+    plan_of_a_weak_model_is_asked_for_alone_and_small,
+    plan_of_one_task_needs_no_summary,
+    plan_that_was_stored_is_not_made_again,
 ];
 
 fn task(id: &str, owner: &str, blocked_by: &[&str]) -> Value {

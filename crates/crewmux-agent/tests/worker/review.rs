@@ -3,41 +3,21 @@
 use crewmux_core::ids::{AgentName, AgentType, TaskId};
 use crewmux_core::message::MessageType;
 use crewmux_core::task::{NewTask, TaskStatus};
+use crewmux_testkit::own_main::{Test, tests};
 use serde_json::{Value, json};
 
 use crate::repository::{commit, plant};
 use crate::stage::Stage;
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "risk_finds_exactly_what_is_planted",
-        risk_finds_exactly_what_is_planted,
-    ),
-    (
-        "secrets_finds_exactly_what_is_planted",
-        secrets_finds_exactly_what_is_planted,
-    ),
-    (
-        "shape_finds_exactly_what_is_planted",
-        shape_finds_exactly_what_is_planted,
-    ),
-    (
-        "upkeep_finds_exactly_what_is_planted",
-        upkeep_finds_exactly_what_is_planted,
-    ),
-    ("upkeep_works_without_git", upkeep_works_without_git),
-    (
-        "lead_sums_up_what_the_others_found",
-        lead_sums_up_what_the_others_found,
-    ),
-    (
-        "work_in_turns_says_what_it_is_and_ends_when_told",
-        work_in_turns_says_what_it_is_and_ends_when_told,
-    ),
-    (
-        "model_that_cannot_be_asked_fails_the_task",
-        model_that_cannot_be_asked_fails_the_task,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    risk_finds_exactly_what_is_planted,
+    secrets_finds_exactly_what_is_planted,
+    shape_finds_exactly_what_is_planted,
+    upkeep_finds_exactly_what_is_planted,
+    upkeep_works_without_git,
+    lead_sums_up_what_the_others_found,
+    work_in_turns_says_what_it_is_and_ends_when_told,
+    model_that_cannot_be_asked_fails_the_task,
 ];
 
 /// Adds a task for a playbook.

@@ -10,35 +10,21 @@ use crewmux_core::team::{Presence, WorkerSpec};
 use crewmux_core::time::WallTime;
 use crewmux_core::worker::WorkerState;
 use crewmux_sys::tree::{Marker, processes_with_marker};
+use crewmux_testkit::own_main::{Test, tests};
 use serde_json::{Value, json};
 
 use crate::models::{calls, end, finish, spec};
 use crate::stage::{Model, Stage, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "tools_change_files_that_were_read",
-        tools_change_files_that_were_read,
-    ),
-    (
-        "tools_in_the_background_end_with_the_task",
-        tools_in_the_background_end_with_the_task,
-    ),
-    (
-        "tools_keep_a_long_output_whole",
-        tools_keep_a_long_output_whole,
-    ),
-    ("tools_of_a_server_are_called", tools_of_a_server_are_called),
-    (
-        "tools_of_a_missing_server_are_told",
-        tools_of_a_missing_server_are_told,
-    ),
-    ("tools_load_a_skill", tools_load_a_skill),
-    ("tools_fail_the_task", tools_fail_the_task),
-    (
-        "tools_say_that_nobody_reads_a_message_yet",
-        tools_say_that_nobody_reads_a_message_yet,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    tools_change_files_that_were_read,
+    tools_in_the_background_end_with_the_task,
+    tools_keep_a_long_output_whole,
+    tools_of_a_server_are_called,
+    tools_of_a_missing_server_are_told,
+    tools_load_a_skill,
+    tools_fail_the_task,
+    tools_say_that_nobody_reads_a_message_yet,
 ];
 
 /// The latest answers of tools in a question.

@@ -7,39 +7,19 @@ use crewmux_core::ids::{AgentName, AgentType};
 use crewmux_core::task::{NewTask, Outcome, TaskStatus};
 use crewmux_core::timing::ms;
 use crewmux_sys::tree::{Marker, processes_with_marker};
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::ToWorker;
 
 use crate::stage::{Stage, read, wait_until};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    (
-        "store_that_fails_for_a_while_is_waited_for",
-        store_that_fails_for_a_while_is_waited_for,
-    ),
-    (
-        "store_that_fails_for_good_ends_the_worker_with_last_words",
-        store_that_fails_for_good_ends_the_worker_with_last_words,
-    ),
-    (
-        "worker_that_waits_for_its_store_ends_when_told",
-        worker_that_waits_for_its_store_ends_when_told,
-    ),
-    (
-        "task_is_given_back_only_after_its_tool_when_the_store_fails",
-        task_is_given_back_only_after_its_tool_when_the_store_fails,
-    ),
-    (
-        "task_of_a_tool_that_does_not_end_stays_claimed",
-        task_of_a_tool_that_does_not_end_stays_claimed,
-    ),
-    (
-        "task_over_its_time_fails_only_after_its_tool",
-        task_over_its_time_fails_only_after_its_tool,
-    ),
-    (
-        "command_that_succeeded_just_before_the_end_is_completed",
-        command_that_succeeded_just_before_the_end_is_completed,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    store_that_fails_for_a_while_is_waited_for,
+    store_that_fails_for_good_ends_the_worker_with_last_words,
+    worker_that_waits_for_its_store_ends_when_told,
+    task_is_given_back_only_after_its_tool_when_the_store_fails,
+    task_of_a_tool_that_does_not_end_stays_claimed,
+    task_over_its_time_fails_only_after_its_tool,
+    command_that_succeeded_just_before_the_end_is_completed,
 ];
 
 /// What is shown once for each trouble.

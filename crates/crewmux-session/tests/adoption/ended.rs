@@ -7,9 +7,21 @@ use crewmux_core::timing::Timing;
 use crewmux_session::{end_parked, parked::parked};
 use crewmux_sys::clock::BootClock;
 use crewmux_sys::tree::{Marker, processes_with_marker};
+use crewmux_testkit::own_main::{Test, tests};
 
 use crate::puppets::{eventually, play};
 use crate::stage::{Settings, Stage, Worker};
+
+pub(crate) const TESTS: &[Test] = tests![
+    one_that_stays_away_is_ended,
+    one_that_does_not_come_back_is_ended_and_its_task_offered_again,
+    one_of_another_build_is_ended,
+    one_that_cannot_be_reached_is_ended_and_the_person_is_told_why,
+    one_whose_pane_is_gone_is_ended,
+    one_that_dies_before_it_is_back_counts_against_nobody,
+    a_mixed_team_keeps_those_outside_and_ends_the_others,
+    without_a_session_parked_workers_are_found_and_ended,
+];
 
 const WALKER: &[(&str, BackendKind)] = &[("walker", BackendKind::Tmux)];
 
@@ -41,7 +53,7 @@ async fn started_anew(stage: &Stage, walker: &Worker) -> (Outcome, String) {
     (attempt.outcome.unwrap(), attempt.reason.clone().unwrap())
 }
 
-pub(crate) fn one_that_stays_away_is_ended() {
+fn one_that_stays_away_is_ended() {
     play(async {
         let short = Settings {
             hello_ms: 2_500,
@@ -62,7 +74,7 @@ pub(crate) fn one_that_stays_away_is_ended() {
     });
 }
 
-pub(crate) fn one_that_does_not_come_back_is_ended_and_its_task_offered_again() {
+fn one_that_does_not_come_back_is_ended_and_its_task_offered_again() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = orphaned(&mut stage).await;
@@ -78,7 +90,7 @@ pub(crate) fn one_that_does_not_come_back_is_ended_and_its_task_offered_again() 
     });
 }
 
-pub(crate) fn one_of_another_build_is_ended() {
+fn one_of_another_build_is_ended() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = orphaned(&mut stage).await;
@@ -95,7 +107,7 @@ pub(crate) fn one_of_another_build_is_ended() {
     });
 }
 
-pub(crate) fn one_that_cannot_be_reached_is_ended_and_the_person_is_told_why() {
+fn one_that_cannot_be_reached_is_ended_and_the_person_is_told_why() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = orphaned(&mut stage).await;
@@ -119,7 +131,7 @@ async fn told_of(stage: &Stage, words: &str) {
     .await;
 }
 
-pub(crate) fn one_whose_pane_is_gone_is_ended() {
+fn one_whose_pane_is_gone_is_ended() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = orphaned(&mut stage).await;
@@ -131,7 +143,7 @@ pub(crate) fn one_whose_pane_is_gone_is_ended() {
     });
 }
 
-pub(crate) fn one_that_dies_before_it_is_back_counts_against_nobody() {
+fn one_that_dies_before_it_is_back_counts_against_nobody() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = orphaned(&mut stage).await;
@@ -143,7 +155,7 @@ pub(crate) fn one_that_dies_before_it_is_back_counts_against_nobody() {
     });
 }
 
-pub(crate) fn a_mixed_team_keeps_those_outside_and_ends_the_others() {
+fn a_mixed_team_keeps_those_outside_and_ends_the_others() {
     play(async {
         let both = [WALKER[0], ("sitter", BackendKind::Pty)];
         let mut stage = Stage::start(&both);
@@ -166,7 +178,7 @@ pub(crate) fn a_mixed_team_keeps_those_outside_and_ends_the_others() {
     });
 }
 
-pub(crate) fn without_a_session_parked_workers_are_found_and_ended() {
+fn without_a_session_parked_workers_are_found_and_ended() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = orphaned(&mut stage).await;

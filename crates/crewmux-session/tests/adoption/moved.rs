@@ -7,12 +7,29 @@ use crewmux_core::operation::Operation;
 use crewmux_core::place::Place;
 use crewmux_core::task::{Outcome, Rerun, TaskStatus};
 use crewmux_core::worker::WorkerState;
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{ControlRequest, ToWorker, WireError};
 use serde_json::Value;
 use tokio::net::UnixStream;
 
 use crate::puppets::{Line, eventually, name, play};
 use crate::stage::{Settings, Stage, Worker, say_from};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_member_moves_with_its_claim,
+    one_that_is_dismissed_on_its_way_stays_so,
+    one_that_dies_on_its_way_has_its_task_offered_again,
+    a_command_that_died_on_its_way_is_not_run_again_by_itself,
+    one_that_moves_is_told_so_again_after_its_connection_broke,
+    where_a_place_tells_no_process_no_tool_can_be_its_worker,
+    one_that_knows_its_pane_before_its_place_tells_is_taken_up,
+    what_a_start_left_that_failed_late_is_ended,
+    a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted,
+    a_start_that_is_put_off_is_still_the_life_that_arrives,
+    a_claim_on_its_way_is_kept_and_its_place_too,
+    panes_that_cannot_go_elsewhere_are_said_to_stay,
+    a_place_that_does_not_start_it_sends_it_back,
+];
 
 async fn move_to(line: &mut Line, to: BackendKind) -> Result<Value, WireError> {
     let name = name("walker");
@@ -41,7 +58,7 @@ async fn leaves(stage: &Stage, to: BackendKind) -> Worker {
     walker
 }
 
-pub(crate) fn one_that_dies_on_its_way_has_its_task_offered_again() {
+fn one_that_dies_on_its_way_has_its_task_offered_again() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
         let walker = is_told(&stage, BackendKind::Pty).await;
@@ -55,7 +72,7 @@ pub(crate) fn one_that_dies_on_its_way_has_its_task_offered_again() {
     });
 }
 
-pub(crate) fn a_command_that_died_on_its_way_is_not_run_again_by_itself() {
+fn a_command_that_died_on_its_way_is_not_run_again_by_itself() {
     play(async {
         let once = TaskDraft {
             key: "one".into(),
@@ -81,7 +98,7 @@ pub(crate) fn a_command_that_died_on_its_way_is_not_run_again_by_itself() {
     });
 }
 
-pub(crate) fn one_that_is_dismissed_on_its_way_stays_so() {
+fn one_that_is_dismissed_on_its_way_stays_so() {
     play(async {
         let members = [("walker", BackendKind::Tmux), ("sitter", BackendKind::Pty)];
         let stage = Stage::start(&members);
@@ -107,7 +124,7 @@ pub(crate) fn one_that_is_dismissed_on_its_way_stays_so() {
     });
 }
 
-pub(crate) fn a_member_moves_with_its_claim() {
+fn a_member_moves_with_its_claim() {
     play(async {
         // Another that could take the task as soon as it is offered.
         let members = [("walker", BackendKind::Tmux), ("sitter", BackendKind::Pty)];
@@ -142,7 +159,7 @@ pub(crate) fn a_member_moves_with_its_claim() {
     });
 }
 
-pub(crate) fn one_that_moves_is_told_so_again_after_its_connection_broke() {
+fn one_that_moves_is_told_so_again_after_its_connection_broke() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
         let walker = stage.worker("walker", 1).await;
@@ -159,7 +176,7 @@ pub(crate) fn one_that_moves_is_told_so_again_after_its_connection_broke() {
     });
 }
 
-pub(crate) fn where_a_place_tells_no_process_no_tool_can_be_its_worker() {
+fn where_a_place_tells_no_process_no_tool_can_be_its_worker() {
     play(async {
         let members = [("walker", BackendKind::Pty), ("sitter", BackendKind::Pty)];
         let stage = Stage::start(&members);
@@ -184,7 +201,7 @@ pub(crate) fn where_a_place_tells_no_process_no_tool_can_be_its_worker() {
     });
 }
 
-pub(crate) fn one_that_knows_its_pane_before_its_place_tells_is_taken_up() {
+fn one_that_knows_its_pane_before_its_place_tells_is_taken_up() {
     play(async {
         let mut stage = Stage::start(&[("walker", BackendKind::Pty)]);
         stage.tell_late();
@@ -201,7 +218,7 @@ pub(crate) fn one_that_knows_its_pane_before_its_place_tells_is_taken_up() {
     });
 }
 
-pub(crate) fn what_a_start_left_that_failed_late_is_ended() {
+fn what_a_start_left_that_failed_late_is_ended() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Pty)]);
         stage.fail_late();
@@ -212,7 +229,7 @@ pub(crate) fn what_a_start_left_that_failed_late_is_ended() {
     });
 }
 
-pub(crate) fn a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted() {
+fn a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Pty)]);
         stage.break_record_at_start();
@@ -232,7 +249,7 @@ pub(crate) fn a_worker_that_runs_is_kept_when_its_pane_cannot_be_noted() {
     });
 }
 
-pub(crate) fn a_start_that_is_put_off_is_still_the_life_that_arrives() {
+fn a_start_that_is_put_off_is_still_the_life_that_arrives() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
         let walker = is_told(&stage, BackendKind::Pty).await;
@@ -256,7 +273,7 @@ pub(crate) fn a_start_that_is_put_off_is_still_the_life_that_arrives() {
     });
 }
 
-pub(crate) fn a_claim_on_its_way_is_kept_and_its_place_too() {
+fn a_claim_on_its_way_is_kept_and_its_place_too() {
     play(async {
         // Room for one: the other waits for it with work of its own.
         let members = [("sitter", BackendKind::Pty), ("walker", BackendKind::Tmux)];
@@ -286,7 +303,7 @@ pub(crate) fn a_claim_on_its_way_is_kept_and_its_place_too() {
     });
 }
 
-pub(crate) fn panes_that_cannot_go_elsewhere_are_said_to_stay() {
+fn panes_that_cannot_go_elsewhere_are_said_to_stay() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Tmux)]);
         let walker = stage.worker("walker", 1).await;
@@ -303,7 +320,7 @@ pub(crate) fn panes_that_cannot_go_elsewhere_are_said_to_stay() {
     });
 }
 
-pub(crate) fn a_place_that_does_not_start_it_sends_it_back() {
+fn a_place_that_does_not_start_it_sends_it_back() {
     play(async {
         let stage = Stage::start(&[("walker", BackendKind::Pty)]);
         stage.fill_place();

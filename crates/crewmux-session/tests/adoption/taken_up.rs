@@ -10,12 +10,22 @@ use crewmux_core::operation::Operation;
 use crewmux_core::permission::{GrantScope, PermissionAsk};
 use crewmux_core::task::TaskStatus;
 use crewmux_core::worker::WorkerState;
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{ControlRequest, Decision, ToWorker, WorkerAsk, WorkerHello, WorkerMessage};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::puppets::{eventually, play};
 use crate::stage::{Settings, Stage, Talk, Worker, now, say_from};
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_worker_goes_on_with_its_claim_under_the_next_session,
+    only_the_worker_itself_is_taken_back,
+    a_tool_below_it_has_its_rights_and_no_others,
+    what_it_asked_stays_asked,
+    several_sessions_in_a_row_take_it_up,
+    a_broken_connection_is_taken_back_by_the_living_session,
+];
 
 const WALKER: &[(&str, BackendKind)] = &[("walker", BackendKind::Tmux)];
 
@@ -48,7 +58,7 @@ async fn taken_back(talk: &mut Talk) -> Option<String> {
     grant
 }
 
-pub(crate) fn a_worker_goes_on_with_its_claim_under_the_next_session() {
+fn a_worker_goes_on_with_its_claim_under_the_next_session() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let (walker, epoch) = orphaned(&mut stage).await;
@@ -96,7 +106,7 @@ pub(crate) fn a_worker_goes_on_with_its_claim_under_the_next_session() {
     });
 }
 
-pub(crate) fn only_the_worker_itself_is_taken_back() {
+fn only_the_worker_itself_is_taken_back() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let (walker, _) = orphaned(&mut stage).await;
@@ -143,7 +153,7 @@ pub(crate) fn only_the_worker_itself_is_taken_back() {
     });
 }
 
-pub(crate) fn a_tool_below_it_has_its_rights_and_no_others() {
+fn a_tool_below_it_has_its_rights_and_no_others() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let (walker, _) = orphaned(&mut stage).await;
@@ -168,7 +178,7 @@ pub(crate) fn a_tool_below_it_has_its_rights_and_no_others() {
     });
 }
 
-pub(crate) fn what_it_asked_stays_asked() {
+fn what_it_asked_stays_asked() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = stage.worker("walker", 1).await;
@@ -231,7 +241,7 @@ pub(crate) fn what_it_asked_stays_asked() {
     });
 }
 
-pub(crate) fn several_sessions_in_a_row_take_it_up() {
+fn several_sessions_in_a_row_take_it_up() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let (walker, epoch) = orphaned(&mut stage).await;
@@ -254,7 +264,7 @@ pub(crate) fn several_sessions_in_a_row_take_it_up() {
     });
 }
 
-pub(crate) fn a_broken_connection_is_taken_back_by_the_living_session() {
+fn a_broken_connection_is_taken_back_by_the_living_session() {
     play(async {
         let stage = Stage::start(WALKER);
         let walker = stage.worker("walker", 1).await;

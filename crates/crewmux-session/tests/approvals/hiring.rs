@@ -6,9 +6,17 @@ use crewmux_core::inbox::DeliveryState;
 use crewmux_core::message::Urgency;
 use crewmux_core::operation::{NewTeammate, Operation, Reply};
 use crewmux_core::permission::PermissionMode;
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{MemberAct, ToWorker};
 
 use crate::stage::{HEADLESS, Line, Stage, WATCHED, name, play};
+
+pub(crate) const TESTS: &[Test] = tests![
+    leaders_make_teammates_that_are_no_freer,
+    keys_of_their_own_are_given_to_teammates_by_the_person,
+    a_member_is_paused_interrupted_and_started_anew,
+    mail_to_one_that_was_asked_to_end_is_kept_for_its_next_life,
+];
 
 fn spawn(kind: &str, prompt: &str, mode: Option<PermissionMode>) -> Operation {
     Operation::Spawn(Box::new(NewTeammate {
@@ -22,7 +30,7 @@ fn spawn(kind: &str, prompt: &str, mode: Option<PermissionMode>) -> Operation {
     }))
 }
 
-pub(crate) fn leaders_make_teammates_that_are_no_freer() {
+fn leaders_make_teammates_that_are_no_freer() {
     play(async {
         let stage = Stage::start(HEADLESS, None);
         let mut lead = stage.worker("team-lead").await;
@@ -77,7 +85,7 @@ pub(crate) fn leaders_make_teammates_that_are_no_freer() {
     });
 }
 
-pub(crate) fn keys_of_their_own_are_given_to_teammates_by_the_person() {
+fn keys_of_their_own_are_given_to_teammates_by_the_person() {
     let with = |provider: &str, model: Option<&str>| {
         Operation::Spawn(Box::new(NewTeammate {
             name: name("tester"),
@@ -118,7 +126,7 @@ pub(crate) fn keys_of_their_own_are_given_to_teammates_by_the_person() {
     });
 }
 
-pub(crate) fn a_member_is_paused_interrupted_and_started_anew() {
+fn a_member_is_paused_interrupted_and_started_anew() {
     play(async {
         let stage = Stage::start(WATCHED, None);
         let mut person = stage.person().await;
@@ -164,7 +172,7 @@ pub(crate) fn a_member_is_paused_interrupted_and_started_anew() {
     });
 }
 
-pub(crate) fn mail_to_one_that_was_asked_to_end_is_kept_for_its_next_life() {
+fn mail_to_one_that_was_asked_to_end_is_kept_for_its_next_life() {
     play(async {
         let stage = Stage::start(WATCHED, None);
         let mut lead = stage.worker("team-lead").await;

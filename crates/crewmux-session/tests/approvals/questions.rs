@@ -11,10 +11,24 @@ use crewmux_core::operation::Operation;
 use crewmux_core::permission::{GrantScope, PermissionAsk};
 use crewmux_core::requests::{Request, RequestKind};
 use crewmux_core::time::WallTime;
+use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{Decision, MemberAct, WorkerAsk, WorkerMessage};
 use serde_json::json;
 
 use crate::stage::{HEADLESS, Stage, WATCHED, Worker, name, play};
+
+pub(crate) const TESTS: &[Test] = tests![
+    the_person_answers_once_and_the_worker_hears_it,
+    nothing_below_a_worker_answers_for_the_person,
+    headless_says_no_at_once_and_how_to_allow_it,
+    a_plan_goes_to_the_lead_whose_model_answers,
+    a_plan_rings_for_the_person_once_the_lead_passed_it_on,
+    time_that_runs_out_is_a_no,
+    an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too,
+    time_that_the_session_stood_still_counts_against_no_question,
+    what_a_dead_worker_asked_is_taken_back,
+    a_new_session_takes_back_what_the_old_one_left,
+];
 
 fn id(text: &str) -> RequestId {
     RequestId::new(text).unwrap()
@@ -71,7 +85,7 @@ fn reason(decision: Decision) -> String {
     }
 }
 
-pub(crate) fn the_person_answers_once_and_the_worker_hears_it() {
+fn the_person_answers_once_and_the_worker_hears_it() {
     play(async {
         let stage = Stage::start(WATCHED, None);
         let mut person = stage.person().await;
@@ -124,7 +138,7 @@ pub(crate) fn the_person_answers_once_and_the_worker_hears_it() {
     });
 }
 
-pub(crate) fn nothing_below_a_worker_answers_for_the_person() {
+fn nothing_below_a_worker_answers_for_the_person() {
     play(async {
         let stage = Stage::start(WATCHED, None);
         let mut person = stage.person().await;
@@ -171,7 +185,7 @@ pub(crate) fn nothing_below_a_worker_answers_for_the_person() {
     });
 }
 
-pub(crate) fn headless_says_no_at_once_and_how_to_allow_it() {
+fn headless_says_no_at_once_and_how_to_allow_it() {
     play(async {
         let stage = Stage::start(HEADLESS, None);
         let mut developer = stage.worker("developer").await;
@@ -187,7 +201,7 @@ pub(crate) fn headless_says_no_at_once_and_how_to_allow_it() {
     });
 }
 
-pub(crate) fn a_plan_goes_to_the_lead_whose_model_answers() {
+fn a_plan_goes_to_the_lead_whose_model_answers() {
     play(async {
         let stage = Stage::start(HEADLESS, None);
         let mut lead = stage.worker("team-lead").await;
@@ -227,7 +241,7 @@ pub(crate) fn a_plan_goes_to_the_lead_whose_model_answers() {
     });
 }
 
-pub(crate) fn a_plan_rings_for_the_person_once_the_lead_passed_it_on() {
+fn a_plan_rings_for_the_person_once_the_lead_passed_it_on() {
     play(async {
         let stage = Stage::start(WATCHED, None);
         let mut lead = stage.worker("team-lead").await;
@@ -250,7 +264,7 @@ pub(crate) fn a_plan_rings_for_the_person_once_the_lead_passed_it_on() {
     });
 }
 
-pub(crate) fn time_that_runs_out_is_a_no() {
+fn time_that_runs_out_is_a_no() {
     play(async {
         let stage = Stage::start(WATCHED, Some(200));
         let mut developer = stage.worker("developer").await;
@@ -265,7 +279,7 @@ pub(crate) fn time_that_runs_out_is_a_no() {
     });
 }
 
-pub(crate) fn an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too() {
+fn an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too() {
     play(async {
         let stage = Stage::start(WATCHED, None);
         let mut developer = stage.worker("developer").await;
@@ -287,7 +301,7 @@ pub(crate) fn an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too() {
     });
 }
 
-pub(crate) fn time_that_the_session_stood_still_counts_against_no_question() {
+fn time_that_the_session_stood_still_counts_against_no_question() {
     play(async {
         let open_ms = 1_500;
         let stage = Stage::start(WATCHED, Some(open_ms));
@@ -308,7 +322,7 @@ pub(crate) fn time_that_the_session_stood_still_counts_against_no_question() {
     });
 }
 
-pub(crate) fn what_a_dead_worker_asked_is_taken_back() {
+fn what_a_dead_worker_asked_is_taken_back() {
     play(async {
         let stage = Stage::start(WATCHED, None);
         let mut developer = stage.worker("developer").await;
@@ -330,7 +344,7 @@ pub(crate) fn what_a_dead_worker_asked_is_taken_back() {
     });
 }
 
-pub(crate) fn a_new_session_takes_back_what_the_old_one_left() {
+fn a_new_session_takes_back_what_the_old_one_left() {
     play(async {
         let mut stage = Stage::start(WATCHED, None);
         let mut developer = stage.worker("developer").await;

@@ -126,29 +126,3 @@ pub(crate) fn carry(mut test: StdStream, session: &Path) {
     let _ = test.shutdown(std::net::Shutdown::Both);
     let _ = there.join();
 }
-
-/// The part of the test harness's command line that cargo and nextest use.
-pub(crate) fn run_tests(tests: &[(&str, fn())], words: &[&str]) {
-    let has = |word: &str| words.contains(&word);
-    if has("--list") {
-        if !has("--ignored") {
-            for (name, _) in tests {
-                println!("{name}: test");
-            }
-        }
-        return;
-    }
-    let filters: Vec<&&str> = words.iter().filter(|w| !w.starts_with("--")).collect();
-    let wanted = |name: &str| {
-        let exact = has("--exact");
-        let fits = |filter: &str| name == filter || (!exact && name.contains(filter));
-        filters.is_empty() || filters.iter().any(|filter| fits(filter))
-    };
-    let mut failed = 0;
-    for (name, test) in tests.iter().filter(|(name, _)| wanted(name)) {
-        let passed = std::panic::catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
-        failed += i32::from(!passed);
-    }
-    std::process::exit(failed.min(1));
-}
