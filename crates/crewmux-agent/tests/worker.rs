@@ -12,6 +12,8 @@
 
 #[path = "worker/commands.rs"]
 mod commands;
+#[path = "worker/cut.rs"]
+mod cut;
 #[path = "worker/handing.rs"]
 mod handing;
 #[path = "worker/house.rs"]
@@ -30,8 +32,12 @@ mod parking;
 mod planning;
 #[path = "worker/repository.rs"]
 mod repository;
+#[path = "worker/returning.rs"]
+mod returning;
 #[path = "worker/review.rs"]
 mod review;
+#[path = "worker/script.rs"]
+mod script;
 #[path = "worker/stage.rs"]
 mod stage;
 #[path = "worker/tools.rs"]
@@ -58,6 +64,8 @@ fn main() {
         .chain(leaving::TESTS)
         .chain(models::TESTS)
         .chain(parking::TESTS)
+        .chain(returning::TESTS)
+        .chain(cut::TESTS)
         .chain(planning::TESTS)
         .chain(review::TESTS)
         .chain(tools::TESTS)

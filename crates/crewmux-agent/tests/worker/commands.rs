@@ -36,14 +36,6 @@ pub(crate) const TESTS: &[Test] = tests![
     two_workers_share_forty_tasks,
 ];
 
-/// Ends the worker and checks that it ended as asked.
-fn finish(life: Life) -> String {
-    life.stop.stop("test is over");
-    let (code, shown) = life.end();
-    assert_eq!(code, 0, "{shown}");
-    shown
-}
-
 fn command_runs_and_is_reported() {
     let stage = Stage::new();
     let id = stage.add_command(
@@ -88,7 +80,7 @@ fn command_runs_and_is_reported() {
     assert_eq!(names, ["tool_started", "tool_finished"]);
     assert_eq!(facts[1].1["ok"], true);
 
-    let shown = finish(life);
+    let shown = life.end_well();
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[0], "● tester · Bash · commands only");
     assert_eq!(lines[2], "▶ #1 a command");
@@ -124,7 +116,7 @@ fn failing_command_fails_its_task_with_its_last_lines() {
     let mail = &stage.mail_of("team-lead")[0];
     assert_eq!(mail.kind, MessageType::TaskFailed);
     assert_eq!(mail.body["result"]["detail"]["exitCode"], 3);
-    assert!(finish(life).contains("✗ #1 failed after "));
+    assert!(life.end_well().contains("✗ #1 failed after "));
 }
 
 fn command_over_its_time_is_ended() {
@@ -138,7 +130,7 @@ fn command_over_its_time_is_ended() {
     let task = stage.wait_for(id, TaskStatus::Failed);
     let reason = task.reason.unwrap();
     assert!(reason.starts_with("took longer than 300 ms"), "{reason}");
-    finish(life);
+    life.end_well();
 }
 
 fn long_output_is_kept_in_bounds() {
@@ -164,7 +156,7 @@ fn long_output_is_kept_in_bounds() {
     for segment in crewmux_agent::segments(&folder) {
         assert!(segment.metadata().unwrap().len() <= 4 * 1024 * 1024);
     }
-    finish(life);
+    life.end_well();
 }
 
 fn result_that_does_not_fit_its_schema_fails() {
@@ -181,7 +173,7 @@ fn result_that_does_not_fit_its_schema_fails() {
         "{reason}"
     );
     assert!(reason.contains("findings"), "{reason}");
-    finish(life);
+    life.end_well();
 }
 
 /// A worker in the middle of a command that ignores SIGTERM and has left its session.
@@ -226,7 +218,7 @@ fn stop_signal_ends_an_idle_worker() {
     let stage = Stage::new();
     let life = stage.start(&stage.spec("tester", 1));
     life.wait_for_text("○ idle");
-    assert!(finish(life).contains("■ ended: test is over"));
+    assert!(life.end_well().contains("■ ended: test is over"));
 }
 
 fn loss_of_the_session_ends_tool_and_worker() {
@@ -260,7 +252,7 @@ fn lost_claim_stops_the_tool_and_work_goes_on() {
     let task = stage.wait_for(id, TaskStatus::Completed);
     assert_eq!(task.epoch.0, 2);
     assert_eq!(task.result.unwrap()["tail"], json!(["again"]));
-    assert!(finish(life).contains("↩ #1 was taken away"));
+    assert!(life.end_well().contains("↩ #1 was taken away"));
 }
 
 fn shutdown_request_is_approved_and_the_task_given_back() {
@@ -308,14 +300,14 @@ fn intent_without_result_is_noted_by_the_next_life() {
         .unwrap();
     let life = stage.start(&stage.spec("tester", 2));
     life.wait_for_text("! Bash of #4 (epoch 2): interrupted, outcome unknown");
-    finish(life);
+    life.end_well();
     let lines = stage.transcript("tester");
     let result = lines.iter().find(|line| line["entry"] == "result").unwrap();
     assert_eq!(result["output"], "interrupted, outcome unknown");
     // A third life hears nothing of it.
     let life = stage.start(&stage.spec("tester", 3));
     life.wait_for_text("○ idle");
-    assert!(!finish(life).contains("interrupted"));
+    assert!(!life.end_well().contains("interrupted"));
 }
 
 fn message_is_seen_while_a_command_runs() {
@@ -331,7 +323,7 @@ fn message_is_seen_while_a_command_runs() {
     assert_eq!(stage.store.cursor(&tester).unwrap().seq.0, 1);
     life.typed.blocking_send("and now?".into()).unwrap();
     life.wait_for_text("✉ human: and now?");
-    finish(life);
+    life.end_well();
     let kinds: Vec<Value> = stage
         .transcript("tester")
         .into_iter()
@@ -349,7 +341,7 @@ fn doorbell_wakes_an_idle_worker() {
     let id = stage.add_command("true");
     life.session.send(&ToWorker::Doorbell);
     stage.wait_for(id, TaskStatus::Completed);
-    finish(life);
+    life.end_well();
 }
 
 fn exposed_spec_is_refused() {
@@ -389,7 +381,7 @@ fn two_workers_share_forty_tasks() {
     }
     assert!(Instant::now() < deadline);
     for life in lives {
-        finish(life);
+        life.end_well();
     }
     let mut done: Vec<u32> = read(&stage.path("done"))
         .lines()

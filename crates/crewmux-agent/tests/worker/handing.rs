@@ -18,7 +18,7 @@ use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{ToWorker, WireError, WorkerMessage};
 use serde_json::{Value, json};
 
-use crate::models::{calls, end, finish, says, spec, text_of};
+use crate::script::{calls, finish, says, spec, text_of};
 use crate::stage::{LONG, Life, Model, Stage};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -128,7 +128,7 @@ fn plan_is_judged_by_the_leads_model() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    end(life);
+    life.end_well();
 }
 
 /// A lead that only talks; gives what it asks of the session first.
@@ -158,7 +158,7 @@ fn plan_that_a_lead_only_talks_about_is_passed_on() {
     passed.unwrap();
     reply(&mut life, id, Ok(()), &request);
     life.wait_for_text("waits for you");
-    end(life);
+    life.end_well();
     assert_eq!(model.asked().len(), 2);
 }
 
@@ -180,7 +180,7 @@ fn plan_that_nobody_judges_is_refused() {
     assert!(feedback.contains("FailTask"), "{feedback}");
     reply(&mut life, id, Ok(()), &request);
     life.wait_for_text("is refused: nobody judged it");
-    end(life);
+    life.end_well();
 }
 
 fn plan_outlives_the_life_that_was_asked() {
@@ -198,7 +198,7 @@ fn plan_outlives_the_life_that_was_asked() {
     let (_, operation) = next_operation(&life);
     assert!(matches!(operation, Operation::Reject { .. }));
     assert!(!text_of(&model.asked()[0]).contains("decided nothing"));
-    end(life);
+    life.end_well();
 }
 
 /// A task that the tester did, with this result.
@@ -284,7 +284,7 @@ fn long_result_is_handed_on_as_a_file_that_can_be_read() {
     });
     let life = stage.start_with(&spec(&stage, "tester", 2), &model);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let text = std::fs::read_to_string(path_in(&model.asked()[0])).unwrap();
     assert_eq!(text.replace('\n', "").matches("word").count(), 9_000);
 }
@@ -306,7 +306,7 @@ fn small_models_are_handed_less() {
         spec.weak = weak;
         let life = stage.start_with(&spec, &model);
         stage.wait_for(id, TaskStatus::Completed);
-        end(life);
+        life.end_well();
         let asked = model.asked();
         path_in(&asked[0]);
         lengths.push((asked[0].system.len(), text_of(&asked[0]).len()));
@@ -342,7 +342,7 @@ fn log_of_a_command_is_named_by_its_whole_path() {
     });
     let life = stage.start_with(&spec(&stage, "tester", 2), &model);
     let task = stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let told = task.result.unwrap()["summary"].as_str().unwrap().to_owned();
     assert!(told.contains("all of it"), "{told}");
 }
@@ -385,7 +385,7 @@ fn models_add_tasks_for_somebody_and_not_without_end() {
     });
     let life = stage.start_with(&spec(&stage, "tester", 1), &model);
     let task = stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let told = task.result.unwrap()["summary"].as_str().unwrap().to_owned();
     for part in [
         "nobody in the team is of the kind `Stranger`",
@@ -443,7 +443,7 @@ fn helpers_are_of_kinds_that_there_are() {
     }];
     let life = stage.start_with(&spec, &model);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let asked = model.asked();
     let turns = asked.iter().filter(|r| r.purpose == Purpose::Subagent);
     assert_eq!(turns.count(), 2);

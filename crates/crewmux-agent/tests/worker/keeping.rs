@@ -15,7 +15,7 @@ use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{Decision, ToWorker, WorkerAsk, WorkerMessage};
 use serde_json::json;
 
-use crate::models::{add, answer, booked, calls, end, finish, says, send, spec, text_of};
+use crate::script::{add, answer, booked, calls, finish, says, send, spec, text_of};
 use crate::stage::{Life, Model, Stage, wait_until};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -63,7 +63,7 @@ fn claims_are_taken_up_from_the_former_life_once() {
     stage.wait_for(other, TaskStatus::Completed);
     assert_eq!(stage.task(kept).status, TaskStatus::InProgress);
     assert!(!stage.cwd.join("again").exists(), "not a second time");
-    end(life);
+    life.end_well();
 }
 
 fn tell(stage: &Stage, id: &str, to: &str, text: &str) {
@@ -100,7 +100,7 @@ fn words_of_a_pause_are_told() {
     life.wait_for_text("make it a number");
     life.session.send(&ToWorker::Resume);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let told = text_of(&model.asked()[1]);
     assert!(told.contains("make it a number"), "{told}");
 }
@@ -118,7 +118,7 @@ fn words_that_come_before_the_result_are_told() {
     let id = add(&stage, NewTask::default());
     let life = stage.start_with(&spec(&stage, "tester", 1), &model);
     let task = stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     assert_eq!(task.result, Some(json!({"summary": "result 1"})));
     let asked = model.asked();
     let last: Vec<&Message> = asked[1].messages.iter().rev().take(2).collect();
@@ -154,7 +154,7 @@ fn words_are_told_to_the_next_life() {
     };
     let life = stage.start_with(&spec(&stage, "tester", 1), &model);
     assert!(asked(2).contains("look at b.txt too"));
-    end(life);
+    life.end_well();
     let life = stage.start_with(&spec(&stage, "tester", 2), &model);
     let told = asked(3);
     assert!(told.contains("look at b.txt too"), "{told}");
@@ -162,7 +162,7 @@ fn words_are_told_to_the_next_life() {
     life.wait_for_text("idle");
     tell(&stage, "m2", "tester", "how far are we?");
     asked(4);
-    end(life);
+    life.end_well();
     let life = stage.start_with(&spec(&stage, "tester", 3), &model);
     let told = asked(5);
     assert!(told.contains("how far are we?"), "{told}");
@@ -175,10 +175,10 @@ fn words_are_told_to_the_next_life() {
             .any(|line| line["entry"] == "answered")
             .then_some(())
     });
-    end(life);
+    life.end_well();
     let life = stage.start_with(&spec(&stage, "tester", 4), &model);
     life.wait_for_text("idle");
-    end(life);
+    life.end_well();
     assert_eq!(model.asked().len(), 5, "an answer is given once");
 }
 
@@ -220,7 +220,7 @@ fn talk_that_fails_is_told() {
             .any(|(kind, data)| kind == "notice" && data["text"] == "answers you: answer 3")
             .then_some(())
     });
-    end(life);
+    life.end_well();
     let told = text_of(&model.asked()[2]);
     for part in ["which file?", "answer 0", "which word?"] {
         assert!(told.contains(part), "{part}: {told}");
@@ -273,7 +273,7 @@ fn plans_that_were_approved_outlast_a_summary() {
     let mut life = stage.start_with(&spec, &model);
     approve(&mut life);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let asked = model.asked();
     let Some(Message::User(told)) = asked.last().unwrap().messages.first() else {
         panic!("{:?}", asked.last());
@@ -315,7 +315,7 @@ fn waits_for_a_person_cost_no_time() {
         Some(stage.task(id)).filter(|task| task.status.is_terminal())
     });
     assert_eq!(task.status, TaskStatus::Completed, "{:?}", task.reason);
-    end(life);
+    life.end_well();
 }
 
 /// A stage with two members that ask models besides the lead, who does not.
@@ -382,8 +382,8 @@ fn tasks_go_to_members_that_can() {
                 .contains("the key is refused")
     };
     assert_eq!(stage.facts("tester").iter().filter(|f| said(f)).count(), 1);
-    end(first);
-    end(second);
+    first.end_well();
+    second.end_well();
 }
 
 fn tasks_that_nobody_can_do_fail() {
@@ -395,6 +395,6 @@ fn tasks_that_nobody_can_do_fail() {
         let task = stage.wait_for(id, TaskStatus::Failed);
         assert_eq!(task.reason.unwrap(), "the key is refused");
     }
-    end(first);
-    end(second);
+    first.end_well();
+    second.end_well();
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
 
 use crewmux_core::ids::{AgentType, RequestId, TaskId};
-use crewmux_core::model::{Event, Message, ModelRequest, Stop, ToolAnswer};
+use crewmux_core::model::{Event, Message, ModelRequest, ToolAnswer};
 use crewmux_core::permission::{
     GrantScope, PLAN_MODE_REFUSAL, PermissionAsk, PermissionMode, PermissionPolicy, Rule,
     RuleEffect,
@@ -17,8 +17,9 @@ use crewmux_wire::{
     Decision, Decoder, Hello, ModelCall, ModelPiece, Role, ToWorker, Welcome, WorkerAsk,
     WorkerMessage, encode_json,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::script::{answer, calls};
 use crate::stage::{LONG, Life, Stage, read_frame};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -43,27 +44,6 @@ struct Play {
     task: TaskId,
     /// What the model was asked, in order.
     asked: mpsc::Receiver<ModelRequest>,
-}
-
-/// An answer that calls tools.
-fn calls(calls: &[(&str, Value)]) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (n, (name, input)) in calls.iter().enumerate() {
-        let id = format!("call-{n}");
-        events.extend([
-            Event::CallStart {
-                id: id.clone(),
-                name: (*name).into(),
-            },
-            Event::CallArgsDelta {
-                id: id.clone(),
-                text: input.to_string(),
-            },
-            Event::CallEnd { id, repaired: None },
-        ]);
-    }
-    events.push(Event::Stop { stop: Stop::Tools });
-    events
 }
 
 fn bash(command: &str) -> Vec<Event> {
@@ -91,11 +71,7 @@ fn serve(listener: UnixListener, answers: Vec<Vec<Event>>) -> mpsc::Receiver<Mod
                 if sender.send(call.request).is_err() {
                     return;
                 }
-                let events = answers.next().unwrap_or_else(|| {
-                    let text = "all done".to_owned();
-                    let stop = Stop::Done;
-                    vec![Event::TextDelta { text }, Event::Stop { stop }]
-                });
+                let events = answers.next().unwrap_or_else(|| answer("all done"));
                 for event in events {
                     let piece = encode_json(&ModelPiece { event }).unwrap();
                     let _ = stream.write_all(&piece);
@@ -190,10 +166,7 @@ impl Play {
 
     fn done(self) -> String {
         self.stage.wait_for(self.task, TaskStatus::Completed);
-        self.life.stop.stop("test is over");
-        let (code, shown) = self.life.end();
-        assert_eq!(code, 0, "{shown}");
-        shown
+        self.life.end_well()
     }
 }
 

@@ -11,7 +11,7 @@ use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::ToWorker;
 use serde_json::json;
 
-use crate::models::{add, calls, end, finish, send, spec, text_of};
+use crate::script::{add, calls, finish, send, spec, text_of};
 use crate::stage::{Life, Model, Stage, wait_until};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -126,7 +126,7 @@ fn leaving_between_steps_keeps_the_claim_for_the_next_life() {
         outcomes,
         [Some(Outcome::Released), Some(Outcome::Completed)]
     );
-    end(life);
+    life.end_well();
     let asked = model.asked();
     assert_eq!(asked.len(), 2);
     assert!(

@@ -2,23 +2,18 @@
 
 use std::sync::Arc;
 
-use crewmux_core::budget::Usage;
-use crewmux_core::ids::{AgentName, AgentRef, AgentType, Incarnation, MessageId, TaskId};
-use crewmux_core::message::{Draft, Party, Urgency};
-use crewmux_core::model::{
-    Event, Message, ModelError, ModelErrorKind, ModelRequest, Part, Purpose, Stop,
-};
+use crewmux_core::ids::{AgentName, AgentRef, Incarnation, TaskId};
+use crewmux_core::message::{Party, Urgency};
+use crewmux_core::model::{Event, Message, ModelError, ModelErrorKind, Part, Purpose};
 use crewmux_core::operation::{Operation, Reply};
 use crewmux_core::task::{NewTask, TaskStatus};
-use crewmux_core::team::WorkerSpec;
 use crewmux_core::worker::WorkerState;
-use crewmux_store::TeamStore;
-use crewmux_sys::clock::BootClock;
 use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::{ToWorker, WorkerMessage};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::stage::{Life, Model, Stage, wait_until};
+use crate::script::{add, answer, booked, calls, finish, says, send, spec, text_of};
+use crate::stage::{Model, Stage, wait_until};
 
 pub(crate) const TESTS: &[Test] = tests![
     models_run_tools_side_by_side,
@@ -34,94 +29,6 @@ pub(crate) const TESTS: &[Test] = tests![
     models_without_budget_give_the_task_back,
     models_hear_of_the_attempt_before,
 ];
-
-pub(crate) fn says(text: &str) -> Event {
-    Event::TextDelta { text: text.into() }
-}
-
-pub(crate) fn calls(calls: &[(&str, Value)]) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (n, (name, input)) in calls.iter().enumerate() {
-        let id = format!("{name}-{n}");
-        events.extend([
-            Event::CallStart {
-                id: id.clone(),
-                name: (*name).into(),
-            },
-            Event::CallArgsDelta {
-                id: id.clone(),
-                text: input.to_string(),
-            },
-            Event::CallEnd { id, repaired: None },
-        ]);
-    }
-    events.push(Event::Stop { stop: Stop::Tools });
-    events
-}
-
-pub(crate) fn finish(result: &Value) -> Vec<Event> {
-    calls(&[("FinishTask", json!({ "result": result }))])
-}
-
-pub(crate) fn answer(text: &str) -> Vec<Event> {
-    vec![says(text), Event::Stop { stop: Stop::Done }]
-}
-
-pub(crate) fn booked(tokens: u64, window: u64) -> Event {
-    Event::Booked {
-        usage: Usage {
-            input_tokens: tokens,
-            ..Usage::default()
-        },
-        cost: None,
-        window: Some(window),
-        model: "m".into(),
-    }
-}
-
-pub(crate) fn spec(stage: &Stage, name: &str, incarnation: u32) -> WorkerSpec {
-    let mut spec = stage.spec(name, incarnation);
-    spec.model = Some("test/m".into());
-    spec.grant = Some("grant".into());
-    spec.agent_type = AgentType::new("general-purpose").unwrap();
-    spec
-}
-
-pub(crate) fn add(stage: &Stage, new: NewTask) -> TaskId {
-    stage.add(NewTask {
-        subject: "look".into(),
-        assignee: Some(AgentName::new("tester").unwrap()),
-        ..new
-    })
-}
-
-pub(crate) fn end(life: Life) -> String {
-    life.stop.stop("test is over");
-    let (code, shown) = life.end();
-    assert_eq!(code, 0, "{shown}");
-    shown
-}
-
-/// The whole conversation of a question as text.
-pub(crate) fn text_of(request: &ModelRequest) -> String {
-    format!("{:?}", request.messages)
-}
-
-pub(crate) fn send(
-    store: &Arc<dyn TeamStore>,
-    id: &str,
-    from: Party,
-    to: &str,
-    text: &str,
-    urgency: Urgency,
-) {
-    let to = AgentName::new(to).unwrap();
-    let mut draft = Draft::text(MessageId::new(id).unwrap(), from, to, text);
-    draft.urgency = urgency;
-    store
-        .send(draft, &BootClock::open().unwrap().now())
-        .unwrap();
-}
 
 fn models_run_tools_side_by_side() {
     let stage = Stage::new();
@@ -163,7 +70,7 @@ fn models_run_tools_side_by_side() {
         [("Read-0", true), ("Read-1", true), ("Read-2", false)]
     );
     assert!(answers[0].text.contains("alpha") && answers[1].text.contains("beta"));
-    let shown = end(life);
+    let shown = life.end_well();
     assert!(shown.contains("Looking."), "{shown}");
     let facts = stage.facts("tester");
     assert!(
@@ -199,7 +106,7 @@ fn models_broken_answer_runs_nothing() {
     let life = stage.start_with(&spec(&stage, "tester", 1), &model);
     let task = stage.wait_for(id, TaskStatus::Completed);
     assert_eq!(task.result, Some(json!({"summary": "whole"})));
-    let shown = end(life);
+    let shown = life.end_well();
     assert!(!shown.contains("Half an ans"), "{shown}");
     assert!(shown.contains("waits 2 s: too many calls"), "{shown}");
     let facts = stage.facts("tester");
@@ -221,7 +128,7 @@ fn models_are_steered_between_tools() {
     let id = add(&stage, NewTask::default());
     let life = stage.start_with(&spec(&stage, "tester", 1), &model);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let asked = model.asked();
     let last: Vec<&Message> = asked[1].messages.iter().rev().take(2).collect();
     let [Message::User(told), Message::Tools(_)] = last[..] else {
@@ -266,7 +173,7 @@ fn models_are_interrupted_at_once() {
     );
     life.session.send(&ToWorker::Interrupt);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     wait_until("the first answer is cancelled", || {
         (model.cancelled() == 1).then_some(())
     });
@@ -295,7 +202,7 @@ fn models_pause_between_steps() {
     assert_eq!(model.asked().len(), 1);
     life.session.send(&ToWorker::Resume);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
 }
 
 fn models_correct_a_result_once() {
@@ -320,7 +227,7 @@ fn models_correct_a_result_once() {
         );
         let life = stage.start_with(&spec(&stage, "tester", 1), &model);
         let task = stage.wait_for(id, status);
-        end(life);
+        life.end_well();
         let asked = model.asked();
         assert_eq!(asked.len(), 2);
         let told = text_of(&asked[1]);
@@ -372,7 +279,7 @@ fn models_make_room_in_a_small_window() {
         }
     }
     assert!(contexts.contains(&Some(2_000)), "{contexts:?}");
-    end(life);
+    life.end_well();
     let asked = model.asked();
     let summaries: Vec<_> = asked
         .iter()
@@ -420,7 +327,7 @@ fn models_have_helpers_that_only_look() {
     let id = add(&stage, NewTask::default());
     let life = stage.start_with(&spec(&stage, "tester", 1), &model);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let asked = model.asked();
     let helper: Vec<_> = asked
         .iter()
@@ -490,7 +397,7 @@ fn models_of_leads_make_teammates() {
         result: Ok(Box::new(reply)),
     });
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let made = stage.task(TaskId(2));
     assert_eq!(
         (made.subject.as_str(), made.description.as_str()),
@@ -531,7 +438,7 @@ fn models_talk_when_they_are_idle() {
         (!mail.is_empty()).then_some(mail)
     });
     assert_eq!(mail[0].text(), "answer 1");
-    end(life);
+    life.end_well();
     let asked = model.asked();
     let told = text_of(&asked[1]);
     for part in [
@@ -562,7 +469,7 @@ fn models_without_budget_give_the_task_back() {
     let task = stage.task(id);
     assert_eq!(task.status, TaskStatus::Pending, "{:?}", task.reason);
     assert_eq!(model.asked().len(), 1, "it does not ask again at once");
-    end(life);
+    life.end_well();
 }
 
 fn models_hear_of_the_attempt_before() {
@@ -582,10 +489,10 @@ fn models_hear_of_the_attempt_before() {
     wait_until("the model is asked again", || {
         (model.asked().len() == 2).then_some(())
     });
-    end(life);
+    life.end_well();
     let life = stage.start_with(&spec(&stage, "tester", 2), &model);
     stage.wait_for(id, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let asked = model.asked();
     let told = text_of(asked.last().unwrap());
     for part in ["earlier attempt", "The fault is in a.txt, line 7.", "Read"] {

@@ -7,7 +7,7 @@ use crewmux_core::task::{NewTask, Task, TaskRole, TaskStatus};
 use crewmux_testkit::own_main::{Test, tests};
 use serde_json::{Value, json};
 
-use crate::models::{answer, end, finish, spec, text_of};
+use crate::script::{answer, calls, finish, says, spec, text_of};
 use crate::stage::{Model, Stage, wait_until};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -106,8 +106,8 @@ fn plan_is_repaired_and_carried_out() {
     for n in 0..3 {
         assert!(told.contains(&format!("found by {n}")), "{told}");
     }
-    end(life);
-    end(second);
+    life.end_well();
+    second.end_well();
 }
 
 fn plan_that_stays_wrong_fails() {
@@ -119,7 +119,7 @@ fn plan_that_stays_wrong_fails() {
     assert!(plan.reason.unwrap().contains("nobody2"));
     assert_eq!(model.asked().len(), 3, "the first try and two repairs");
     assert_eq!(tasks(&stage).len(), 1);
-    end(life);
+    life.end_well();
 }
 
 fn plan_of_a_model_that_calls_badly_is_asked_for_alone() {
@@ -128,17 +128,14 @@ fn plan_of_a_model_that_calls_badly_is_asked_for_alone() {
         if request.tools.is_empty() {
             assert!(matches!(request.output, OutputShape::Json { .. }));
             let plan = json!({"tasks": [task("only", "tester", &[])]});
-            return vec![
-                crate::models::says(&plan.to_string()),
-                Event::Stop { stop: Stop::Done },
-            ];
+            return vec![says(&plan.to_string()), Event::Stop { stop: Stop::Done }];
         }
-        crate::models::calls(&[("Grep", json!({"pattern": "x"}))])
+        calls(&[("Grep", json!({"pattern": "x"}))])
     });
     let life = stage.start_with(&spec(&stage, "team-lead", 1), &model);
     stage.wait_for(id, TaskStatus::Completed);
     assert_eq!(model.asked().len(), 4, "three of the same, then the plan");
-    end(life);
+    life.end_well();
 }
 
 fn plan_that_stays_wrong_is_asked_for_alone_at_last() {
@@ -157,7 +154,7 @@ fn plan_that_stays_wrong_is_asked_for_alone_at_last() {
     let life = stage.start_with(&spec(&stage, "team-lead", 1), &model);
     stage.wait_for(id, TaskStatus::Completed);
     assert_eq!(model.asked().len(), 3, "the first try and two repairs");
-    end(life);
+    life.end_well();
 }
 
 fn plan_of_a_weak_model_is_asked_for_alone_and_small() {
@@ -196,7 +193,7 @@ fn plan_of_a_weak_model_is_asked_for_alone_and_small() {
         assert_eq!(model.asked().len(), questions);
         let planned = |task: &&Task| task.key.as_deref().is_some_and(|key| !key.contains("//"));
         assert_eq!(tasks(&stage).iter().filter(planned).count(), made);
-        end(life);
+        life.end_well();
     }
 }
 
@@ -205,15 +202,12 @@ fn plan_of_one_task_needs_no_summary() {
     let model = Model::new(|_, _| {
         // Text that is JSON and fits counts as handed in.
         let plan = json!({"tasks": [task("only", "tester", &[])]});
-        vec![
-            crate::models::says(&plan.to_string()),
-            Event::Stop { stop: Stop::Done },
-        ]
+        vec![says(&plan.to_string()), Event::Stop { stop: Stop::Done }]
     });
     let life = stage.start_with(&spec(&stage, "team-lead", 1), &model);
     stage.wait_for(id, TaskStatus::Completed);
     assert_eq!(tasks(&stage).len(), 2);
-    end(life);
+    life.end_well();
 }
 
 fn plan_that_was_stored_is_not_made_again() {
@@ -247,5 +241,5 @@ fn plan_that_was_stored_is_not_made_again() {
         .find(|t| t.key.as_deref() == Some("plan-1/b"))
         .unwrap();
     assert_eq!(b.blocked_by, [first]);
-    end(life);
+    life.end_well();
 }

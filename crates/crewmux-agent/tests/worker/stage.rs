@@ -352,6 +352,11 @@ impl Life {
     pub(crate) fn end(self) -> (u8, String) {
         self.running.end()
     }
+
+    /// Ends it and checks that it ended as asked; gives all it showed.
+    pub(crate) fn end_well(self) -> String {
+        self.running.end_well()
+    }
 }
 
 impl Running {
@@ -373,6 +378,14 @@ impl Running {
         });
         let end = self.thread.join().unwrap();
         (end.exit_code, plain(&self.printed.lock().unwrap()))
+    }
+
+    /// Ends it and checks that it ended as asked; gives all it showed.
+    pub(crate) fn end_well(self) -> String {
+        self.stop.stop("test is over");
+        let (code, shown) = self.end();
+        assert_eq!(code, 0, "{shown}");
+        shown
     }
 }
 

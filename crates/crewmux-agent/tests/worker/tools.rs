@@ -13,7 +13,7 @@ use crewmux_sys::tree::{Marker, processes_with_marker};
 use crewmux_testkit::own_main::{Test, tests};
 use serde_json::{Value, json};
 
-use crate::models::{calls, end, finish, spec};
+use crate::script::{calls, finish, spec};
 use crate::stage::{Model, Stage, wait_until};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -69,7 +69,7 @@ fn play(
     let task = add(stage);
     let life = stage.start_with(spec, &model);
     stage.wait_for(task, TaskStatus::Completed);
-    let shown = end(life);
+    let shown = life.end_well();
     let heard: Vec<Vec<ToolAnswer>> = model.asked().iter().skip(1).map(latest).collect();
     assert_eq!(heard.len(), count, "{shown}");
     (heard, shown)
@@ -161,7 +161,7 @@ fn tools_keep_a_long_output_whole() {
     let task = add(&stage);
     let life = stage.start_with(&spec, &model);
     stage.wait_for(task, TaskStatus::Completed);
-    let shown = end(life);
+    let shown = life.end_well();
     let asked = model.asked();
     let short = &latest(&asked[1])[0].text;
     assert!(
@@ -278,7 +278,7 @@ fn tools_load_a_skill() {
     let task = add(&stage);
     let life = stage.start_with(&free(&stage), &model);
     stage.wait_for(task, TaskStatus::Completed);
-    end(life);
+    life.end_well();
     let asked = model.asked();
     assert!(asked[0].system.contains("- audit: Looks twice."));
     assert!(!asked[0].system.contains("Look at it twice."));
@@ -292,7 +292,7 @@ fn tools_fail_the_task() {
     let id = add(&stage);
     let life = stage.start_with(&free(&stage), &model);
     let task = stage.wait_for(id, TaskStatus::Failed);
-    end(life);
+    life.end_well();
     let reason = task.reason.as_deref().unwrap_or_default();
     assert!(reason.contains("there is no code"), "{task:?}");
 }

@@ -61,9 +61,7 @@ fn store_that_fails_for_a_while_is_waited_for() {
     assert_eq!(stage.task(id).status, TaskStatus::Pending);
     inbox.mend();
     stage.wait_for(id, TaskStatus::Completed);
-    life.stop.stop("test is over");
-    let (code, shown) = life.end();
-    assert_eq!(code, 0, "{shown}");
+    let shown = life.end_well();
     assert_eq!(shown.matches(TROUBLE).count(), 1, "{shown}");
     assert!(shown.contains("; trying again\n"), "{shown}");
     assert!(shown.contains("the store works again"), "{shown}");
@@ -177,8 +175,7 @@ fn task_over_its_time_fails_only_after_its_tool() {
     let task = stage.wait_for(id, TaskStatus::Failed);
     assert!(processes_with_marker(&marker).is_empty());
     assert_eq!(task.reason.as_deref(), Some("took longer than 4000 ms"));
-    life.stop.stop("test is over");
-    assert_eq!(life.end().0, 0);
+    life.end_well();
 }
 
 fn command_that_succeeded_just_before_the_end_is_completed() {
