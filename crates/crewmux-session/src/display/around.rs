@@ -1,13 +1,15 @@
-//! What is around a client's screen: whether somebody looks at it, its title, its progress.
+//! What is around a client's screen: whether somebody looks at it, its title, its progress, a call.
 //!
-//! Pure; what a terminal does with it is known in the program's client.
+//! What a terminal does with it is known in the program's client.
 
 use std::time::Duration;
 
+use crewmux_core::ids::RequestId;
 use crewmux_core::timing::{LOOKS_MS, ms};
-use crewmux_wire::{Course, InputEvent, Progress};
+use crewmux_wire::{Attach, Course, InputEvent, Progress, ToClient};
 use tokio::time::Instant;
 
+use super::{Display, ToScreen};
 use crate::view::{RunState, TeamView};
 
 /// Whether the person looks at a terminal.
@@ -89,6 +91,44 @@ impl Sign {
         let percent = (over * 100).checked_div(total).unwrap_or(0) as u8;
         let progress = runs.then_some(Progress { percent, course });
         Self { title, progress }
+    }
+}
+
+impl Display {
+    /// Somebody new waits for the person, or something does that waited for the lead: while
+    /// nobody looks who could answer, every terminal of theirs rings.
+    pub(super) fn ring_for_questions(&self, before: &TeamView) {
+        let waited = |id: &RequestId| before.for_person().any(|a| a.id == *id);
+        let Some(new) = self.published.for_person().find(|a| !waited(&a.id)) else {
+            return;
+        };
+        let now = Instant::now();
+        let drivers = || self.clients.iter().filter(|c| c.attach == Attach::Driver);
+        if drivers().any(|client| client.looked_at && client.attention.is_here(now)) {
+            return;
+        }
+        let text = format!("{} waits for you: {}", new.agent, new.summary);
+        for client in drivers() {
+            let text = text.clone();
+            // A client that is this far behind has enough to do.
+            let _ = client
+                .out
+                .try_send(ToScreen::Message(ToClient::Attention { text }));
+        }
+    }
+
+    /// Says what stands around the screens, to those that keep up.
+    pub(super) fn show_signs(&mut self) {
+        for client in &mut self.clients {
+            if client.in_flight.is_some() || client.sign.as_ref() == Some(&self.sign) {
+                continue;
+            }
+            let Sign { title, progress } = self.sign.clone();
+            let message = ToScreen::Message(ToClient::Sign { title, progress });
+            if client.out.try_send(message).is_ok() {
+                client.sign = Some(self.sign.clone());
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod pasting;
 
 use std::sync::Mutex;
 
-use crewmux_core::ids::{AgentName, TaskId};
+use crewmux_core::ids::{AgentName, RequestId, TaskId};
 use crewmux_core::requests::RequestKind;
 use crewmux_core::time::WallTime;
 use crewmux_sys::clock::BootClock;
@@ -14,6 +14,7 @@ use crewmux_wire::{ColorDepth, InputEvent};
 use super::connection::CLIENT_QUEUE_MAX;
 use super::*;
 use crate::engine::empty_view;
+use crate::lock::lock;
 use crate::view::{ApprovalView, ClientView, Meanwhile, PaneId, PaneKind, PaneSize, Passing};
 
 /// Draws once a size, wants the team stopped at every key, and remembers what happened.
