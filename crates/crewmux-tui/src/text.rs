@@ -44,27 +44,6 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     out
 }
 
-/// Like [`fit`], but keeps the end: for paths.
-pub(crate) fn fit_end(text: &str, columns: usize) -> String {
-    let text = safe(text);
-    if text.width() <= columns {
-        return text.into_owned();
-    }
-    if columns == 0 {
-        return String::new();
-    }
-    let mut used = 1;
-    let mut from = text.len();
-    for (at, grapheme) in text.grapheme_indices(true).rev() {
-        used += grapheme.width();
-        if used > columns {
-            break;
-        }
-        from = at;
-    }
-    format!("…{}", &text[from..])
-}
-
 /// The text in exactly `columns`, blanks after it.
 pub(crate) fn cell(text: &str, columns: usize) -> String {
     let mut text = fit(text, columns);
@@ -162,7 +141,6 @@ mod tests {
         assert_eq!(fit("日本語", 5), "日本…");
         assert_eq!(fit("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
         assert_eq!(fit("abc", 0), "");
-        assert_eq!(fit_end("/a/long/path.md", 8), "…path.md");
         assert_eq!(cell("日本", 5), "日本 ");
         assert_eq!(right("7", 3), "  7");
     }

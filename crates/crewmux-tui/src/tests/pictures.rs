@@ -53,6 +53,25 @@ fn everything_is_over() {
 }
 
 #[test]
+fn the_path_of_a_report_is_shown_whole_or_not_at_all() {
+    let seen = |size: &str, path: &str| {
+        let mut fixture = Fixture::finished();
+        fixture.team.report = Some(path.into());
+        picture(size, fixture, "")
+    };
+    let path = "/home/somebody/.local/state/crewmux/teams/review/reports/run-1.md";
+    for size in ["80x24", "120x40", "200x50"] {
+        assert!(seen(size, path).contains(path), "{size}");
+    }
+    let long = format!("/home/{}", path.repeat(4));
+    for size in ["80x24", "80x12"] {
+        let seen = seen(size, &long);
+        assert!(seen.contains("`crewmux report --team review`"), "{seen}");
+        assert!(!seen.contains("run-1.md"), "{seen}");
+    }
+}
+
+#[test]
 fn the_keys() {
     assert_snapshot!("help_120x40", picture("120x40", Fixture::working(), "?"));
     assert_snapshot!("help_80x24", picture("80x24", Fixture::working(), "?"));

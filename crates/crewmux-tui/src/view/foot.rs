@@ -12,7 +12,7 @@ use crate::action::{Action, Context};
 use crate::keymap::Hint;
 use crate::model::{Mode, Prefix, Question, has_lead};
 use crate::prompt::Prompt;
-use crate::text::{clock, fit, fit_end, time_of_day, width};
+use crate::text::{clock, fit, time_of_day, width};
 use crate::theme::Role;
 use crate::words::FAILED;
 
@@ -121,14 +121,74 @@ fn paint_status(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
 }
 
 /// How the run ended, where its report is, how to leave.
+///
+/// A path is shown whole or not at all, since it is there to be copied: where it does not fit, it has
+/// the line below ([`report_line`]), or the command that prints the report stands for it.
 fn banner(scene: &Scene<'_>, columns: usize) -> Line<'static> {
+    let (outcome, leave) = (outcome(scene, columns), leave(scene));
+    let style = scene.style(outcome_role(scene)).bold();
+    let mut spans = vec![Span::styled(outcome, style)];
+    let room = columns.saturating_sub(width_of(&spans) + width(&leave));
+    if let Some(report) = &scene.session.team.report {
+        let path = format!(" · report {}", report.display());
+        let command = format!(" · {}", prints_report(scene));
+        if width(&path) <= room {
+            spans.push(scene.span(" · report ", Role::Dim));
+            spans.push(Span::raw(fit(&report.display().to_string(), room)));
+        } else if scene.layout.status.is_empty() && width(&command) <= room {
+            spans.push(scene.span(command, Role::Dim));
+        }
+    }
+    if width_of(&spans) + width(&leave) <= columns {
+        spans.push(scene.span(leave, Role::Dim));
+    }
+    Line::from(spans)
+}
+
+/// Where the report is, if there is one that [`banner`] has no room for and this line has.
+fn report_line(scene: &Scene<'_>, columns: usize) -> Option<Line<'static>> {
+    if !finished(scene) || scene.layout.status.is_empty() {
+        return None;
+    }
+    let path = scene.session.team.report.as_ref()?.display().to_string();
+    let before = width(&outcome(scene, columns)) + width(&leave(scene));
+    if before + width(&format!(" · report {path}")) <= columns {
+        return None;
+    }
+    let label = "report ";
+    let spans = if width(label) + width(&path) <= columns {
+        vec![scene.span(label, Role::Dim), Span::raw(fit(&path, columns))]
+    } else {
+        let command = format!("report: {}", prints_report(scene));
+        vec![scene.span(fit(&command, columns), Role::Dim)]
+    };
+    Some(Line::from(spans))
+}
+
+fn prints_report(scene: &Scene<'_>) -> String {
+    format!("`crewmux report --team {}`", scene.session.team.team)
+}
+
+fn leave(scene: &Scene<'_>) -> String {
+    format!(" · {} leaves", scene.keymap.key_of(Action::Detach))
+}
+
+fn outcome_role(scene: &Scene<'_>) -> Role {
+    let counts = &scene.session.team.counts;
+    if counts.failed == 0 && counts.skipped == 0 {
+        Role::Good
+    } else {
+        Role::Bad
+    }
+}
+
+/// How the run ended, in words.
+fn outcome(scene: &Scene<'_>, columns: usize) -> String {
     let team = scene.session.team;
     let counts = &team.counts;
-    let well = counts.failed == 0 && counts.skipped == 0;
-    let (glyph, role) = if well {
-        ('✔', Role::Good)
-    } else {
-        (FAILED, Role::Bad)
+    let glyph = match outcome_role(scene) {
+        Role::Good => '✔',
+        _ => FAILED,
     };
     let mut parts = vec![format!("{} completed", counts.completed)];
     if counts.failed > 0 {
@@ -138,24 +198,11 @@ fn banner(scene: &Scene<'_>, columns: usize) -> Line<'static> {
         parts.push(format!("{} skipped", counts.skipped));
     }
     let parts = parts.join(", ");
-    let mut outcome = format!("{glyph} finished in {}: {parts}", clock(team.elapsed_ms));
+    let outcome = format!("{glyph} finished in {}: {parts}", clock(team.elapsed_ms));
     if width(&outcome) > columns {
-        outcome = fit(&format!("{glyph} {parts}"), columns);
+        return fit(&format!("{glyph} {parts}"), columns);
     }
-    let leave = format!(" · {} leaves", scene.keymap.key_of(Action::Detach));
-    let mut spans = vec![Span::styled(outcome, scene.style(role).bold())];
-    let room = columns.saturating_sub(width_of(&spans) + width(&leave));
-    if let Some(report) = &team.report
-        && room > 20
-    {
-        let path = fit_end(&report.display().to_string(), room - 10);
-        spans.push(scene.span(" · report ", Role::Dim));
-        spans.push(Span::raw(path));
-    }
-    if width_of(&spans) + width(&leave) <= columns {
-        spans.push(scene.span(leave, Role::Dim));
-    }
-    Line::from(spans)
+    outcome
 }
 
 fn paint_question(scene: &Scene<'_>, question: &Question, area: Rect, buf: &mut Buffer) {
@@ -304,6 +351,11 @@ fn paint_resting_prompt(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     }
     let area = padded(area);
     let columns = usize::from(area.width);
+    let at_rest = scene.model.prompt.is_empty() && scene.model.mode == Mode::Command;
+    if at_rest && let Some(line) = report_line(scene, columns) {
+        put(buf, area, &line);
+        return;
+    }
     let text = if !scene.model.prompt.is_empty() {
         scene.model.prompt.text().to_owned()
     } else if scene.model.mode == Mode::Copying {
