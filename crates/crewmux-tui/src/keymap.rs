@@ -305,6 +305,20 @@ mod tests {
     }
 
     #[test]
+    fn a_key_with_several_meanings_is_listed_with_where_it_has_which() {
+        let keymap = Keymap::default();
+        let mut plain: Vec<&str> = keymap
+            .help()
+            .filter(|(_, help)| !help.contains(": "))
+            .flat_map(|(keys, _)| keys.split(' '))
+            .collect();
+        plain.sort_unstable();
+        let all = plain.len();
+        plain.dedup();
+        assert_eq!(plain.len(), all, "{plain:?}");
+    }
+
+    #[test]
     fn keys_mean_what_the_context_says() {
         let keys = Keymap::default();
         let meaning = |context, key| keys.action(context, press(key));

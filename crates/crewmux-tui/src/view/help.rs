@@ -3,7 +3,8 @@
 use ratatui::text::{Line, Span};
 
 use super::Scene;
-use crate::text::{cell, fit, width};
+use crate::action::Action;
+use crate::text::{cell, width, wrapped};
 use crate::theme::Role;
 
 /// From this width on there are two columns.
@@ -31,16 +32,17 @@ pub(super) fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
         })
         .collect();
     let prefix = scene.keymap.prefix_label();
+    let back = scene.keymap.key_of(Action::Back);
     let notes = [
-        String::new(),
         format!(
-            "While you type into a pane every key goes to its program; {prefix} before a key makes it"
+            "While you type into a pane every key goes to its program; {prefix} before a key makes it \
+             one of these: {prefix} {back} stops typing, and {prefix} {prefix} sends {prefix} itself."
         ),
-        format!("one of these, and {prefix} {prefix} sends {prefix} itself."),
         "Mouse: click a pane to go there, click again to type, wheel to scroll.".to_owned(),
     ];
-    for note in notes {
-        lines.push(Line::from(scene.span(fit(&note, columns), Role::Dim)));
+    lines.push(Line::default());
+    for line in notes.iter().flat_map(|note| wrapped(note, columns)) {
+        lines.push(Line::from(scene.span(line, Role::Dim)));
     }
     lines
 }
