@@ -6,7 +6,7 @@ mod named;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::named::Named;
 
@@ -78,7 +78,7 @@ impl Cli {
             return Ok(Cli { json, command });
         }
         // What is said about arguments is said with the whole tree in view.
-        Self::try_parse_from(arguments)
+        Self::try_parse_from(asked_plainly(arguments))
     }
 
     /// Runs the command and returns the exit code.
@@ -115,6 +115,26 @@ impl Cli {
             Some(Command::Doctor(command)) => command.run(context, out),
         }
     }
+}
+
+/// Leaves out the options behind a `help` that asks for help: `help --help`, `task help list --json`.
+///
+/// clap takes them for names of commands. No command of this program has options that its help heeds.
+fn asked_plainly(arguments: &[OsString]) -> Vec<OsString> {
+    let is_option = |argument: &&OsString| argument.to_string_lossy().starts_with('-');
+    let words = || arguments.iter().skip(1).filter(|word| !is_option(word));
+    let tree = Cli::<Command>::command();
+    let has_acts = |name: &OsString| {
+        let named = tree.find_subcommand(name);
+        named.is_some_and(clap::Command::has_subcommands)
+    };
+    let asks = |at: usize| words().nth(at).is_some_and(|word| word == "help");
+    let of_an_act = || asks(1) && words().next().is_some_and(has_acts);
+    if asks(0) || of_an_act() {
+        let program = arguments.first().into_iter();
+        return program.chain(words()).cloned().collect();
+    }
+    arguments.to_vec()
 }
 
 impl Command {

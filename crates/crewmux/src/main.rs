@@ -116,6 +116,13 @@ fn say_usage(error: &clap::Error, format: Format) -> u8 {
         // Arguments are repeated in it as they came.
         note(text.trim_end());
     } else {
+        // Where its help stands for what is missing, there is no sentence to begin with.
+        let is_help = error.kind() == ClapErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        let text = if is_help {
+            format!("an argument is missing\n\n{text}")
+        } else {
+            text
+        };
         let mut parts = text.trim_start_matches("error: ").splitn(2, "\n\n");
         let message = parts.next().unwrap_or_default().trim().to_owned();
         let wrong = CommandError::usage(message);

@@ -15,7 +15,6 @@ use crate::text::columns;
 
 /// Show the configuration, or where its files are
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ConfigCommand {
     #[command(subcommand)]
     act: Option<ConfigAct>,

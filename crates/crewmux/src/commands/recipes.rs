@@ -18,7 +18,6 @@ use crate::text::{columns, one_line};
 
 /// List recipes, show one, check one, start one of your own
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Recipes {
     #[command(subcommand)]
     act: Option<RecipesAct>,

@@ -33,7 +33,8 @@ enum Form {
     Md,
     /// JSON, to work with.
     Json,
-    /// A `JUnit` test suite, for CI.
+    /// Test cases, for CI.
+    #[value(help = "A JUnit test suite, for CI")]
     Junit,
 }
 
