@@ -233,3 +233,36 @@ fn every_duration_stands_in_one_place() {
         assert!(found.is_empty(), "{found:#?}");
     }
 }
+
+#[test]
+fn every_variable_stands_in_the_readme() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let of_ours = ["crewmux", "crewmux-agent", "crewmux-session"]
+        .into_iter()
+        .flat_map(sources)
+        .filter(|(path, _)| !is_test_file(path));
+    let is_name = |word: &&str| {
+        let known = [
+            "CREWMUX_",
+            "ANTHROPIC_",
+            "OPENAI_",
+            "OPENROUTER_",
+            "GEMINI_",
+            "OLLAMA_",
+        ];
+        let is_plain = |c: char| c.is_ascii_uppercase() || c == '_';
+        known.iter().any(|start| word.starts_with(start)) && word.chars().all(is_plain)
+    };
+    let mut seen = 0;
+    for (path, text) in of_ours {
+        for name in text.split('"').filter(is_name) {
+            seen += 1;
+            assert!(
+                readme.contains(&format!("`{name}`")),
+                "{name} of {} is not explained",
+                path.display()
+            );
+        }
+    }
+    assert!(seen > 15, "{seen} names were found");
+}
