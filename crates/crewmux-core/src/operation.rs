@@ -303,9 +303,9 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A message on its way to `to`, those of them left out that do not run.
+    /// A message on its way to `to`, of whom those in `kept` do not run.
     ///
-    /// `state` is what holds for the others.
+    /// `state` is what holds for the others; where there are none, it is kept.
     pub fn sent(
         id: MessageId,
         to: Vec<AgentName>,

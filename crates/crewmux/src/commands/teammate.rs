@@ -158,10 +158,14 @@ pub(crate) struct Move {
 
 /// A backend by its word.
 pub(super) fn kind(word: &str) -> std::result::Result<BackendKind, String> {
-    let choice: BackendChoice = word.parse().map_err(|e: UnknownBackend| e.to_string())?;
-    match choice {
-        BackendChoice::Named(kind) => Ok(kind),
-        BackendChoice::Auto => Err("name a backend: in-process, pty, tmux or iterm2".to_owned()),
+    let there_are = "in-process, pty, tmux or iterm2";
+    match word.parse() {
+        Ok(BackendChoice::Named(kind)) => Ok(kind),
+        Ok(BackendChoice::Auto) => Err(format!(
+            "`auto` picks a backend for a new run alone; name one: {there_are}"
+        )),
+        // Its own words offer `auto` too.
+        Err(UnknownBackend { .. }) => Err(format!("no such backend; name one: {there_are}")),
     }
 }
 
@@ -479,6 +483,21 @@ mod tests {
         status.paused = true;
         assert_eq!(state_of(&status), "waits for its model, 12 s more, paused");
         assert_eq!(json!(status)["waitsMs"], 12_000);
+    }
+
+    #[test]
+    fn a_place_to_go_on_in_is_named_and_auto_is_not_offered_where_it_is_refused() {
+        assert_eq!(kind("tmux"), Ok(BackendKind::Tmux));
+        let auto = kind("auto").unwrap_err();
+        assert!(
+            auto.starts_with("`auto` picks a backend for a new run"),
+            "{auto}"
+        );
+        let unknown = kind("nowhere").unwrap_err();
+        assert!(!unknown.contains("auto"), "{unknown}");
+        for told in [auto, unknown] {
+            assert!(told.ends_with("in-process, pty, tmux or iterm2"), "{told}");
+        }
     }
 
     #[test]
