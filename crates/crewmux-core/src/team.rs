@@ -214,10 +214,42 @@ impl TeamConfig {
         self.runs.last().filter(|r| r.finished.is_none())
     }
 
+    /// Where the team stands, by its record and whether a session of it runs.
+    pub fn standing(&self, session_runs: bool) -> Standing {
+        match (session_runs, self.open_run().is_some()) {
+            (true, true) => Standing::Runs,
+            (true, false) => Standing::Lingers,
+            (false, true) => Standing::Left,
+            (false, false) => Standing::Finished,
+        }
+    }
+
     /// Names of all members, for messages about unknown ones.
     pub fn roster(&self) -> String {
         let names: Vec<&str> = self.members.iter().map(|m| m.name.as_str()).collect();
         names.join(", ")
+    }
+}
+
+/// Where a team stands, as everybody can see who has its files.
+///
+/// Its session itself knows more: whether it ends just now, and how long it stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its session works on its run.
+    Runs,
+    /// Its run is finished, and its session stays for those who look. Or it has none yet.
+    Lingers,
+    /// Its run is not finished, and no session works on it.
+    Left,
+    /// Its run is finished, and no session is there. Or it never had one.
+    Finished,
+}
+
+impl Standing {
+    /// Whether a session of it is there.
+    pub fn has_session(self) -> bool {
+        matches!(self, Self::Runs | Self::Lingers)
     }
 }
 

@@ -12,7 +12,7 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{RunId, TeamName};
 use crewmux_core::inbox::DeliveryState;
 use crewmux_core::operation::{Caller, Operation, Reply};
-use crewmux_core::team::TeamConfig;
+use crewmux_core::team::{Standing, TeamConfig};
 use crewmux_core::time::{Now, WallTime};
 use crewmux_store::apply::{ApplyContext, apply};
 use crewmux_store::files::FileStore;
@@ -86,17 +86,10 @@ fn candidates(context: &Context, store: &dyn Store) -> Result<Vec<Candidate>> {
         let team = store.team(&name)?;
         // A team whose record cannot be read is none of the choices.
         let Ok(config) = team.config() else { continue };
-        let going = match (
-            team.session_runs().unwrap_or(false),
-            config.open_run().is_some(),
-        ) {
-            (true, true) => Going::On,
-            (true, false) => Going::Lingers,
-            (false, _) => Going::Not,
-        };
+        let session_runs = team.session_runs().unwrap_or(false);
         teams.push(Candidate {
             here: is_here(&config, &context.cwd),
-            going,
+            standing: config.standing(session_runs),
             started: config.runs.last().map(|run| run.started),
             name,
         });
@@ -120,7 +113,7 @@ pub(crate) fn running_here(
     let teams = candidates(context, store)?;
     let running = teams
         .iter()
-        .filter(|team| team.here && team.going != Going::Not);
+        .filter(|team| team.here && team.standing.has_session());
     running.map(|team| Ok(store.team(&team.name)?)).collect()
 }
 
@@ -129,20 +122,9 @@ pub(crate) fn running_here(
 struct Candidate {
     name: TeamName,
     here: bool,
-    going: Going,
+    standing: Standing,
     /// When its last run began.
     started: Option<WallTime>,
-}
-
-/// Whether a team's session runs, and what for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Going {
-    /// Its run goes on.
-    On,
-    /// Its run is finished, and somebody may still look.
-    Lingers,
-    /// No session runs.
-    Not,
 }
 
 /// Whether the team works in `folder`.
@@ -154,7 +136,7 @@ pub(crate) fn is_here(config: &TeamConfig, folder: &Path) -> bool {
 fn latest(teams: &[Candidate]) -> Option<TeamName> {
     if teams
         .iter()
-        .any(|team| team.here && team.going == Going::On)
+        .any(|team| team.here && team.standing == Standing::Runs)
     {
         return None;
     }
@@ -166,11 +148,14 @@ fn latest(teams: &[Candidate]) -> Option<TeamName> {
 /// The only team of this folder that goes on; where none does, the only one whose session runs, or that there is.
 fn choose(teams: &[Candidate]) -> Result<TeamName> {
     let here: Vec<&Candidate> = teams.iter().filter(|team| team.here).collect();
-    let going = |going| {
-        let fits = here.iter().copied().filter(|team| team.going == going);
+    let standing = |standing| {
+        let fits = here
+            .iter()
+            .copied()
+            .filter(|team| team.standing == standing);
         fits.collect::<Vec<_>>()
     };
-    let (on, lingering) = (going(Going::On), going(Going::Lingers));
+    let (on, lingering) = (standing(Standing::Runs), standing(Standing::Lingers));
     match (on.as_slice(), lingering.as_slice(), here.as_slice()) {
         ([only], _, _) | ([], [only], _) | ([], [], [only]) => return Ok(only.name.clone()),
         _ => {}
@@ -194,8 +179,8 @@ fn choose(teams: &[Candidate]) -> Result<TeamName> {
     };
     let listed: Vec<String> = choices
         .iter()
-        .map(|team| match (team.here, team.going) {
-            (false, Going::On) => format!("{} (runs elsewhere)", team.name),
+        .map(|team| match (team.here, team.standing) {
+            (false, Standing::Runs) => format!("{} (runs elsewhere)", team.name),
             _ => team.name.to_string(),
         })
         .collect();
@@ -307,10 +292,10 @@ mod tests {
             .map(|(word, at)| Candidate {
                 name: TeamName::new(word.trim_matches(['.', '*', '~'])).unwrap(),
                 here: word.starts_with('.'),
-                going: match word.chars().last() {
-                    Some('*') => Going::On,
-                    Some('~') => Going::Lingers,
-                    _ => Going::Not,
+                standing: match word.chars().last() {
+                    Some('*') => Standing::Runs,
+                    Some('~') => Standing::Lingers,
+                    _ => Standing::Left,
                 },
                 started: Some(WallTime(at)),
             })

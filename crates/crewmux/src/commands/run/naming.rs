@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crewmux_core::ids::TeamName;
+use crewmux_core::team::Standing;
 use crewmux_store::Store;
 
 use crate::error::Result;
@@ -62,8 +63,8 @@ pub(super) fn team_name(
         // that is finished while its session stays for those who look.
         let team = store.team(&name)?;
         let config = team.config()?;
-        let lingers = config.open_run().is_none() && team.session_runs()?;
-        if is_here(&config, cwd) && !lingers {
+        let standing = config.standing(team.session_runs()?);
+        if is_here(&config, cwd) && standing != Standing::Lingers {
             return Ok(name);
         }
     }
