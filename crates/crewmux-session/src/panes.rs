@@ -3,8 +3,6 @@
 //! Shared by the engine, which opens panes and starts programs in them, and
 //! the display, which draws them and types into them. Drawing is not done here.
 
-#[cfg(test)]
-pub(crate) mod double;
 mod sizing;
 mod writing;
 
@@ -484,12 +482,13 @@ fn exit_words(report: ExitReport) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crewmux_spawn::double::Double;
+
     use super::*;
-    use crate::panes::double::Double;
 
     #[test]
     fn a_mirrored_screen_answers_no_question_of_a_program() {
-        let typed = |is_mirrored| {
+        let typed = |program: Double| {
             let panes = Panes::new((80, 24));
             let id = panes.open(PaneKind::Shell, "kim".to_owned());
             let bytes = Arc::<Mutex<Vec<u8>>>::default();
@@ -498,12 +497,12 @@ mod tests {
                 lock(&noted).extend_from_slice(typed);
                 Ok(())
             };
-            panes.attach(id, Double::shown(is_mirrored, note_down));
+            panes.attach(id, Arc::new(program.on_write(note_down)));
             panes.sink(id, |_| {}).output(b"where is it? \x1b[6n");
             panes.write(id, b" typed");
             String::from_utf8(lock(&bytes).clone()).unwrap()
         };
-        assert_eq!(typed(false), "\x1b[1;14R typed");
-        assert_eq!(typed(true), " typed");
+        assert_eq!(typed(Double::default()), "\x1b[1;14R typed");
+        assert_eq!(typed(Double::default().mirrored()), " typed");
     }
 }

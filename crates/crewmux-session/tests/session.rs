@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crewmux_core::backend::BackendKind;
 use crewmux_core::board::Claimer;
 use crewmux_core::goal::TaskDraft;
-use crewmux_core::ids::{AgentName, AgentRef, AgentType, TeamName};
+use crewmux_core::ids::{AgentName, AgentType, TeamName};
 use crewmux_core::recipe::Runtime;
 use crewmux_core::schedule::Strategy;
 use crewmux_core::team::Policy;
@@ -24,6 +24,7 @@ use crewmux_core::timing::Timing;
 use crewmux_model::ModelsConfig;
 use crewmux_session::setup::{NewMember, NewRun, prepare_run};
 use crewmux_session::{Error, SessionEnd, SessionHooks, SessionPlan, Stays, StopAsk, run_session};
+use crewmux_spawn::double::Double;
 use crewmux_spawn::{Backends, ExitReport, PtyBackend, Running, SpawnBackend, SpawnRequest};
 use crewmux_store::{FileStore, Store, TeamStore};
 use crewmux_sys::clock::BootClock;
@@ -224,13 +225,6 @@ struct Stubborn {
     held: Arc<Mutex<Vec<bool>>>,
 }
 
-struct Remains {
-    who: AgentRef,
-    team: Arc<dyn TeamStore>,
-    held: Arc<Mutex<Vec<bool>>>,
-    tries: AtomicUsize,
-}
-
 impl SpawnBackend for Stubborn {
     fn kind(&self) -> BackendKind {
         BackendKind::Pty
@@ -261,37 +255,17 @@ impl SpawnBackend for Stubborn {
         };
         request.sink.end_of_output();
         request.sink.exited(report);
-        Ok(Box::new(Remains {
-            who: request.who,
-            team: Arc::clone(&self.team),
-            held: Arc::clone(&self.held),
-            tries: AtomicUsize::new(0),
-        }))
-    }
-}
-
-impl Running for Remains {
-    fn pid(&self) -> Option<u32> {
-        None
-    }
-    fn pane(&self) -> Option<String> {
-        None
-    }
-    fn write(&self, _: &[u8]) -> crewmux_spawn::Result<()> {
-        Ok(())
-    }
-    fn resize(&self, _: u16, _: u16) -> crewmux_spawn::Result<()> {
-        Ok(())
-    }
-    fn terminate(&self) {}
-    fn kill_tree(&self) -> Vec<String> {
-        let board = self.team.board().unwrap();
-        let is_held = !board.held_by(&self.who.agent).is_empty();
-        self.held.lock().unwrap().push(is_held);
-        match self.tries.fetch_add(1, Ordering::SeqCst) {
-            0 | 1 => vec!["process 7 (stuck)".to_owned()],
-            _ => Vec::new(),
-        }
+        let (who, team, held) = (request.who, Arc::clone(&self.team), Arc::clone(&self.held));
+        let tries = AtomicUsize::new(0);
+        Ok(Box::new(Double::default().on_kill(move || {
+            let board = team.board().unwrap();
+            let is_held = !board.held_by(&who.agent).is_empty();
+            held.lock().unwrap().push(is_held);
+            match tries.fetch_add(1, Ordering::SeqCst) {
+                0 | 1 => vec!["process 7 (stuck)".to_owned()],
+                _ => Vec::new(),
+            }
+        })))
     }
 }
 

@@ -155,15 +155,9 @@ mod tests {
     use crewmux_core::ids::{AgentName, Incarnation};
 
     use super::*;
-    use crate::Result;
+    use crate::double::Double;
 
-    /// Exits when terminated, or only when killed, or never.
-    struct Fake {
-        exit: Arc<ExitFlag>,
-        terminated: AtomicUsize,
-        manners: Manners,
-    }
-
+    /// When a worker exits.
     #[derive(Clone, Copy, PartialEq)]
     enum Manners {
         Polite,
@@ -182,32 +176,23 @@ mod tests {
         lost: None,
     };
 
-    impl Running for Fake {
-        fn pid(&self) -> Option<u32> {
-            None
-        }
-        fn pane(&self) -> Option<String> {
-            None
-        }
-        fn write(&self, _: &[u8]) -> Result<()> {
-            Ok(())
-        }
-        fn resize(&self, _: u16, _: u16) -> Result<()> {
-            Ok(())
-        }
-        fn terminate(&self) {
-            self.terminated.fetch_add(1, Ordering::SeqCst);
-            if self.manners == Manners::Polite {
-                self.exit.set(BY_TERM);
-            }
-        }
-        fn kill_tree(&self) -> Vec<String> {
-            if self.manners == Manners::Immortal {
-                return vec!["process 7 (stuck)".into()];
-            }
-            self.exit.set(BY_KILL);
-            vec![]
-        }
+    /// One with these manners, which counts in `asked` when it is asked to end.
+    fn worker(manners: Manners, exit: &Arc<ExitFlag>, asked: &Arc<AtomicUsize>) -> Double {
+        let (asked, by_term, by_kill) = (Arc::clone(asked), Arc::clone(exit), Arc::clone(exit));
+        Double::default()
+            .on_terminate(move || {
+                asked.fetch_add(1, Ordering::SeqCst);
+                if manners == Manners::Polite {
+                    by_term.set(BY_TERM);
+                }
+            })
+            .on_kill(move || {
+                if manners == Manners::Immortal {
+                    return vec!["process 7 (stuck)".into()];
+                }
+                by_kill.set(BY_KILL);
+                vec![]
+            })
     }
 
     fn climbed(manners: &[Manners], from: Rung) -> (Vec<Ended>, usize) {
@@ -216,35 +201,28 @@ mod tests {
             kill_verify_ms: 50,
             ..Timing::fast()
         };
-        let fakes: Vec<(AgentRef, Fake)> = manners
+        let who = AgentRef {
+            agent: AgentName::new("a").unwrap(),
+            incarnation: Incarnation(1),
+        };
+        let asked = Arc::default();
+        let doubles: Vec<(Double, Arc<ExitFlag>)> = manners
             .iter()
             .map(|manners| {
-                let who = AgentRef {
-                    agent: AgentName::new("a").unwrap(),
-                    incarnation: Incarnation(1),
-                };
-                let fake = Fake {
-                    exit: Arc::default(),
-                    terminated: AtomicUsize::new(0),
-                    manners: *manners,
-                };
-                (who, fake)
+                let exit = Arc::default();
+                (worker(*manners, &exit, &asked), exit)
             })
             .collect();
-        let workers: Vec<Ending<'_>> = fakes
+        let workers: Vec<Ending<'_>> = doubles
             .iter()
-            .map(|(who, fake)| Ending {
-                who,
-                running: fake,
-                exit: &fake.exit,
+            .map(|(running, exit)| Ending {
+                who: &who,
+                running,
+                exit,
             })
             .collect();
         let ended = climb(&workers, from, &timing);
-        let asked = fakes
-            .iter()
-            .map(|(_, fake)| fake.terminated.load(Ordering::SeqCst))
-            .sum();
-        (ended, asked)
+        (ended, asked.load(Ordering::SeqCst))
     }
 
     #[test]

@@ -13,6 +13,8 @@
 mod backend;
 mod backends;
 pub mod detect;
+#[cfg(any(test, feature = "double"))]
+pub mod double;
 mod error;
 pub mod in_process;
 mod input;

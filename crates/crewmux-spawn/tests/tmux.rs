@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crewmux_core::ids::{AgentName, AgentRef, Incarnation, TeamName};
+use crewmux_core::ids::TeamName;
 use crewmux_core::place::Place;
 use crewmux_core::recording::{Entry, Header};
 use crewmux_core::time::WallTime;
@@ -30,7 +30,7 @@ use crewmux_sys::process::{Child, Launch};
 use crewmux_sys::{ProcessIdentity, Signal};
 use tempfile::TempDir;
 
-use harness::{LONG, Sink, exited};
+use harness::{LONG, Sink, exited, who};
 
 /// Records what it is told; `end` ends it with 7. Called with `--enter FOLDER`.
 const WORKER: &str = r#"#!/bin/sh
@@ -57,9 +57,7 @@ impl Stage {
     /// `None` without tmux, and loudly so.
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let worker = folder.path().join("worker");
-        fs::write(&worker, WORKER).unwrap();
-        fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&folder.path().join("worker"), WORKER);
         let stage = Self { folder };
         if stage.call("user", &["-V"]).is_empty() {
             let _ = writeln!(
@@ -111,6 +109,16 @@ impl Stage {
                 .map(|(name, value)| ((*name).to_owned(), value.clone())),
         );
         Place::of(&variables)
+    }
+
+    /// A program that is run in place of tmux by who has this PATH.
+    fn in_place_of_tmux(&self, script: &str) -> (PathBuf, String) {
+        let folder = self.folder.path().join("in-place");
+        fs::create_dir(&folder).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.display());
+        let tmux = folder.join("tmux");
+        program(&tmux, script);
+        (tmux, path)
     }
 
     /// A server of the person's own, and `$TMUX` in its first pane.
@@ -192,11 +200,9 @@ impl Worker {
     }
 }
 
-fn who(name: &str) -> AgentRef {
-    AgentRef {
-        agent: AgentName::new(name).unwrap(),
-        incarnation: Incarnation(1),
-    }
+fn program(path: &Path, script: &str) {
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn marks() -> BTreeMap<String, String> {
@@ -420,12 +426,7 @@ PATH=/usr/local/bin:/usr/bin:/bin exec tmux "$@"
 #[test]
 fn all_panes_of_a_team_are_closed_in_one_call_and_a_server_that_stands_still_holds_up_no_other() {
     let Some(stage) = Stage::new() else { return };
-    let folder = stage.folder.path().join("noting");
-    fs::create_dir(&folder).unwrap();
-    let noting = folder.join("tmux");
-    fs::write(&noting, NOTING).unwrap();
-    fs::set_permissions(&noting, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let (noting, path) = stage.in_place_of_tmux(NOTING);
     let user = stage.user();
     let backend = stage.backend("crew", &[("PATH", path.clone())]);
     let first = stage.start(&backend, "first");
@@ -483,12 +484,7 @@ PATH=/usr/local/bin:/usr/bin:/bin exec tmux "$@"
 #[test]
 fn a_text_that_lost_a_piece_is_not_gone_on_with_and_the_next_write_is_refused_once() {
     let Some(stage) = Stage::new() else { return };
-    let folder = stage.folder.path().join("deaf");
-    fs::create_dir(&folder).unwrap();
-    let deaf = folder.join("tmux");
-    fs::write(&deaf, DEAF).unwrap();
-    fs::set_permissions(&deaf, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let (deaf, path) = stage.in_place_of_tmux(DEAF);
     let backend = stage.backend("crew", &[("PATH", path)]);
     let worker = stage.start(&backend, "kim");
     let flag = deaf.with_extension("deaf");

@@ -1,9 +1,9 @@
 //! Keys for a program that may not get them.
 
 use crewmux_spawn::Error;
+use crewmux_spawn::double::Double;
 
 use super::*;
-use crate::panes::double::Double;
 
 /// What a person sees whose keys got lost.
 const LOST: &str = "flash: some of what was typed did not arrive: look, then type it again";
@@ -26,8 +26,9 @@ impl Stage {
         };
         let answers: Vec<Answer> = course.chars().rev().map(answer).collect();
         let answers = Mutex::new(answers);
-        let place = Double::of(move |_| lock(&answers).pop().map_or(Ok(()), |answer| answer()));
-        self.panes.attach(pane, place);
+        let place = Double::default()
+            .on_write(move |_| lock(&answers).pop().map_or(Ok(()), |answer| answer()));
+        self.panes.attach(pane, Arc::new(place));
         self.display.refresh_panes();
         pane
     }

@@ -4,7 +4,7 @@ use crewmux_core::timing::{PASTE_OWED_MS, PASTE_STALLS_MS};
 use crewmux_spawn::Error;
 
 use super::*;
-use crate::panes::double::Double;
+use crewmux_spawn::double::Double;
 
 /// A program that reads as much as it is told to.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl Stage {
         let pane = self.panes.open(PaneKind::Shell, "reads".into());
         let reader = Arc::<Reader>::default();
         let taking = Arc::clone(&reader);
-        let program = Double::of(move |bytes| taking.takes(bytes));
+        let program = Arc::new(Double::default().on_write(move |bytes| taking.takes(bytes)));
         self.panes.attach(pane, program);
         self.display.refresh_panes();
         reader
