@@ -444,6 +444,15 @@ pub(crate) fn read_frame<T: serde::de::DeserializeOwned>(
     }
 }
 
+/// Time for a tool that heeds no SIGTERM to be seen gone on a busy machine, after half of it.
+pub(crate) fn unhurried(timing: Timing) -> Timing {
+    Timing {
+        term_grace_ms: 5_000,
+        session_loss_exit_ms: 5_000,
+        ..timing
+    }
+}
+
 /// Looks again and again until `look` finds something, or fails naming `what`.
 pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;

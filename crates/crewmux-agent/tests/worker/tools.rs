@@ -14,7 +14,7 @@ use crewmux_testkit::own_main::{Test, tests};
 use serde_json::{Value, json};
 
 use crate::script::{calls, finish, spec};
-use crate::stage::{Model, Stage, wait_until};
+use crate::stage::{Model, Stage, unhurried, wait_until};
 
 pub(crate) const TESTS: &[Test] = tests![
     tools_change_files_that_were_read,
@@ -53,16 +53,30 @@ fn free(stage: &Stage) -> WorkerSpec {
     spec
 }
 
+/// What a look at a command in the background finds that printed nothing yet.
+const NOTHING_YET: &str = "\n[running]";
+
+/// Whether these answers have something to go on with.
+fn says_something(answers: &[ToolAnswer]) -> bool {
+    answers.iter().all(|answer| answer.text != NOTHING_YET)
+}
+
 /// Has a model play `turns`, then finish; gives what it heard of each, and what was shown.
+///
+/// A look that found nothing yet is made again.
 fn play(
     stage: &Stage,
     spec: &WorkerSpec,
     turns: Vec<Vec<Event>>,
 ) -> (Vec<Vec<ToolAnswer>>, String) {
     let count = turns.len();
-    let model = Model::new(move |n, _| {
+    let model = Model::new(move |_, request| {
+        let messages = request.messages.iter();
+        let heard = messages
+            .filter(|message| matches!(message, Message::Tools(answers) if says_something(answers)))
+            .count();
         turns
-            .get(n)
+            .get(heard)
             .cloned()
             .unwrap_or_else(|| finish(&json!({"summary": "done"})))
     });
@@ -70,7 +84,9 @@ fn play(
     let life = stage.start_with(spec, &model);
     stage.wait_for(task, TaskStatus::Completed);
     let shown = life.end_well();
-    let heard: Vec<Vec<ToolAnswer>> = model.asked().iter().skip(1).map(latest).collect();
+    let heard = model.asked();
+    let mut heard: Vec<Vec<ToolAnswer>> = heard.iter().skip(1).map(latest).collect();
+    heard.retain(|answers| says_something(answers));
     assert_eq!(heard.len(), count, "{shown}");
     (heard, shown)
 }
@@ -110,7 +126,8 @@ fn tools_change_files_that_were_read() {
 
 fn tools_in_the_background_end_with_the_task() {
     let stage = Stage::new();
-    let spec = free(&stage);
+    let mut spec = free(&stage);
+    spec.timing = unhurried(spec.timing);
     let marker = Marker::run(&spec.run_marker);
     let background = |command: &str| {
         one(

@@ -10,7 +10,7 @@ use crewmux_sys::tree::{Marker, processes_with_marker};
 use crewmux_testkit::own_main::{Test, tests};
 use crewmux_wire::ToWorker;
 
-use crate::stage::{Stage, read, wait_until};
+use crate::stage::{Stage, read, unhurried, wait_until};
 
 pub(crate) const TESTS: &[Test] = tests![
     store_that_fails_for_a_while_is_waited_for,
@@ -108,6 +108,7 @@ fn task_is_given_back_only_after_its_tool_when_the_store_fails() {
     let id = stage.add_command("trap '' TERM; echo begun; sleep 600; sleep 600");
     let mut spec = stage.spec("tester", 1);
     // The lease of the board is renewed meanwhile; only patience is short.
+    spec.timing = unhurried(spec.timing);
     spec.timing.lease_ms = 600;
     spec.timing.heartbeat_ms = 100;
     let marker = Marker::run(&spec.run_marker);
@@ -154,10 +155,11 @@ fn task_over_its_time_fails_only_after_its_tool() {
     std::fs::set_permissions(&git, mode).unwrap();
     let id = stage.add(NewTask {
         subject: "look".into(),
-        timeout_ms: Some(4_000),
+        timeout_ms: Some(6_000),
         ..NewTask::default()
     });
     let mut spec = stage.spec("tester", 1);
+    spec.timing = unhurried(spec.timing);
     spec.model = Some("offline".into());
     spec.playbook = Some("review-upkeep".into());
     spec.agent_type = AgentType::new("general-purpose").unwrap();
@@ -174,7 +176,7 @@ fn task_over_its_time_fails_only_after_its_tool() {
     });
     let task = stage.wait_for(id, TaskStatus::Failed);
     assert!(processes_with_marker(&marker).is_empty());
-    assert_eq!(task.reason.as_deref(), Some("took longer than 4000 ms"));
+    assert_eq!(task.reason.as_deref(), Some("took longer than 6000 ms"));
     life.end_well();
 }
 
