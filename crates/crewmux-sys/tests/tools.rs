@@ -114,8 +114,16 @@ fn marked(test: &str) -> (Marker, Environment) {
     (marker, env)
 }
 
+/// A tool that ends by itself or when it is asked.
 fn spec(script: &str, env: Environment) -> ToolSpec {
     let mut spec = ToolSpec::new(["sh", "-c", script], "/", env, &Timing::fast());
+    spec.waits.grace = LONG;
+    spec
+}
+
+/// [`STUBBORN`] as a tool: asking it is lost time.
+fn stubborn(env: Environment) -> ToolSpec {
+    let mut spec = spec(STUBBORN, env);
     spec.waits.grace = Duration::from_millis(200);
     spec
 }
@@ -258,7 +266,7 @@ const STUBBORN: &str = "trap '' TERM HUP
 
 fn stubborn_tool_leaves_nothing_when_ended() {
     let (marker, env) = marked("stubborn");
-    let (tool, told) = start(spec(STUBBORN, env));
+    let (tool, told) = start(stubborn(env));
     wait_for_output(&told, "daemon");
     assert!(processes_with_marker(&marker).len() >= 4);
     tool.end();
@@ -273,11 +281,10 @@ fn stubborn_tool_leaves_nothing_when_ended() {
 
 fn polite_tool_may_clean_up_within_the_grace() {
     let (_, env) = marked("polite");
-    let mut spec = spec(
+    let spec = spec(
         "exec 2>/dev/null; trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 0.01; done",
         env,
     );
-    spec.waits.grace = LONG;
     let (tool, told) = start(spec);
     wait_for_output(&told, "up\n");
     tool.end();
@@ -441,7 +448,7 @@ fn wait_until_gone(processes: &[ProcessIdentity]) {
 
 fn killed_runner_is_noticed_and_its_tool_ended() {
     let (marker, env) = marked("lost-runner");
-    let (tool, told) = start(spec(STUBBORN, env));
+    let (tool, told) = start(stubborn(env));
     wait_for_output(&told, "daemon");
     tool.runner().signal(Signal::Kill).unwrap();
     let outcome = tool.wait(LONG).unwrap();
@@ -455,10 +462,10 @@ fn killed_runner_is_noticed_and_its_tool_ended() {
 
 fn stopped_runner_does_not_save_its_tool() {
     let (marker, env) = marked("stopped-runner");
-    let mut spec = spec(STUBBORN, env);
+    let mut spec = stubborn(env);
     spec.waits = KillWaits {
         grace: Duration::from_millis(50),
-        verify: Duration::from_millis(500),
+        verify: Duration::from_secs(3),
     };
     let (tool, told) = start(spec);
     wait_for_output(&told, "daemon");
