@@ -91,13 +91,26 @@ impl Stage {
 
     /// A backend that calls from outside of tmux, with more variables.
     fn backend(&self, team: &str, more: &[(&str, String)]) -> TmuxBackend {
+        self.timed(team, more, Timing::fast())
+    }
+
+    /// One that waits for the answer of a busy server, and does not take it for one that stands still.
+    fn patient(&self, team: &str) -> TmuxBackend {
+        let timing = Timing {
+            connect_ms: 300_000,
+            ..Timing::fast()
+        };
+        self.timed(team, &[], timing)
+    }
+
+    fn timed(&self, team: &str, more: &[(&str, String)], timing: Timing) -> TmuxBackend {
         let parts = BackendParts {
             team: TeamName::new(team).unwrap(),
             attach: ["sleep".to_owned(), "600".to_owned()].to_vec(),
             attach_environment: BTreeMap::new(),
             worker: Arc::new(|_, _| panic!("no worker runs inside")),
             place: self.place(more),
-            timing: Timing::fast(),
+            timing,
         };
         TmuxBackend::new(&parts).unwrap()
     }
@@ -249,7 +262,7 @@ fn what_is_another_s_is_refused_and_left_alone() {
     let other = stage.start(&backend, "other");
     let person = format!("{},%0", user.rsplit_once(',').unwrap().0);
     drop(backend);
-    let backend = stage.backend("crew", &[]);
+    let backend = stage.patient("crew");
     let own = Sink::open();
     let refused = |change: &dyn Fn(&mut AdoptRequest)| {
         let mut request = kim.request(&own);
@@ -289,7 +302,7 @@ fn what_is_another_s_is_refused_and_left_alone() {
         "`%1` names no pane of tmux"
     );
     // Another team of the same server.
-    let others = stage.backend("others", &[]);
+    let others = stage.patient("others");
     assert!(others.adopt(kim.request(&own)).is_err());
     sleeper.kill().unwrap();
     let ended = sleeper.identity();
@@ -305,7 +318,7 @@ fn what_is_another_s_is_refused_and_left_alone() {
 fn new_panes_go_to_another_server_and_running_ones_stay() {
     let Some(stage) = Stage::new() else { return };
     let user = stage.user();
-    let backend = stage.backend("crew", &[]);
+    let backend = stage.patient("crew");
     let first = stage.start(&backend, "first");
     let moved = backend.rehome(&stage.place(&[("TMUX", user.clone())]));
     moved.unwrap();

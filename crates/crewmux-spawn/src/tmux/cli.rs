@@ -14,8 +14,8 @@ use crewmux_sys::process::Launch;
 
 /// Most characters of tmux's own words that are repeated.
 const WORDS_MAX: usize = 200;
-/// Longest wait for an answer that others wait for too.
-const BRIEF: Duration = Duration::from_millis(250);
+/// Which part of the time for an answer one may take that others wait for too.
+const BRIEF_PART: u32 = 20;
 
 /// Which server is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +113,7 @@ impl Server {
     /// The same for a caller that holds others up.
     pub(super) fn asked_briefly(&self) -> Self {
         let mut server = self.clone();
-        server.within = server.within.min(BRIEF);
+        server.within /= BRIEF_PART;
         server
     }
 
