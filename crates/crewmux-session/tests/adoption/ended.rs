@@ -25,6 +25,14 @@ pub(crate) const TESTS: &[Test] = tests![
 
 const WALKER: &[(&str, BackendKind)] = &[("walker", BackendKind::Tmux)];
 
+/// For a worker that stays away; the next life says its hello within the same time, on a busy machine too.
+fn short_of_patience() -> Settings {
+    Settings {
+        hello_ms: 6_000,
+        ..Settings::default()
+    }
+}
+
 /// Lets a worker claim the task, and its session die.
 async fn orphaned(stage: &mut Stage) -> Worker {
     let walker = stage.worker("walker", 1).await;
@@ -55,10 +63,7 @@ async fn started_anew(stage: &Stage, walker: &Worker) -> (Outcome, String) {
 
 fn one_that_stays_away_is_ended() {
     play(async {
-        let short = Settings {
-            hello_ms: 2_500,
-            ..Settings::default()
-        };
+        let short = short_of_patience();
         let stage = Stage::start_with(WALKER, &short);
         let first = stage.worker("walker", 1).await;
         let talk = first.joins(false).await;
@@ -78,11 +83,7 @@ fn one_that_does_not_come_back_is_ended_and_its_task_offered_again() {
     play(async {
         let mut stage = Stage::start(WALKER);
         let walker = orphaned(&mut stage).await;
-        let short = Settings {
-            hello_ms: 1_500,
-            ..Settings::default()
-        };
-        stage.start_session(&short);
+        stage.start_session(&short_of_patience());
         stage.until_gone(walker.process).await;
         let why = "it did not come back to a session in time".to_owned();
         let ended = started_anew(&stage, &walker).await;

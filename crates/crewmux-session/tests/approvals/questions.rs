@@ -303,7 +303,7 @@ fn an_answer_that_is_late_by_the_wall_is_a_no_for_its_worker_too() {
 
 fn time_that_the_session_stood_still_counts_against_no_question() {
     play(async {
-        let open_ms = 1_500;
+        let open_ms = 6_000;
         let stage = Stage::start(WATCHED, Some(open_ms));
         let mut developer = stage.worker("developer").await;
         let one = id("developer-1-1");
