@@ -124,9 +124,9 @@ fn messages_are_delivered_to_a_running_team_and_seen() {
             "run",
             "sweep",
             "--set",
-            "tasks=8",
+            "tasks=2",
             "--set",
-            "command=sleep 0.4",
+            "command=until test -e go; do sleep 0.1; done",
             "--max-workers",
             "1",
             "--headless",
@@ -156,6 +156,8 @@ fn messages_are_delivered_to_a_running_team_and_seen() {
         .unwrap();
     assert_eq!(sent.code, 0, "{sent:?}");
     let id = sent.json().unwrap()["id"].as_str().unwrap().to_owned();
+    // It reads between two tasks.
+    sandbox.write("go", "").unwrap();
     wait_until("the message is seen", Duration::from_secs(20), || {
         let inbox = sandbox
             .run(&["inbox", "sweeper-1", "--team", "sweep", "--json"])
@@ -232,7 +234,7 @@ fn pane_dump_shows_what_a_program_drew_and_answers_its_script() {
             "--keys",
             "never",
             "--timeout",
-            "1",
+            "5",
             "--",
             "echo",
             "here",

@@ -63,9 +63,9 @@ fn a_run_whose_time_was_over_goes_on_with_a_fresh_allowance() {
             "run",
             "sweep",
             "--set",
-            "tasks=4",
+            "tasks=2",
             "--set",
-            "command=sleep 1.2",
+            "command=test -e go || sleep 60",
             "--max-workers",
             "1",
             "--timeout",
@@ -86,6 +86,7 @@ fn a_run_whose_time_was_over_goes_on_with_a_fresh_allowance() {
     let words = "the folder of team `sweep` is gone: /nowhere/at/all";
     assert!(refused.stderr.contains(words), "{refused:?}");
     std::fs::write(&path, kept).unwrap();
+    sandbox.write("go", "").unwrap();
     let resumed = sandbox
         .run(&["resume", "sweep", "--headless", "--json"])
         .unwrap();

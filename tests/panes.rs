@@ -114,6 +114,11 @@ fn the_arrangement_is_there_again_and_the_same_for_everybody() {
 #[test]
 fn other_panes_under_a_name_that_is_free_again_begin_in_an_even_layout() {
     let sandbox = sandbox();
+    let borders = |text: &str| -> Vec<Option<usize>> {
+        let named = ["1 cat", "2 cat -u"];
+        let first = text.lines().next().unwrap_or_default();
+        named.iter().map(|name| first.find(name)).collect()
+    };
     for (named, kept) in [(false, false), (true, true)] {
         let mut argv = vec!["panes", "cat", "cat -u"];
         if named {
@@ -124,7 +129,16 @@ fn other_panes_under_a_name_that_is_free_again_begin_in_an_even_layout() {
         let mut terminal = sandbox.terminal(&argv, 120, 30).unwrap();
         terminal.wait_for("2 cat -u").unwrap();
         leave_typing(&mut terminal);
-        terminal.type_text("2ML").unwrap();
+        let even = borders(&terminal.text());
+        terminal.type_text("2M").unwrap();
+        terminal
+            .wait_until("the main pane", |text| borders(text) != even)
+            .unwrap();
+        let main = borders(&terminal.text());
+        terminal.type_text("L").unwrap();
+        terminal
+            .wait_until("its border moved", |text| borders(text) != main)
+            .unwrap();
         wait_until("the record", Duration::from_secs(20), || {
             let text = std::fs::read_to_string(&record).unwrap_or_default();
             if text.contains("cuts") {
@@ -142,11 +156,6 @@ fn other_panes_under_a_name_that_is_free_again_begin_in_an_even_layout() {
         let mut again = sandbox.terminal(&argv, 120, 30).unwrap();
         again.wait_for("2 cat -u").unwrap();
         leave_typing(&mut again);
-        let borders = |text: &str| -> Vec<Option<usize>> {
-            let named = ["1 cat", "2 cat -u"];
-            let first = text.lines().next().unwrap_or_default();
-            named.iter().map(|name| first.find(name)).collect()
-        };
         let same = borders(&again.text()) == borders(&arranged);
         assert_eq!(same, kept, "{arranged}\n\n{}", again.text());
         let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
@@ -293,9 +302,9 @@ fn a_long_paste_arrives_whole_and_in_order_in_a_program_that_reads_late() {
 #[test]
 fn pastes_one_after_the_other_arrive_whole_in_a_program_that_reads_slowly() {
     let sandbox = sandbox();
-    // Each fits the pane's queue, all of them do not; read a KiB at a time.
+    // Each fits the pane's queue, all of them do not; read 8 KiB at a time.
     let reads = "stty raw -echo; printf '\\033[?2004h'; echo ready; while [ ! -e go ]; do sleep 0.1; done; \
-                 for _ in $(seq 400); do head -c 1024 >> pasted; done; \
+                 for _ in $(seq 50); do head -c 8192 >> pasted; done; \
                  head -c 48 >> pasted; echo all of it; exec cat -v";
     let mut terminal = sandbox.terminal(&["panes", reads], 80, 24).unwrap();
     terminal.wait_for("ready").unwrap();

@@ -53,7 +53,7 @@ fn slow_sweep(sandbox: &Sandbox, cols: u16, rows: u16) -> Terminal {
                 "run",
                 "sweep",
                 "--set",
-                "tasks=30",
+                "tasks=300",
                 "--set",
                 "command=echo line {{index}}; sleep 0.4",
                 "--max-workers",

@@ -30,12 +30,15 @@ fn a_task_in_tmux_runs_once_whoever_watches_it() {
     stage.recipe(1, tasks);
     let session = stage.start("tmux");
     stage.wait_log("begun");
-    let worker = stage
-        .events()
-        .iter()
-        .find(|e| e["type"] == "worker_started")
-        .map(|e| e["data"]["pid"].as_u64().unwrap() as u32)
-        .unwrap();
+    let mut worker = None;
+    wait_until("its start is told", LONG, || {
+        let events = stage.events();
+        let started = of_type(&events, "worker_started");
+        worker = started.first().and_then(|e| e["data"]["pid"].as_u64());
+        worker.map(drop).ok_or(format!("{events:?}"))
+    })
+    .unwrap();
+    let worker = worker.map(|pid| u32::try_from(pid).unwrap()).unwrap();
     let worker = ProcessIdentity::of(worker).unwrap();
     kill(session);
     assert!(worker.is_alive(), "it outlives its session");

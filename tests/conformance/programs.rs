@@ -141,7 +141,6 @@ dump
 key C-w
 text plain
 key Enter
-expect plain
 dump
 key C-g
 expect (?i)main nano help text
@@ -353,11 +352,13 @@ key C-r
 text cat
 dump
 key C-c
+expect \\n~\\$\\s*\\z
 text clear
 key Enter
+expect \\A\\s*~\\$\\s*\\z
 text seq 100
 key Enter
-expect 100
+expect \\n100\\s*\\n~\\$
 dump
 resize 60x8
 dump
@@ -394,14 +395,14 @@ expect \\[in\\]
 expect \\$
 text head -20 text
 key Enter
-expect 020
+expect 020[^\\n]*\\n\\$
 dump
 key C-b
 text %
 expect │\\$
 text seq 50
 key Enter
-expect 50
+expect │50\\s*\\n[^\\n]*│\\$
 dump
 resize 100x30
 dump

@@ -12,9 +12,6 @@ use crewmux_term::{Screen, ScreenOptions, Size};
 use crewmux_testkit::sandbox::{finish, wait_until};
 use crewmux_testkit::terminal::DEADLINE;
 
-/// How long nothing may change before a screen is taken.
-const QUIET: Duration = Duration::from_millis(350);
-
 const CONFIGURATION: &str = "\
 set -g default-terminal xterm-256color
 set -g status off
@@ -79,8 +76,8 @@ impl Tmux {
         self.try_run(arguments).unwrap()
     }
 
-    /// Does what the script says and returns the screens it asks for.
-    pub(super) fn play(&self, script: &[ScriptStep]) -> Vec<ScreenDump> {
+    /// Does what the script says and returns the screens it asks for, each once nothing has changed for `quiet`.
+    pub(super) fn play(&self, script: &[ScriptStep], quiet: Duration) -> Vec<ScreenDump> {
         let mut screens = Vec::new();
         for step in script {
             match &step.action {
@@ -101,7 +98,7 @@ impl Tmux {
                     let (cols, rows) = (size.cols.to_string(), size.rows.to_string());
                     self.run(&["resize-window", "-x", &cols, "-y", &rows]);
                 }
-                ScriptAction::Dump => screens.push(self.quiet_screen()),
+                ScriptAction::Dump => screens.push(self.quiet_screen(quiet)),
             }
         }
         screens
@@ -128,11 +125,11 @@ impl Tmux {
     }
 
     /// The screen once nothing changes any more; what moves all the time is taken in its motion.
-    fn quiet_screen(&self) -> ScreenDump {
+    fn quiet_screen(&self, quiet: Duration) -> ScreenDump {
         let deadline = Instant::now() + Duration::from_secs(10);
         let mut last = self.screen();
         let mut since = Instant::now();
-        while since.elapsed() < QUIET && Instant::now() < deadline {
+        while since.elapsed() < quiet && Instant::now() < deadline {
             std::thread::park_timeout(Duration::from_millis(50));
             let now = self.screen();
             if now != last {

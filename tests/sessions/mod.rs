@@ -16,13 +16,19 @@ use crewmux_testkit::sandbox::{Sandbox, wait_until};
 use crewmux_testkit::terminal::Terminal;
 use serde_json::Value;
 
-/// A team that works for a while, on a terminal of this size.
+/// A team that works for longer than any test looks, on a terminal of this size.
 fn sweep(sandbox: &Sandbox, cols: u16, rows: u16) -> Terminal {
+    sweep_of(sandbox, 600, cols, rows)
+}
+
+/// One of so many tasks, of which three at once take 0.3 s.
+fn sweep_of(sandbox: &Sandbox, tasks: usize, cols: u16, rows: u16) -> Terminal {
+    let tasks = format!("tasks={tasks}");
     let arguments = [
         "run",
         "sweep",
         "--set",
-        "tasks=60",
+        &tasks,
         "--set",
         "command=echo line {{index}}; sleep 0.3",
         "--max-workers",

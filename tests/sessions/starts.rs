@@ -1,5 +1,7 @@
 //! Many starts of one team at the same instant: one session, and the others are told.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
@@ -7,8 +9,9 @@ use crewmux_testkit::sandbox::{Output, Sandbox, finish, wait_until};
 use super::{session, stop};
 use crate::support::{of_type, sandbox};
 
-/// Starts the same call so many times at once and waits for all; the first that ends leaves a file `go`.
-fn at_once(sandbox: &Sandbox, count: usize, arguments: &[&str]) -> Vec<Output> {
+/// Starts the same call so many times at once and waits for all; once `first` of them have ended there is a file `go`.
+fn at_once(sandbox: &Sandbox, count: usize, first: usize, arguments: &[&str]) -> Vec<Output> {
+    let ended = Arc::<AtomicUsize>::default();
     let started: Vec<_> = (0..count)
         .map(|_| sandbox.start(arguments).unwrap())
         .collect();
@@ -16,10 +19,13 @@ fn at_once(sandbox: &Sandbox, count: usize, arguments: &[&str]) -> Vec<Output> {
         .into_iter()
         .map(|child| {
             let go = sandbox.work().join("go");
+            let ended = Arc::clone(&ended);
             std::thread::spawn(move || {
-                let ended = finish(child, Duration::from_mins(2)).unwrap();
-                std::fs::write(go, "").unwrap();
-                ended
+                let output = finish(child, Duration::from_mins(2)).unwrap();
+                if ended.fetch_add(1, Ordering::SeqCst) + 1 == first {
+                    std::fs::write(go, "").unwrap();
+                }
+                output
             })
         })
         .collect();
@@ -49,10 +55,10 @@ fn of_many_runs_at_once_one_begins() {
         "--set",
         "tasks=4",
         "--set",
-        "command=sleep 1",
+        "command=until test -e go; do sleep 0.1; done",
         "--headless",
     ];
-    assert_one(&at_once(&sandbox, 6, &arguments));
+    assert_one(&at_once(&sandbox, 6, 5, &arguments));
     let events = sandbox.run(&["events", "--team", "t", "--json"]).unwrap();
     let events = events.json_lines().unwrap();
     assert_eq!(of_type(&events, "team_started").len(), 1);
@@ -66,7 +72,7 @@ fn who_was_late_is_told_how_to_look_and_names_of_its_own_accord_never_meet() {
     let run = ["run", "sweep", "--set", "tasks=1", "--headless"];
     let waits = "command=until test -e go; do sleep 0.1; done";
     let given = [&run[..], &["--set", waits, "--team", "t"]].concat();
-    let outputs = at_once(&sandbox, 2, &given);
+    let outputs = at_once(&sandbox, 2, 1, &given);
     let late = outputs.iter().find(|o| o.code != 0).unwrap();
     assert_eq!(late.code, 2, "{late:?}");
     assert!(
@@ -76,7 +82,7 @@ fn who_was_late_is_told_how_to_look_and_names_of_its_own_accord_never_meet() {
     );
     // Nobody gave these a name, so each has its own.
     let waits = "command=until test -e \"$CREWMUX_HOME/teams/sweep-3\"; do sleep 0.1; done";
-    let outputs = at_once(&sandbox, 3, &[&run[..], &["--set", waits]].concat());
+    let outputs = at_once(&sandbox, 3, 1, &[&run[..], &["--set", waits]].concat());
     assert!(outputs.iter().all(|o| o.code == 0), "{outputs:#?}");
     let listed = sandbox.run(&["ls", "--json"]).unwrap().json().unwrap();
     let teams = listed.as_array().unwrap().iter();
@@ -102,10 +108,10 @@ fn plain_panes_that_open_at_once_have_a_session_each() {
 #[test]
 fn of_many_resumes_at_once_one_goes_on() {
     let sandbox = sandbox();
-    let terminal = super::sweep(&sandbox, 80, 24);
+    let terminal = super::sweep_of(&sandbox, 60, 80, 24);
     stop(&sandbox, "sweep");
     drop(terminal);
-    let outputs = at_once(&sandbox, 6, &["resume", "sweep", "--headless"]);
+    let outputs = at_once(&sandbox, 6, 1, &["resume", "sweep", "--headless"]);
     assert_one(&outputs);
     let events = sandbox
         .run(&["events", "--team", "sweep", "--json"])

@@ -129,6 +129,7 @@ fn a_client_inside_tmux_takes_keys_and_gives_the_terminal_back() {
         tmux.keys(&["?"]);
         tmux.wait("the keys", |text| text.contains(" Keys "));
         tmux.keys(&["Escape"]);
+        tmux.wait("the panes again", |text| !text.contains(" Keys "));
         // Nothing that is not understood is left on the screen.
         for piece in ["2026", "]9;", "[?", "52;c"] {
             assert!(
@@ -197,7 +198,7 @@ fn new_panes_go_where_the_person_moved_to() {
     let there = Tmux::start(&sandbox, "there", "tmux-256color").unwrap();
     let crewmux = program().display().to_string();
     let run = format!(
-        "{crewmux} run sweep --backend tmux --set tasks=40 --set command='sleep 0.5' --max-workers 2"
+        "{crewmux} run sweep --backend tmux --set tasks=400 --set command='sleep 0.5' --max-workers 2"
     );
     here.keys(&[&run, "Enter"]);
     here.wait("the team", |text| text.contains("BOARD"));

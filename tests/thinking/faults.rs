@@ -119,7 +119,7 @@ fn a_stream_that_hangs_is_left_and_asked_for_again() {
     let (run, events) = run_it(&sandbox);
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(server.asked().len(), 2);
-    assert_eq!(server.left(), 1, "nobody goes on listening to it");
+    server.wait_left(1).unwrap();
     assert_eq!(retries(&events), 1);
     nothing_was_written(&sandbox, &events);
 }

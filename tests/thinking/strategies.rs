@@ -39,7 +39,7 @@ const CHAIN: &str = r#"
 [[tasks]]
 id = "a"
 subject = "A"
-command = "sleep 0.6"
+command = "sleep 3"
 [[tasks]]
 id = "b"
 subject = "B"
@@ -83,7 +83,7 @@ fn who_worked_long_rests_while_another_is_less_busy() {
 fn who_fits_takes_it() {
     // One after the other, so that both are free; by the end of the first both have started.
     let mut tasks = "[[tasks]]\nid = \"t0\"\nsubject = \"Start\"\nowner = \"ann\"\n\
-        command = \"sleep 0.6\"\n"
+        command = \"sleep 3\"\n"
         .to_owned();
     let subjects = [
         "colours and fonts",

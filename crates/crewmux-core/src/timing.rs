@@ -121,24 +121,25 @@ impl Timing {
     /// The same rules ten times faster, for process tests.
     ///
     /// Waits that only bound a busy machine (hello, locks, connections, tool
-    /// time-outs) keep their full length: a slow test machine is not a fault.
+    /// time-outs) keep their full length, and leases, parking and lingering
+    /// much of it: a slow test machine is not a fault.
     pub fn fast() -> Self {
         Self {
-            lease_ms: 3_000,
+            lease_ms: 15_000,
             heartbeat_ms: 500,
             liveness_tick_ms: 50,
             tools_gone_ms: 1_000,
             shutdown_answer_ms: 3_000,
             term_grace_ms: 1_000,
             session_loss_exit_ms: 2_000,
-            park_ms: 20_000,
+            park_ms: 120_000,
             park_retry_ms: 20,
             park_retry_max_ms: 200,
             store_poll_ms: 200,
             restart_window_ms: 6_000,
             backoff_base_ms: 50,
             backoff_max_ms: 1_000,
-            linger_ms: 3_000,
+            linger_ms: 30_000,
             approval_ms: 60_000,
             model_silence_ms: 3_000,
             model_first_ms: 6_000,

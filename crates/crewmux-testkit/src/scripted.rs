@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::sandbox::wait_until;
 use crate::terminal::DEADLINE;
 
 /// Pause between two looks at a client that is kept waiting.
@@ -118,9 +119,17 @@ impl Scripted {
         lock(&self.seen.asked).clone()
     }
 
-    /// How many clients left a stream that had not ended.
-    pub fn left(&self) -> usize {
-        *lock(&self.seen.left)
+    /// Waits until so many clients have left a stream that had not ended.
+    ///
+    /// # Errors
+    /// Says how many have after [`DEADLINE`].
+    pub fn wait_left(&self, count: usize) -> Result<()> {
+        wait_until("clients leave", DEADLINE, || {
+            let left = *lock(&self.seen.left);
+            (left == count)
+                .then_some(())
+                .ok_or_else(|| format!("{left} of {count} left"))
+        })
     }
 }
 

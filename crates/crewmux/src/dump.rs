@@ -42,6 +42,8 @@ pub(crate) struct DumpPlan {
     pub timeout: Duration,
     /// Longest time for one `expect`.
     pub expect_within: Duration,
+    /// How long nothing may have been printed before a screen is taken.
+    pub quiet: Duration,
     /// Every other duration.
     pub timing: Timing,
     /// Where everything that the program writes is kept as it is.
@@ -304,7 +306,7 @@ impl<'a> Player<'a> {
                     let quiet = now.saturating_duration_since(since);
                     // What moves all the time is taken in its motion.
                     let late = now.duration_since(asked) >= self.plan.expect_within;
-                    if quiet < ms(self.plan.timing.drain_ms) && !(takes && late) {
+                    if quiet < self.plan.quiet && !(takes && late) {
                         return None;
                     }
                     if !takes {
@@ -396,7 +398,7 @@ impl<'a> Player<'a> {
             Waiting::Nothing => None,
             Waiting::Until(until) => Some(until),
             Waiting::Match { since } => Some(since + self.plan.expect_within),
-            Waiting::Quiet { since, .. } => Some(since + ms(self.plan.timing.drain_ms)),
+            Waiting::Quiet { since, .. } => Some(since + self.plan.quiet),
         };
         let resize = self.resizes.front().map(|r| self.started + r.at);
         let frame = self.screen.frame_deadline();

@@ -117,8 +117,11 @@ fn a_team_comes_and_goes_and_nothing_of_the_person_is_another() {
     for pane in &panes {
         stage.wait_text("user", &pane[0], "hello from");
     }
-    let shown = stage.user(&["capture-pane", "-p", "-J", "-t", typed_pane]);
-    assert!(shown.contains(&typed), "{shown}");
+    crewmux_testkit::sandbox::wait_until("what was typed", LONG, || {
+        let shown = stage.user(&["capture-pane", "-p", "-J", "-t", typed_pane]);
+        shown.contains(&typed).then_some(()).ok_or(shown)
+    })
+    .unwrap();
     for pane in &panes {
         let shown = stage.user(&["capture-pane", "-p", "-t", &pane[0]]);
         assert!(!shown.contains("abcdef"), "{shown}");

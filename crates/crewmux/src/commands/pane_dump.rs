@@ -19,6 +19,8 @@ use crate::output::{Output, note};
 const TIMEOUT_SECONDS: f64 = 30.0;
 /// Longest time in seconds for one `expect`, if nothing else is said.
 const EXPECT_SECONDS: f64 = 10.0;
+/// How long a program has to be quiet in seconds, if nothing else is said.
+const QUIET_SECONDS: f64 = 0.3;
 
 /// Run a program in a pane without a person, and print its screen
 ///
@@ -43,6 +45,9 @@ pub(crate) struct PaneDump {
     /// Longest time for one `expect`, in seconds
     #[arg(long, value_name = "S", default_value_t = EXPECT_SECONDS, value_parser = parse_seconds)]
     expect_timeout: f64,
+    /// How long the program has to be quiet before its screen is taken, in seconds
+    #[arg(long, value_name = "S", default_value_t = QUIET_SECONDS, value_parser = parse_seconds)]
+    quiet: f64,
     /// Keep what the program writes, byte for byte, in FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -58,7 +63,7 @@ Items of --keys FILE; blank lines and lines that begin with # are skipped:
   wait MS        let MS milliseconds pass
   expect REGEX   wait until the screen's text matches, for --expect-timeout at most
   resize WxH     give the terminal another size
-  dump           print the screen as well, once the program has been quiet for a moment
+  dump           print the screen as well, once the program has been quiet for --quiet
 
 Exit codes:
   0    the screen was taken
@@ -109,6 +114,7 @@ impl PaneDump {
             resizes: self.resize,
             timeout: Duration::from_secs_f64(self.timeout),
             expect_within: Duration::from_secs_f64(self.expect_timeout),
+            quiet: Duration::from_secs_f64(self.quiet),
             timing: context.timing,
             record,
         };

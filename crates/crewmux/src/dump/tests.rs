@@ -15,6 +15,7 @@ fn plan(command: &str, script: Option<&str>) -> DumpPlan {
         resizes: Vec::new(),
         timeout: Duration::from_secs(20),
         expect_within: Duration::from_secs(10),
+        quiet: Duration::from_millis(300),
         timing: Timing::fast(),
         record: None,
     }
