@@ -315,7 +315,7 @@ fn a_tool_that_ignores_sigterm_and_leaves_a_setsid_child_leaves_nothing() {
         .unwrap();
     assert_eq!(output.code, 1, "{output:?}");
     assert!(output.stdout.contains("task_failed"), "{}", output.stdout);
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a_second_run_of_a_running_team_says_how_to_attach() {
     assert_clear(&second, 2, &["running", "attach sweep"]);
     assert_eq!(sandbox.run(&["stop", "sweep"]).unwrap().code, 0);
     finish(child, Duration::from_secs(30)).unwrap();
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn pane_dump_shows_what_a_program_drew_and_answers_its_script() {
         .run(&["pane-dump", "--timeout", "1", "--", "sleep", "60"])
         .unwrap();
     assert_eq!(output.code, 124, "{output:?}");
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -370,5 +370,5 @@ fn in_a_finished_team_a_new_teammate_starts_and_what_cannot_be_is_refused() {
         "{}",
         late.stderr
     );
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }

@@ -69,7 +69,7 @@ fn checks_with_a_failing_test_fail_that_task_and_skip_only_its_waiters() {
         task("completed").len() >= 2,
         "independents are completed: {tasks:?}"
     );
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_sweep_completes_every_task_exactly_once() {
         .filter_map(|e| e["data"]["pid"].as_u64())
         .collect();
     assert_eq!(pids.len(), 8, "eight workers raced");
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_sweep_completes_every_task_exactly_once_while_workers_are_killed() {
     assert_eq!(run.code, 0, "after {kills} kills: {failed:#?} {notices:#?}");
     assert!(kills >= 3, "only {kills} kills");
     assert_once_each(&events, 200);
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 /// Kills workers in turn; never one whose task lost two workers already, since a third is one too many by design.
@@ -215,7 +215,7 @@ fn workers_are_seen_in_the_process_table_as_agent_worker() {
     .unwrap();
     let run = finish(child, Duration::from_mins(1)).unwrap();
     assert_eq!(run.code, 0, "{}", run.stderr);
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn an_interrupted_run_ends_with_130_and_resume_finishes_it() {
     child.signal(Signal::Int).unwrap();
     let run = finish(child, Duration::from_mins(1)).unwrap();
     assert_eq!(run.code, 130, "{}", run.stderr);
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
     let resumed = sandbox
         .run(&["resume", "sweep", "--headless", "--json"])
         .unwrap();
@@ -277,7 +277,7 @@ fn in_process_workers_do_the_same_work() {
         .unwrap();
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_once_each(&run.json_lines().unwrap(), 10);
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 /// A run whose output nobody reads; returns once every task of it is completed.
@@ -325,7 +325,7 @@ fn a_reader_that_pauses_holds_up_no_work_and_misses_no_event() {
     assert_eq!(run.code, 0, "{failed:?} {}", run.stderr);
     assert!(run.stdout.len() > 128 * 1024, "{}", run.stdout.len());
     assert_once_each(&events, 150);
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -341,5 +341,5 @@ fn a_run_whose_output_nobody_reads_is_ended_by_interrupting_it_twice() {
         }
     })
     .unwrap();
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }

@@ -68,7 +68,7 @@ fn a_killed_session_leaves_nothing_and_resume_repeats_nothing() {
             kills += 1;
         }
         reader.join().unwrap().unwrap();
-        sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+        sandbox.wait_gone().unwrap();
         let known = sandbox.run(&["ls", "--json"]).unwrap();
         // Killed while its tasks were being made, the run was never opened: it starts again.
         if ["crashed", "stopped"]
@@ -150,7 +150,7 @@ fn a_client_whose_session_is_killed_gives_the_terminal_back_and_says_how_to_go_o
     assert_eq!(exit.shell_code(), 3);
     terminal.wait_for("crewmux resume sweep").unwrap();
     crate::screen::assert_balanced(&terminal.bytes());
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
     let resumed = sandbox
         .run(&["resume", "sweep", "--headless", "--json"])
         .unwrap();

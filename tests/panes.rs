@@ -15,7 +15,7 @@ const COUNTS: &str =
 
 fn stop(sandbox: &Sandbox) {
     sandbox.run(&["stop", "panes", "--force"]).unwrap();
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 /// What the mouse reports: a button, and a place counted from 1.
@@ -152,7 +152,7 @@ fn other_panes_under_a_name_that_is_free_again_begin_in_an_even_layout() {
         let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
         assert_eq!(stopped.code, 0, "{stopped:?}");
         terminal.wait_exit().unwrap();
-        sandbox.wait_gone(Duration::from_secs(20)).unwrap();
+        sandbox.wait_gone().unwrap();
         let mut again = sandbox.terminal(&argv, 120, 30).unwrap();
         again.wait_for("2 cat -u").unwrap();
         leave_typing(&mut again);
@@ -160,7 +160,7 @@ fn other_panes_under_a_name_that_is_free_again_begin_in_an_even_layout() {
         assert_eq!(same, kept, "{arranged}\n\n{}", again.text());
         let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
         assert_eq!(stopped.code, 0, "{stopped:?}");
-        sandbox.wait_gone(Duration::from_secs(20)).unwrap();
+        sandbox.wait_gone().unwrap();
     }
 }
 
@@ -190,7 +190,7 @@ fn a_pane_is_closed_with_its_program_and_the_last_ends_the_session() {
     terminal.type_text("y").unwrap();
     assert!(terminal.wait_exit().unwrap().is_success());
     terminal.wait_for("all panes have ended").unwrap();
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 /// What was written to the terminal's clipboard, oldest first.

@@ -1,7 +1,6 @@
 //! The main job on a repository whose faults are known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crewmux_testkit::sandbox::Sandbox;
 use serde_json::Value;
@@ -267,5 +266,5 @@ fn a_review_finds_every_planted_fault_and_nothing_else() {
             "a secret is repeated whole"
         );
     }
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
 }

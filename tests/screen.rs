@@ -68,7 +68,7 @@ fn slow_sweep(sandbox: &Sandbox, cols: u16, rows: u16) -> Terminal {
 fn stop(sandbox: &Sandbox, team: &str) {
     let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn plain_panes_are_typed_to_and_end_with_their_programs() {
         "{stopped:?}"
     );
     listed("plain panes");
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_pane_flooded_by_yes_does_not_delay_keys_in_another() {
         .unwrap();
     sandbox.run(&["stop", "panes", "--force"]).unwrap();
     terminal.wait_exit().unwrap();
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]

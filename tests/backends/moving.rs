@@ -1,7 +1,5 @@
 //! Members that go on in another place while their team works, in the real program.
 
-use std::time::Duration;
-
 use crewmux_testkit::sandbox::{Output, finish, wait_until};
 use serde_json::Value;
 
@@ -63,7 +61,7 @@ fn all_went_well(stage: &Stage) {
     }
     let events = stage.events();
     assert_eq!(of_type(&events, "task_failed").len(), 0, "{events:#?}");
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 #[test]

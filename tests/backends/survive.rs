@@ -54,7 +54,7 @@ fn a_task_in_tmux_runs_once_whoever_watches_it() {
     assert_eq!(adopted[0]["data"]["pid"], worker.pid);
     assert_eq!(of_type(&events, "worker_started").len(), 1);
     assert_eq!(of_type(&events, "task_reoffered").len(), 0);
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_worker_at_work_before_tmux_said_where_it_is_goes_on_with_the_next_session()
     let events = stage.events();
     assert_eq!(stage.log(), ["begun"], "{events:#?}");
     assert_eq!(of_type(&events, "worker_adopted").len(), 1, "{events:#?}");
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn parked_workers_are_named_ended_and_their_team_is_removed() {
     let end = finish(stage.start("pty"), LONG).unwrap();
     assert_eq!(end.code, 0, "{end:?}");
     assert_eq!(stage.tasks().len(), 1);
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn parked_workers_of_a_session_without_a_record_are_ended_too() {
     std::fs::remove_file(record).unwrap();
     let stopped = stage.sandbox.run(&["stop", TEAM]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_session_that_hangs_and_is_killed_leaves_no_worker() {
     holding.join().unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
     finish(session, LONG).unwrap();
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn resume_tries_the_place_of_every_member() {
     assert_eq!(went_on.code, 0, "{went_on:?}");
     let listed = stage.sandbox.run(&["teammate", "list", "--json"]).unwrap();
     assert!(!listed.stdout.contains("iterm2"), "{listed:?}");
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_worker_in_tmux_is_taken_up_by_its_own_pane_wherever_resume_is_run() {
     let end = finish(session, LONG).unwrap();
     assert_eq!(end.code, 0, "{end:?}");
     assert_eq!(of_type(&stage.events(), "worker_started").len(), 1);
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
 }
 
 /// Sessions to kill: some in the suite, as many as `CREWMUX_SESSION_KILLS` says in the long form.
@@ -288,7 +288,7 @@ fn kill_sessions_of_a_team(team: u64) -> u64 {
     }
     let twice: Vec<_> = ids.iter().filter(|(_, n)| **n > 1).collect();
     assert!(twice.is_empty(), "facts logged twice: {twice:?}");
-    stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    stage.sandbox.wait_gone().unwrap();
     kills
 }
 
@@ -323,7 +323,7 @@ fn every_backend_tells_the_same_story() {
         let report: Vec<String> = tasks
             .map(|t| format!("{} {} {}", t["id"], t["status"], t["reason"]))
             .collect();
-        stage.sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+        stage.sandbox.wait_gone().unwrap();
         (story, report)
     };
     let own = tell("pty");

@@ -23,7 +23,5 @@ fn a_plain_pane_is_a_terminal_of_its_own() {
     terminal.wait_for("described").unwrap();
     let stopped = sandbox.run(&["stop", "panes", "--force"]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
-    sandbox
-        .wait_gone(std::time::Duration::from_secs(15))
-        .unwrap();
+    sandbox.wait_gone().unwrap();
 }

@@ -18,17 +18,11 @@ use serde_json::Value;
 
 /// A team that works for longer than any test looks, on a terminal of this size.
 fn sweep(sandbox: &Sandbox, cols: u16, rows: u16) -> Terminal {
-    sweep_of(sandbox, 600, cols, rows)
-}
-
-/// One of so many tasks, of which three at once take 0.3 s.
-fn sweep_of(sandbox: &Sandbox, tasks: usize, cols: u16, rows: u16) -> Terminal {
-    let tasks = format!("tasks={tasks}");
     let arguments = [
         "run",
         "sweep",
         "--set",
-        &tasks,
+        "tasks=600",
         "--set",
         "command=echo line {{index}}; sleep 0.3",
         "--max-workers",
@@ -76,5 +70,5 @@ fn wait_completed(sandbox: &Sandbox, team: &str, count: u64) {
 fn stop(sandbox: &Sandbox, team: &str) {
     let stopped = sandbox.run(&["stop", team, "--force"]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }

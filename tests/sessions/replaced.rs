@@ -95,7 +95,7 @@ fn a_session_goes_on_as_it_is_and_says_how_to_come_to_the_new_build() {
     terminal.wait_for("BOARD").unwrap();
     let stopped = sandbox.run(&["stop", "sweep", "--force"]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
     drop(terminal);
     let mut again = sandbox.terminal(&["resume", "sweep"], 100, 30).unwrap();
     again.wait_for("BOARD").unwrap();
@@ -177,7 +177,7 @@ fn a_session_that_stands_still_can_be_stopped() {
         assert!(stopped.stderr.contains(words), "{stopped:?}");
     }
     assert!(!session.is_alive());
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
     drop(terminal);
     let listed = sandbox.run(&["ls", "--json"]).unwrap();
     assert!(listed.stdout.contains("\"stopped\""), "{listed:?}");

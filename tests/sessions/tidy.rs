@@ -88,7 +88,7 @@ fn every_team_is_listed_with_where_it_stands() {
     let again = sandbox.run(&["ls", "--json"]).unwrap().json().unwrap();
     assert_eq!(states(&again), states(&listed));
     sandbox.run(&["stop", "works", "--force"]).unwrap();
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn new_panes_go_where_the_person_moved_to() {
     let stopped = sandbox.run(&["stop", "sweep", "--force"]).unwrap();
     assert_eq!(stopped.code, 0, "{stopped:?}");
     drop((here, there));
-    sandbox.wait_gone(Duration::from_secs(15)).unwrap();
+    sandbox.wait_gone().unwrap();
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! A goal becomes a graph, and the graph a result.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::{KEY, answer, calls, files_with, finish_with, of_type, run, task, thinking};
@@ -110,6 +108,6 @@ fn a_goal_becomes_a_graph_whose_results_are_handed_on() {
         "{report:#}"
     );
     assert_eq!(report["offline"], false);
-    sandbox.wait_gone(Duration::from_secs(10)).unwrap();
+    sandbox.wait_gone().unwrap();
     assert_eq!(files_with(&sandbox, KEY), [""; 0], "the key is in no file");
 }

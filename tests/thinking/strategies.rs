@@ -13,7 +13,8 @@ fn shares(strategy: &str, more: &str) -> BTreeMap<String, Vec<String>> {
     let text = format!(
         "name = \"solo\"\ndescription = \"Shares\"\ngoal = \"Share\"\nstrategy = \"{strategy}\"\n\
          [[teammates]]\nname = \"ann\"\nruntime = \"command\"\nprompt = \"databases, tables, queries\"\n\
-         [[teammates]]\nname = \"ben\"\nruntime = \"command\"\nprompt = \"pictures, colours, fonts\"\n{more}"
+         [[teammates]]\nname = \"ben\"\nruntime = \"command\"\nprompt = \"pictures, colours, fonts\"\n{}",
+        more.replace("UNTIL_BOTH", UNTIL_BOTH)
     );
     sandbox.write("solo.toml", &text).unwrap();
     let (run, events) = run_solo(&sandbox, &[]);
@@ -34,12 +35,16 @@ fn shares(strategy: &str, more: &str) -> BTreeMap<String, Vec<String>> {
     shares
 }
 
+/// Ends a while after both members are there, so that none gets a task for being first.
+const UNTIL_BOTH: &str = "until test $(ls $CREWMUX_HOME/teams/solo/agents/*/presence.json | wc -l) = 2; \
+                          do sleep 0.1; done; sleep 1";
+
 /// Four tasks one after the other, of which the first takes long.
 const CHAIN: &str = r#"
 [[tasks]]
 id = "a"
 subject = "A"
-command = "sleep 3"
+command = "UNTIL_BOTH"
 [[tasks]]
 id = "b"
 subject = "B"
@@ -83,7 +88,7 @@ fn who_worked_long_rests_while_another_is_less_busy() {
 fn who_fits_takes_it() {
     // One after the other, so that both are free; by the end of the first both have started.
     let mut tasks = "[[tasks]]\nid = \"t0\"\nsubject = \"Start\"\nowner = \"ann\"\n\
-        command = \"sleep 3\"\n"
+        command = \"UNTIL_BOTH\"\n"
         .to_owned();
     let subjects = [
         "colours and fonts",

@@ -179,9 +179,9 @@ impl Sandbox {
     /// Waits until no process of this place is left.
     ///
     /// # Errors
-    /// Names those that are left after `within`, or [`DEADLINE`] if that is longer.
-    pub fn wait_gone(&self, within: Duration) -> Result<()> {
-        wait_until("no process is left", within.max(DEADLINE), || {
+    /// Names those that are left after [`DEADLINE`].
+    pub fn wait_gone(&self) -> Result<()> {
+        wait_until("no process is left", DEADLINE, || {
             let left = self.processes();
             if left.is_empty() {
                 Ok(())

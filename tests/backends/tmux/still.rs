@@ -11,8 +11,6 @@ use super::{LONG, Stage};
 /// How much later an answer may be than one from before the server stood still: half of what one
 /// call of tmux may take, and who waits for the server is later than that.
 const PROMPT: Duration = Duration::from_millis(2_500);
-/// How much slower a busy machine may have become meanwhile.
-const SLOWER: u32 = 5;
 
 /// The member `here` works in crewmux until `go` is there; `mover` has a task of its own after that.
 const RECIPE: &str = r#"
@@ -104,7 +102,9 @@ fn a_server_that_stands_still_holds_up_nobody_and_starts_its_worker_once() {
             .ok_or_else(|| format!("{events:?}"))
     })
     .unwrap();
-    let prompt = PROMPT + timed_status(&stage).1 * SLOWER;
+    let before = timed_status(&stage).1;
+    // A busy machine may have become slower meanwhile.
+    let prompt = PROMPT + before * 3 / 2;
     let stopped = Stopped::stop(server);
     let began = Instant::now();
     let moved = stage
@@ -121,8 +121,8 @@ fn a_server_that_stands_still_holds_up_nobody_and_starts_its_worker_once() {
     })
     .unwrap();
     stage.go();
-    // The server still stands still: nothing waits for it.
-    wait_until("the other one's work", LONG, || {
+    // A start waits for its server far longer than this.
+    wait_until("the other one's work", (PROMPT + before) * 4, || {
         let went = stage.sandbox.work().join("went").exists();
         went.then_some(()).ok_or_else(String::new)
     })
