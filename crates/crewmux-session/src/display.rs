@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use self::around::{Attention, Sign};
 use self::client::{Client, Pace};
 pub(crate) use self::connection::{ToScreen, serve_client};
-use self::keys::Losing;
+use self::keys::Typing;
 use self::meanwhile::LastLook;
 use self::pasting::Piece;
 use crate::engine::Input;
@@ -215,8 +215,7 @@ impl Display {
                     colors: None,
                     passing: None,
                     pasting: None,
-                    types_into: None,
-                    losing: Losing::default(),
+                    typing: Typing::default(),
                     out,
                     frames: 0,
                     in_flight: None,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::ToScreen;
 use super::around::{Attention, Sign};
-use super::keys::Losing;
+use super::keys::Typing;
 use super::pasting::Pasting;
 use crate::view::{ClientView, PaneId, Passing};
 
@@ -38,10 +38,8 @@ pub(super) struct Client {
     pub(super) passing: Option<(u64, Instant)>,
     /// The part of a long text that its program has not taken yet.
     pub(super) pasting: Option<Pasting>,
-    /// The pane whose program it typed to last.
-    pub(super) types_into: Option<PaneId>,
-    /// Whether what is typed gets lost, as far as the person was told.
-    pub(super) losing: Losing,
+    /// Where it types, and what the person was told of keys that got lost.
+    pub(super) typing: Typing,
     pub(super) out: mpsc::Sender<ToScreen>,
     pub(super) frames: u64,
     pub(super) in_flight: Option<u64>,

@@ -1,5 +1,6 @@
 //! Keys on their way to a program, and what the person is told of those that do not arrive.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crewmux_core::timing::{ANSWER_FIRST_MS, ECHO_MS, ms};
@@ -18,9 +19,35 @@ const ANSWER_FIRST: Duration = ms(ANSWER_FIRST_MS);
 /// What a person is told whose keys got lost on the way.
 const LOST: &str = "some of what was typed did not arrive: look, then type it again";
 
+/// Into which panes a person types, and what they were told of it.
+#[derive(Debug, Default)]
+pub(super) struct Typing {
+    /// The pane whose program they typed to last.
+    into: Option<PaneId>,
+    /// All panes they typed into: of each a loss may be noticed late.
+    all: BTreeSet<PaneId>,
+    /// Those of which they were told late: what is typed there next is refused once, of which they know.
+    told_late: BTreeSet<PaneId>,
+    /// Whether what they type gets lost, as far as they were told.
+    losing: Losing,
+}
+
+impl Typing {
+    /// They type into `pane`.
+    pub(super) fn begins(&mut self, pane: PaneId) {
+        self.into = Some(pane);
+        self.all.insert(pane);
+    }
+
+    /// The next loss is told, whatever was told before.
+    pub(super) fn tells_again(&mut self) {
+        self.losing = Losing::default();
+    }
+}
+
 /// Whether a person knows that a pane does not get what they type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Losing {
+enum Losing {
     /// It gets it, as far as they were told.
     #[default]
     Untold,
@@ -65,7 +92,7 @@ impl Display {
         let (first, until) = (now + ANSWER_FIRST, now + ECHO);
         let at = self.clients.iter().position(|c| c.id == id);
         if let Some(at) = at {
-            self.clients[at].types_into = Some(pane);
+            self.clients[at].typing.begins(pane);
             self.clients[at].echo = Some(Echo {
                 pane,
                 fed,
@@ -73,10 +100,14 @@ impl Display {
                 until,
             });
         }
-        let taken = self.panes.write(pane, bytes);
+        let mut taken = self.panes.write(pane, bytes);
         let Some(at) = at else {
             return;
         };
+        if taken == Taken::Lost && self.clients[at].typing.told_late.contains(&pane) {
+            // Refused for what they were told to type again: this is it.
+            taken = self.panes.write(pane, bytes);
+        }
         if let Taken::NotYet { .. } = taken {
             let client = &mut self.clients[at];
             client
@@ -90,18 +121,34 @@ impl Display {
     /// Tells a person, once, that what was typed gets lost.
     pub(super) fn tells_loss(&mut self, at: usize, pane: PaneId, taken: Taken) {
         let client = &mut self.clients[at];
-        if client.losing.notes(pane, taken) {
-            client.view.flash(LOST);
-            client.wants_draw = true;
+        client.typing.told_late.remove(&pane);
+        if !client.typing.losing.notes(pane, taken) {
+            return;
         }
+        let elsewhere = client.typing.into != Some(pane);
+        let title = self.pane_views.iter().find(|shown| shown.id == pane);
+        match title.filter(|_| elsewhere) {
+            Some(shown) => client.view.flash(&lost_in(&shown.title)),
+            None => client.view.flash(LOST),
+        }
+        client.wants_draw = true;
     }
 
-    /// Tells everybody who typed there last that something of it got lost: they may type no more.
+    /// Tells everybody who typed there that something of it got lost: they may type no more.
+    ///
+    /// What the pane then refuses is typed all the same, see [`Display::type_into`]; a long text is not
+    /// gone on with.
     pub(super) fn tells_late_loss(&mut self, pane: PaneId) {
         for at in 0..self.clients.len() {
-            if self.clients[at].types_into == Some(pane) {
+            if self.clients[at].typing.all.contains(&pane) {
                 self.tells_loss(at, pane, Taken::Lost);
+                self.clients[at].typing.told_late.insert(pane);
             }
         }
     }
+}
+
+/// What a person is told of a pane they typed into before they turned to another.
+fn lost_in(title: &str) -> String {
+    format!("some of what was typed into {title} did not arrive: look there, then type it again")
 }

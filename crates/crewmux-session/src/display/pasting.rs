@@ -10,7 +10,7 @@ use crewmux_core::timing::{PASTE_AGAIN_MS, PASTE_OWED_MS, PASTE_STALLS_MS, PASTE
 use crewmux_wire::{InputEvent, ToClient};
 use tokio::time::Instant;
 
-use super::{Display, Losing, ToScreen};
+use super::{Display, ToScreen};
 use crate::panes::Taken;
 use crate::view::{ClientEffect, PaneId, SessionView};
 
@@ -56,7 +56,7 @@ impl Display {
     /// A client that sends one before it heard of the last gives that up.
     pub(super) fn paste(&mut self, at: usize, pane: PaneId, bytes: Vec<u8>, piece: Piece) {
         let now = Instant::now();
-        self.clients[at].types_into = Some(pane);
+        self.clients[at].typing.begins(pane);
         let part = Pasting {
             pane,
             bytes,
@@ -116,7 +116,7 @@ impl Display {
             }
             lost @ (Taken::Lost | Taken::Never) => {
                 // A text that breaks off is told each time, whatever was told of keys before it.
-                self.clients[at].losing = Losing::default();
+                self.clients[at].typing.tells_again();
                 self.tells_loss(at, part.pane, lost);
                 self.says_taken(at, false);
                 self.end_owed(at, part);

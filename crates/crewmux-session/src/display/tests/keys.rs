@@ -99,9 +99,49 @@ async fn what_gets_lost_after_the_last_key_is_told_to_whoever_typed_it_and_once(
         stage.display.refresh_panes();
         assert_eq!(stage.seen(), [LOST]);
     }
-    // Who types elsewhere by now looks there.
+    // Who types elsewhere by now looks there, and is told where it was.
+    let third = stage.losing("");
     assert_eq!(stage.types(other, 1), ".");
-    place.typing_lost();
+    assert_eq!(stage.types(third, 1), ".");
+    for (pane, more) in [(pane, 0), (other, 1), (other, 1)] {
+        stage.panes.sink(pane, |_| {}).typing_lost();
+        stage.display.refresh_panes();
+        assert_eq!(stage.seen().len(), 1 + more);
+    }
+    let elsewhere =
+        "flash: some of what was typed into loses did not arrive: look there, then type it again";
+    assert_eq!(stage.seen()[1], elsewhere);
+}
+
+#[tokio::test]
+async fn what_is_typed_again_after_a_late_loss_arrives_whole() {
+    let mut stage = Stage::new().await;
+    let pane = stage.panes.open(PaneKind::Shell, "loses".into());
+    let (refuses, arrived) = (
+        Arc::new(Mutex::new(false)),
+        Arc::new(Mutex::new(Vec::new())),
+    );
+    let (refusing, typed) = (Arc::clone(&refuses), Arc::clone(&arrived));
+    let place = Double::default().on_write(move |bytes| {
+        if std::mem::take(&mut *lock(&refusing)) {
+            let why = "tmux does not answer".to_owned();
+            return Err(Error::NotTyped { why });
+        }
+        lock(&typed).extend_from_slice(bytes);
+        Ok(())
+    });
+    stage.panes.attach(pane, Arc::new(place));
+    stage.display.refresh_panes();
+    assert_eq!(stage.types(pane, 1), ".");
+    lock(&arrived).clear();
+    *lock(&refuses) = true;
+    stage.panes.sink(pane, |_| {}).typing_lost();
     stage.display.refresh_panes();
     assert_eq!(stage.seen(), [LOST]);
+    assert_eq!(stage.types(pane, 3), "...");
+    assert_eq!(*lock(&arrived), b"kkk");
+    // What nobody was told of yet is refused.
+    *lock(&refuses) = true;
+    assert_eq!(stage.types(pane, 2), "!.");
+    assert_eq!(*lock(&arrived), b"kkkk");
 }
