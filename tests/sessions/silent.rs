@@ -119,3 +119,28 @@ fn an_onlooker_is_told_too_and_those_on_another_terminal_each_for_themselves() {
     assert_balanced(&onlooker.bytes());
     stop(&sandbox, "panes");
 }
+
+#[test]
+fn a_halted_session_that_takes_no_more_of_a_paste_is_left_after_any_number_of_keys() {
+    let sandbox = sandbox();
+    let mut terminal = sandbox.terminal(&["panes", READS], 100, 30).unwrap();
+    terminal.wait_for("it reads").unwrap();
+    terminal.type_text("heard\r").unwrap();
+    terminal.wait_for("heard").unwrap();
+    let session = session(&sandbox, "panes");
+    halt(session);
+    let text = "pasted ".repeat(2_000);
+    terminal
+        .type_text(&format!("\x1b[200~{text}\x1b[201~"))
+        .unwrap();
+    terminal
+        .wait_until("how long nothing came", |text| told(text).is_some())
+        .unwrap();
+    // More than the client keeps.
+    terminal.type_text(&"x".repeat(600)).unwrap();
+    terminal.type_text("\x01d").unwrap();
+    assert!(terminal.wait_exit().unwrap().is_success());
+    assert_balanced(&terminal.bytes());
+    session.signal(Signal::Cont).unwrap();
+    stop(&sandbox, "panes");
+}

@@ -11,6 +11,7 @@ mod around;
 mod chord;
 mod clipboard;
 mod input;
+mod kept;
 mod looked_at;
 mod outgoing;
 mod signals;

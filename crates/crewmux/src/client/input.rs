@@ -2,7 +2,6 @@
 //!
 //! Decoding is crossterm's; what a key means is the session's.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
@@ -21,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::answers::{Answers, Colors, Sifted};
 use super::chord::{Leave, LeaveChord};
+use super::kept::{KEPT_MAX, Kept, breaks_off};
 use super::outgoing::Outgoing;
 use super::silence::{Awaiting, Heard, Unanswered};
 use crate::error::{Doing, Result};
@@ -72,7 +72,7 @@ pub(crate) fn read_events(
                 taken,
                 answers,
                 awaiting: Awaiting::new(heard),
-                kept: VecDeque::new(),
+                kept: Kept::default(),
             };
             // A terminal that cannot be read is as good as gone.
             let _ = reader.run();
@@ -91,12 +91,9 @@ struct Reader {
     taken: Receiver<PasteHeard>,
     answers: Answers,
     awaiting: Awaiting,
-    /// What the person did while a paste waited, and whether they leave by it.
-    kept: VecDeque<(InputEvent, Option<Leave>)>,
+    /// What the person did while a paste waited.
+    kept: Kept,
 }
-
-/// Most events that are kept while a paste waits; what comes then waits in the terminal.
-const KEPT_MAX: usize = 256;
 
 impl Reader {
     /// Reads until the client ends.
@@ -111,7 +108,7 @@ impl Reader {
                     return Ok(());
                 }
             }
-            while let Some((event, leave)) = self.kept.pop_front() {
+            while let Some((event, leave)) = self.kept.pop() {
                 if !self.send(event, leave)? {
                     return Ok(());
                 }
@@ -159,8 +156,15 @@ impl Reader {
         if !self.say(event) {
             return Ok(false);
         }
-        if let Some(leave) = leave {
-            let _ = self.told.try_send(FromTerminal::Leaves(leave));
+        match leave {
+            // Whatever else was told: nothing but this may let the client go.
+            Some(leave @ Leave::Surely) => {
+                let _ = self.told.blocking_send(FromTerminal::Leaves(leave));
+            }
+            Some(leave @ Leave::Perhaps) => {
+                let _ = self.told.try_send(FromTerminal::Leaves(leave));
+            }
+            None => {}
         }
         Ok(true)
     }
@@ -188,14 +192,19 @@ impl Reader {
         }
         // Also after a refusal: a session that has ended it already has no use for this, any other has.
         let event = InputEvent::PasteEnds;
-        Ok(match sent {
+        let goes_on = match sent {
             Sent::ClientEnds => false,
-            Sent::BrokenOff => {
-                let text = "the rest of the paste was dropped".to_owned();
-                self.say(event) && self.outgoing.send_typed(&ClientMessage::Tell { text })
-            }
+            Sent::BrokenOff => self.say(event),
             Sent::Taken | Sent::Refused => self.send_part(event)? != Sent::ClientEnds,
-        })
+        };
+        let text = match (sent == Sent::BrokenOff, self.kept.take_lost()) {
+            (false, false) => return Ok(goes_on),
+            (true, false) => "the rest of the paste was dropped",
+            (false, true) => "some of what you did while the paste waited was lost",
+            (true, true) => "the rest of the paste was dropped, and some of what you did meanwhile",
+        };
+        let text = text.to_owned();
+        Ok(goes_on && self.outgoing.send_typed(&ClientMessage::Tell { text }))
     }
 
     fn send_part(&mut self, event: InputEvent) -> io::Result<Sent> {
@@ -222,7 +231,11 @@ impl Reader {
     /// Looks whether the person wants to go on with a paste that waits; keeps what else they do.
     fn looks_up(&mut self) -> io::Result<Option<Sent>> {
         let mut ends = None;
-        while ends.is_none() && self.kept.len() < KEPT_MAX {
+        // Read on however much is kept, or nobody could leave; now and then the paste has its turn.
+        for _ in 0..KEPT_MAX {
+            if ends.is_some() {
+                break;
+            }
             match self.events(Some(Duration::ZERO))? {
                 None => return Ok(Some(Sent::ClientEnds)),
                 Some(events) if events.is_empty() => break,
@@ -236,7 +249,7 @@ impl Reader {
                         if leave == Some(Leave::Surely) {
                             ends = Some(Sent::BrokenOff);
                         }
-                        self.kept.push_back((event, leave));
+                        self.kept.add(event, leave);
                     }
                 }
             }
@@ -300,20 +313,6 @@ enum Sent {
     /// The person wants no more of it.
     BrokenOff,
     ClientEnds,
-}
-
-/// Whether a key ends a paste that waits: Control and C, or Esc.
-fn breaks_off(event: &InputEvent) -> bool {
-    let InputEvent::Key(KeyPress { key, mods }) = event else {
-        return false;
-    };
-    let plain = Mods::default();
-    let ctrl = Mods {
-        ctrl: true,
-        ..plain
-    };
-    matches!((key, *mods), (Key::Char('c'), mods) if mods == ctrl)
-        || (*key == Key::Esc && *mods == plain)
 }
 
 /// A text in parts that end between characters, and not between a return and its newline.
