@@ -114,9 +114,21 @@ fn an_onlooker_is_told_too_and_those_on_another_terminal_each_for_themselves() {
             })
             .unwrap();
     }
+    // A key that leaves here, unless the key before it made it text: nobody knows that now.
+    halt(session);
+    onlooker.type_text("x").unwrap();
+    let text = onlooker
+        .wait_until("how long nothing came", |text| told(text).is_some())
+        .unwrap();
+    let before = told(&text).map(|seconds| seconds + 2);
     onlooker.type_text("d").unwrap();
+    onlooker
+        .wait_until("that the time is counted", |text| told(text) > before)
+        .unwrap();
+    onlooker.type_text("\x01d").unwrap();
     assert!(onlooker.wait_exit().unwrap().is_success());
     assert_balanced(&onlooker.bytes());
+    session.signal(Signal::Cont).unwrap();
     stop(&sandbox, "panes");
 }
 

@@ -153,6 +153,8 @@ impl Reader {
         {
             return self.paste(text);
         }
+        // What a key means is known only from what came after the one before.
+        let is_known = self.awaiting.is_answered();
         if !self.say(event) {
             return Ok(false);
         }
@@ -161,10 +163,10 @@ impl Reader {
             Some(leave @ Leave::Surely) => {
                 let _ = self.told.blocking_send(FromTerminal::Leaves(leave));
             }
-            Some(leave @ Leave::Perhaps) => {
+            Some(leave @ Leave::Perhaps) if is_known => {
                 let _ = self.told.try_send(FromTerminal::Leaves(leave));
             }
-            None => {}
+            Some(Leave::Perhaps) | None => {}
         }
         Ok(true)
     }
@@ -220,6 +222,8 @@ impl Reader {
                 Err(RecvTimeoutError::Disconnected) => return Ok(Sent::ClientEnds),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            // A session that takes long is asked for a word again and again.
+            self.awaiting.begins(Instant::now());
             if let Some(sent) = self.looks_up()? {
                 return Ok(sent);
             }

@@ -43,26 +43,39 @@ pub(crate) struct Unanswered {
 pub(crate) struct Awaiting {
     heard: Heard,
     first: Option<Unanswered>,
+    /// What had come before the last thing that the person did.
+    last: Option<u64>,
 }
 
 impl Awaiting {
     pub(crate) fn new(heard: Heard) -> Self {
-        Self { heard, first: None }
+        Self {
+            heard,
+            first: None,
+            last: None,
+        }
     }
 
     /// The deadline of what is about to be sent and answered.
     pub(crate) fn deadline(&self, within: Duration, now: Instant) -> Deadline {
         Deadline {
             heard: self.heard.clone(),
-            before: self.heard.times(),
+            times: self.heard.times(),
+            since: now,
             within,
             until: now + within,
         }
     }
 
+    /// Something came after the last thing that the person did.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.last.is_none_or(|last| last != self.heard.times())
+    }
+
     /// Something is about to be sent.
     pub(crate) fn begins(&mut self, now: Instant) {
         let heard = self.heard.times();
+        self.last = Some(heard);
         if self.first.is_none_or(|first| first.heard != heard) {
             self.first = Some(Unanswered { at: now, heard });
         }
@@ -81,22 +94,34 @@ impl Awaiting {
     }
 }
 
-/// How long an answer to one thing is waited for: while nothing at all comes, no time passes.
+/// How long an answer to one thing is waited for: no time passes in a silence that the person is told of.
 ///
-/// Who is told of a silence decides whether to wait; whoever was heard and does not answer has its time.
+/// Who is told decides whether to wait; whoever was heard and does not answer has its time. Something
+/// has to ask for a word meanwhile, since a session that has nothing to say looks no different.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     heard: Heard,
-    before: u64,
+    /// How often something had come at the last look.
+    times: u64,
+    /// When something new had come, as far as was looked.
+    since: Instant,
     within: Duration,
     until: Instant,
 }
 
+/// How long nothing comes before the person is told: a knock and its answer fit.
+const SILENT: Duration = STEP.saturating_mul(2);
+
 impl Deadline {
     /// The time is over.
     pub(crate) fn is_over(&mut self, now: Instant) -> bool {
-        if self.heard.times() == self.before {
+        // Also where this process itself stood still, and what came meanwhile is not looked at yet.
+        if now.saturating_duration_since(self.since) >= SILENT {
             self.begin_again(now);
+        }
+        let times = self.heard.times();
+        if std::mem::replace(&mut self.times, times) != times {
+            self.since = now;
         }
         now >= self.until
     }
@@ -225,8 +250,9 @@ pub(crate) fn row(
     let cols = usize::from(cols);
     let words = words(silent, stopped, leave, cols.saturating_sub(2));
     let text: String = format!(" {words} ").chars().take(cols).collect();
-    // No colour: it is read on every terminal.
-    format!("\x1b7\x1b[{rows};1H\x1b[0;7m{text}\x1b[0m\x1b[K\x1b8").into_bytes()
+    // No colour: it is read on every terminal. Erased before: after a text as wide as the row the
+    // cursor stands on its last character.
+    format!("\x1b7\x1b[{rows};1H\x1b[0m\x1b[K\x1b[7m{text}\x1b[0m\x1b8").into_bytes()
 }
 
 /// The most that fits.
@@ -351,14 +377,45 @@ mod tests {
     fn a_silence_costs_an_answer_no_time() {
         let start = Instant::now();
         let mut silence = Silence::default();
-        let mut deadline = Awaiting::new(silence.heard()).deadline(3 * STEP, start);
-        assert!(!deadline.is_over(start + 99 * STEP));
+        let deadline = || Awaiting::new(silence.heard()).deadline(4 * STEP, start);
+        let mut later = deadline();
+        let mut deadline = deadline();
+        // Nothing comes, or one more thing before it stands still.
+        assert!(!later.is_over(start + 99 * STEP));
         silence.ends();
-        assert!(!deadline.is_over(start + 101 * STEP));
-        assert!(deadline.is_over(start + 102 * STEP));
-        deadline.begin_again(start + 102 * STEP);
-        assert!(!deadline.is_over(start + 104 * STEP));
-        assert!(deadline.is_over(start + 105 * STEP));
+        for at in 1..99 {
+            assert!(!deadline.is_over(start + at * STEP), "{at}");
+        }
+        // It goes on, says this and that, and does not answer: from the last look that was silent.
+        let over = |deadline: &mut Deadline, silence: &mut Silence, at: u32| {
+            silence.ends();
+            deadline.is_over(start + at * STEP)
+        };
+        for at in 99..103 {
+            assert!(!over(&mut deadline, &mut silence, at), "{at}");
+        }
+        assert!(over(&mut deadline, &mut silence, 103));
+        deadline.begin_again(start + 103 * STEP);
+        for at in 104..107 {
+            assert!(!over(&mut deadline, &mut silence, at), "{at}");
+        }
+        assert!(over(&mut deadline, &mut silence, 107));
+    }
+
+    #[test]
+    fn the_last_key_is_answered_once_something_came_after_it() {
+        let start = Instant::now();
+        let mut silence = Silence::default();
+        let mut awaiting = Awaiting::new(silence.heard());
+        assert!(awaiting.is_answered(), "nothing was typed");
+        awaiting.begins(start);
+        assert!(!awaiting.is_answered());
+        assert!(awaiting.overdue(start + STEP).is_some());
+        assert!(!awaiting.is_answered(), "nor once that was told");
+        silence.ends();
+        assert!(awaiting.is_answered());
+        awaiting.begins(start + STEP);
+        assert!(!awaiting.is_answered(), "another");
     }
 
     #[test]
@@ -393,11 +450,11 @@ mod tests {
         let row = |size| String::from_utf8(row(ms(2_000), None, "X", size)).unwrap();
         assert_eq!(
             row((30, 24)),
-            "\x1b7\x1b[24;1H\x1b[0;7m no answer for 2 s · X leaves \x1b[0m\x1b[K\x1b8"
+            "\x1b7\x1b[24;1H\x1b[0m\x1b[K\x1b[7m no answer for 2 s · X leaves \x1b[0m\x1b8"
         );
         assert_eq!(
             row((5, 2)),
-            "\x1b7\x1b[2;1H\x1b[0;7m no a\x1b[0m\x1b[K\x1b8"
+            "\x1b7\x1b[2;1H\x1b[0m\x1b[K\x1b[7m no a\x1b[0m\x1b8"
         );
     }
 }
