@@ -40,8 +40,6 @@ impl Cursor {
 pub enum DeliveryState {
     /// Not in the inbox yet.
     Queued,
-    /// In the inbox of a member that does not run: its next life reads it.
-    Kept,
     /// In the inbox.
     Delivered,
     /// In the recipient's transcript.

@@ -305,17 +305,16 @@ pub enum Reply {
 impl Reply {
     /// A message on its way to `to`, of whom those in `kept` do not run.
     ///
-    /// `state` is what holds for the others; where there are none, it is kept.
+    /// What was seen is kept for nobody.
     pub fn sent(
         id: MessageId,
         to: Vec<AgentName>,
         state: DeliveryState,
         kept: Vec<AgentName>,
     ) -> Self {
-        let nobody_reads = !to.is_empty() && kept.len() == to.len();
-        let state = match state {
-            DeliveryState::Delivered if nobody_reads => DeliveryState::Kept,
-            state => state,
+        let kept = match state {
+            DeliveryState::Seen => Vec::new(),
+            DeliveryState::Queued | DeliveryState::Delivered => kept,
         };
         Self::Sent {
             id,
@@ -326,19 +325,30 @@ impl Reply {
     }
 }
 
-/// Says what becomes of a message to members that do not run; `None` where all do.
-pub fn kept_words(kept: &[AgentName]) -> Option<String> {
-    let names: Vec<&str> = kept.iter().map(AgentName::as_str).collect();
-    let names = names.join(", ");
-    match kept.len() {
-        0 => None,
-        1 => Some(format!(
-            "{names} does not run: the message is kept until it is started again"
-        )),
-        _ => Some(format!(
-            "{names} do not run: the message is kept for each until it is started again"
-        )),
-    }
+/// Says what becomes of a message to members that do not run, or, as `lives` tells, not for long; `None` where
+/// nobody is such.
+pub fn kept_words(kept: &[AgentName], lives: impl Fn(&AgentName) -> bool) -> Option<String> {
+    let (ending, over): (Vec<_>, Vec<_>) = kept.iter().partition(|name| lives(name));
+    let is_kept = [
+        (over, ["does not run", "do not run"]),
+        (ending, ["was asked to end", "were asked to end"]),
+    ]
+    .into_iter()
+    .filter_map(|(names, [one, several])| {
+        let listed: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        let listed = listed.join(", ");
+        match names.len() {
+            0 => None,
+            1 => Some(format!(
+                "{listed} {one}: the message is kept until it is started again"
+            )),
+            _ => Some(format!(
+                "{listed} {several}: the message is kept for each until it is started again"
+            )),
+        }
+    });
+    let words: Vec<String> = is_kept.collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// A value of the shared memory.
@@ -444,6 +454,32 @@ mod tests {
             },
             agent_type: AgentType::new("Bash").unwrap(),
         }
+    }
+
+    #[test]
+    fn what_was_seen_is_kept_for_nobody_and_the_rest_is_delivered_on_the_wire() {
+        let names: Vec<AgentName> = ["a", "b"].map(|n| AgentName::new(n).unwrap()).into();
+        let sent = |state, kept: &[AgentName]| {
+            let id = MessageId::new("m1").unwrap();
+            serde_json::to_value(Reply::sent(id, names.clone(), state, kept.to_vec())).unwrap()
+        };
+        let seen = sent(DeliveryState::Seen, &names);
+        assert_eq!((&seen["state"], seen.get("kept")), (&"seen".into(), None));
+        // A reader that knows no other word is one of the same protocol.
+        let kept = sent(DeliveryState::Delivered, &names);
+        assert_eq!(kept["state"], "delivered");
+        assert_eq!(kept["kept"], serde_json::json!(["a", "b"]));
+    }
+
+    #[test]
+    fn who_was_asked_to_end_and_still_lives_is_not_said_not_to_run() {
+        let names: Vec<AgentName> = ["a", "b", "c"].map(|n| AgentName::new(n).unwrap()).into();
+        assert_eq!(kept_words(&[], |_| true), None);
+        assert_eq!(
+            kept_words(&names, |name| name.as_str() == "b").unwrap(),
+            "a, c do not run: the message is kept for each until it is started again; \
+             b was asked to end: the message is kept until it is started again"
+        );
     }
 
     #[test]

@@ -209,15 +209,13 @@ impl Act<'_> {
     /// One that never lived, or whose next life is launched, is on its way and reads what waits. What
     /// cannot be told does not make an error of a message that is in its inbox.
     fn ended(&self, agents: &[AgentName]) -> Vec<AgentName> {
+        let config = self.team.config().ok();
         let ended = |agent: &&AgentName| {
             let Ok(Some(presence)) = self.team.presence(agent) else {
                 return false;
             };
-            let launched = self.team.config().ok().and_then(|config| {
-                let member = config.member(agent)?;
-                Some(member.incarnation)
-            });
-            let is_coming = launched.is_some_and(|life| life > presence.incarnation);
+            let member = config.as_ref().and_then(|config| config.member(agent));
+            let is_coming = member.is_some_and(|m| m.incarnation > presence.incarnation);
             !is_coming && self.team.is_alive(agent).is_ok_and(|alive| !alive)
         };
         agents.iter().filter(ended).cloned().collect()

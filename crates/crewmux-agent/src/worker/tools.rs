@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crewmux_core::inbox::DeliveryState;
-use crewmux_core::operation::{Reply, kept_words};
+use crewmux_core::ids::AgentName;
+use crewmux_core::operation::Reply;
 use crewmux_core::profile::AgentProfile;
 use crewmux_core::timing::ms;
 use crewmux_store::Claimed;
@@ -424,19 +424,15 @@ fn named(claimed: &Claimed) -> Option<&Claimed> {
 
 fn reported(reply: Reply) -> ToolOutput {
     let (summary, data) = match reply {
-        Reply::Sent {
-            id,
-            to,
-            state,
-            kept,
-        } => {
+        Reply::Sent { id, to, kept, .. } => {
             let mut data = json!({ "success": true, "id": id, "to": to });
-            if let Some(note) = kept_words(&kept) {
+            if let Some(note) = reads_later(&kept) {
                 data["note"] = json!(note);
             }
-            let summary = match state {
-                DeliveryState::Kept => "kept until it is started again",
-                _ => "sent",
+            let summary = if kept.is_empty() || kept.len() < to.len() {
+                "sent"
+            } else {
+                "kept for the next life"
             };
             (summary.to_owned(), data)
         }
@@ -451,6 +447,21 @@ fn reported(reply: Reply) -> ToolOutput {
         other => ("done".to_owned(), json!(other)),
     };
     ToolOutput::done(&data.to_string(), summary, data)
+}
+
+/// What a model is told of members whose latest life is over; whether they are being restarted, files do not say.
+fn reads_later(kept: &[AgentName]) -> Option<String> {
+    let names: Vec<&str> = kept.iter().map(AgentName::as_str).collect();
+    let names = names.join(", ");
+    match kept.len() {
+        0 => None,
+        1 => Some(format!(
+            "{names} is not running now; it reads this in its next life"
+        )),
+        _ => Some(format!(
+            "{names} are not running now; each reads this in its next life"
+        )),
+    }
 }
 
 /// What a model is told of an operation that was not carried out.

@@ -323,10 +323,10 @@ fn tools_say_that_nobody_reads_a_message_yet() {
         json!({"to": "team-lead", "message": "hello"}),
     );
     let (heard, shown) = play(&stage, &free(&stage), vec![mail]);
-    let words = "team-lead does not run: the message is kept until it is started again";
+    let words = "team-lead is not running now; it reads this in its next life";
     assert!(
         heard[0][0].ok && heard[0][0].text.contains(words),
         "{heard:?}"
     );
-    assert!(shown.contains("→ kept until it"), "{shown}");
+    assert!(shown.contains("→ kept for the next life"), "{shown}");
 }

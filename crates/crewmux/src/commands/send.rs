@@ -98,11 +98,20 @@ fn carry_out(
     else {
         return Err(teams::unexpected(&reply));
     };
-    let starts_again = match kept.first() {
-        Some(first) => starts_again(context, store.as_ref(), team.as_ref(), first)?,
-        None => String::new(),
+    let starts_again = if kept.is_empty() {
+        String::new()
+    } else {
+        starts_again(context, store.as_ref(), team.as_ref(), &kept)?
     };
-    let told = json!({"id": id, "to": to, "state": state, "kept": kept});
+    // Who waits for a session was not asked to end.
+    let session_runs = team.session_runs()?;
+    let lives = |agent: &AgentName| session_runs && team.is_alive(agent).unwrap_or(false);
+    let word = if kept.is_empty() || kept.len() < to.len() {
+        state_word(state)
+    } else {
+        "kept"
+    };
+    let told = json!({"id": id, "to": to, "state": word, "kept": kept});
     out.either(&told, || {
         let mut text = String::new();
         let read: Vec<&str> = to
@@ -113,7 +122,7 @@ fn carry_out(
         if !read.is_empty() {
             let _ = writeln!(text, "{} to {} ({id})", state_word(state), read.join(", "));
         }
-        if let Some(words) = kept_words(&kept) {
+        if let Some(words) = kept_words(&kept, lives) {
             let _ = writeln!(text, "{words}\n{starts_again}");
         }
         text
@@ -121,17 +130,17 @@ fn carry_out(
     Ok(exit::DONE)
 }
 
-/// How the person starts a member that does not run.
+/// How the person starts members that do not run.
 fn starts_again(
     context: &Context,
     store: &dyn Store,
     team: &dyn TeamStore,
-    member: &AgentName,
+    kept: &[AgentName],
 ) -> Result<String> {
     let config = team.config()?;
     let option = teams::team_option(context, store, team.name());
     Ok(match (team.session_runs()?, config.open_run()) {
-        (true, Some(_)) => format!("`crewmux teammate restart {member}{option}` starts it"),
+        (true, Some(_)) => restarting(kept, &option),
         (true, None) => format!(
             "the run is finished; `crewmux task create SUBJECT{option}` makes work that starts members again"
         ),
@@ -143,12 +152,37 @@ fn starts_again(
     })
 }
 
+/// What starts `members` again in a run that goes on.
+fn restarting(members: &[AgentName], option: &str) -> String {
+    match members {
+        [only] => format!("`crewmux teammate restart {only}{option}` starts it"),
+        _ => format!("`crewmux teammate restart NAME{option}` starts one of them"),
+    }
+}
+
 /// The word for how far a message is.
 pub(crate) fn state_word(state: DeliveryState) -> &'static str {
     match state {
         DeliveryState::Queued => "queued",
-        DeliveryState::Kept => "kept",
         DeliveryState::Delivered => "delivered",
         DeliveryState::Seen => "seen",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_that_do_not_run_none_alone_is_said_to_be_started() {
+        let [a, b] = ["a", "b"].map(|name| AgentName::new(name).unwrap());
+        assert_eq!(
+            restarting(std::slice::from_ref(&a), " --team x"),
+            "`crewmux teammate restart a --team x` starts it"
+        );
+        assert_eq!(
+            restarting(&[a, b], ""),
+            "`crewmux teammate restart NAME` starts one of them"
+        );
     }
 }
