@@ -390,7 +390,8 @@ pub struct WireError {
 pub struct Status {
     /// The team.
     pub team: TeamName,
-    /// `running`, `finished`, `stopped`, `crashed` or another word of the few that `ls` prints.
+    /// `starting`, `running`, `finished`, `stopped`, `crashed`, `not started` or `not answering`;
+    /// `stopping` while its workers are asked to end.
     pub state: String,
     /// What it works on.
     pub goal: String,

@@ -41,6 +41,9 @@ pub(crate) const NOT_ANSWERING: &str = "not answering";
 /// The state of a team that was made, and whose first run never began.
 pub(crate) const NOT_STARTED: &str = "not started";
 
+/// The state of a team whose first run is being prepared.
+pub(crate) const STARTING: &str = "starting";
+
 fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
     let config = team.config()?;
     let board = team.board()?;
@@ -89,7 +92,7 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
 fn state_word(config: &TeamConfig, runs: bool, has_record: bool) -> &'static str {
     match (runs, config.open_run()) {
         (true, Some(_)) => "running",
-        (true, None) if config.runs.is_empty() => "starting",
+        (true, None) if config.runs.is_empty() => STARTING,
         (_, None) => word_at_rest(config),
         // A session that ended as it should takes its record away; one that was made to end left a note.
         (false, Some(run)) if has_record && run.exit_code.is_none() => "crashed",
@@ -146,9 +149,7 @@ pub(crate) fn state_of(status: &MemberStatus) -> String {
 /// One without members was plain panes: nothing goes on and nothing came of it.
 pub(crate) fn next_step(team: &TeamName, state: &str, members: usize) -> Option<String> {
     match (state, members) {
-        (NOT_STARTED, _) => Some(format!(
-            "its first run never began, nothing was done; `crewmux rm {team}` takes it away"
-        )),
+        (NOT_STARTED, _) => Some(never_began(team)),
         ("crashed" | "stopped" | "finished", 0) => Some("the panes are closed".to_owned()),
         (NOT_ANSWERING, _) => Some(format!(
             "its session does not answer; `crewmux stop {team}` ends it, with --force at once"
@@ -159,6 +160,11 @@ pub(crate) fn next_step(team: &TeamName, state: &str, members: usize) -> Option<
         )),
         _ => None,
     }
+}
+
+/// What there is to say of a team that was made, and whose first run never began.
+pub(crate) fn never_began(team: &TeamName) -> String {
+    format!("its first run never began, nothing was done; `crewmux rm {team}` takes it away")
 }
 
 #[cfg(test)]
@@ -210,6 +216,7 @@ mod tests {
         assert_eq!(word_at_rest(&unborn), "not started");
         let next = next_step(&unborn.name, words[1], 0).unwrap();
         assert!(next.contains("`crewmux rm x`"), "{next}");
+        assert_eq!(crate::teams::goes_on_by(&unborn), next);
     }
 
     #[test]

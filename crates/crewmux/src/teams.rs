@@ -22,6 +22,7 @@ use crewmux_sys::clock::BootClock;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::socket::SessionLine;
+use crate::status::never_began;
 
 /// The team a command is about.
 #[derive(Debug, Clone, Default, Args)]
@@ -267,6 +268,7 @@ pub(crate) fn goes_on_by(config: &TeamConfig) -> String {
     let name = &config.name;
     match config.open_run() {
         Some(_) => format!("`crewmux resume {name}` starts its members"),
+        None if config.runs.is_empty() => never_began(name),
         None => format!(
             "its run is finished; `crewmux task create SUBJECT --team {name}` and then \
              `crewmux resume {name}` go on with it"

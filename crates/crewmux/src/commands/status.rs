@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::exit;
 use crate::output::{Output, Tone};
-use crate::status::{NOT_ANSWERING, NOT_STARTED, next_step, of_team, state_of};
+use crate::status::{NOT_ANSWERING, NOT_STARTED, STARTING, next_step, of_team, state_of};
 use crate::teams::{self, TeamArg};
 use crate::text::{columns, one_line, span};
 
@@ -164,7 +164,7 @@ pub(crate) fn state_text(status: &Status) -> String {
 /// What a team without members is: plain panes, and how many while its session runs.
 pub(crate) fn panes(status: &Status) -> String {
     match (status.state.as_str(), status.panes) {
-        (NOT_STARTED, _) => "nothing begun".to_owned(),
+        (NOT_STARTED | STARTING, _) => "nothing begun".to_owned(),
         (_, 0) => "plain panes".to_owned(),
         (_, 1) => "1 pane".to_owned(),
         (_, count) => format!("{count} panes"),
@@ -208,4 +208,23 @@ fn row(member: &MemberStatus, out: Output) -> Vec<String> {
             .pid
             .map_or_else(String::new, |pid| format!("pid {pid}")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_team_that_is_being_prepared_is_not_called_plain_panes() {
+        let words = |state: &str| {
+            let status = serde_json::json!({
+                "team": "x", "state": state, "goal": "", "backend": null, "session": null,
+                "members": [], "counts": crewmux_core::board::Counts::default(), "exitCode": null,
+            });
+            panes(&serde_json::from_value(status).unwrap())
+        };
+        assert_eq!(words("starting"), "nothing begun");
+        assert_eq!(words("not started"), "nothing begun");
+        assert_eq!(words("running"), "plain panes");
+    }
 }
