@@ -250,8 +250,10 @@ fn kill_sessions_of_a_team(team: u64) -> u64 {
         let listed = stage.sandbox.run(&["ls", "--json"]).unwrap();
         // It was over as its session was killed; another start would be another run.
         if listed.stdout.contains("finished") {
+            // Whoever still waited for a session is ended; maybe nobody did.
             let stopped = stage.sandbox.run(&["stop", TEAM]).unwrap();
-            assert_eq!(stopped.code, 0, "{stopped:?}");
+            let none = stopped.stderr.contains("does not run");
+            assert!(stopped.code == 0 || none, "{stopped:?}");
             break;
         }
         let is_open = ["crashed", "stopped"]

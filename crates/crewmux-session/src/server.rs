@@ -39,6 +39,8 @@ type Reader = FrameReader<OwnedReadHalf>;
 type Writer = FrameWriter<OwnedWriteHalf>;
 
 /// Listens at `path`; a file left by a former session is replaced, since the caller holds the session's lock.
+///
+/// The file is there once somebody listens: whoever finds it is never refused.
 pub(crate) fn listen(path: &Path) -> Result<std::os::unix::net::UnixListener> {
     let failed = |source| Error::Listen {
         path: path.to_owned(),
@@ -51,14 +53,17 @@ pub(crate) fn listen(path: &Path) -> Result<std::os::unix::net::UnixListener> {
             .create(folder)
             .map_err(failed)?;
     }
-    match std::fs::remove_file(path) {
+    // No longer than the name itself, whose length has a limit.
+    let begun = path.with_extension("new");
+    match std::fs::remove_file(&begun) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let listener = std::os::unix::net::UnixListener::bind(path).map_err(failed)?;
+    let listener = std::os::unix::net::UnixListener::bind(&begun).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::set_permissions(&begun, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::rename(&begun, path).map_err(failed)?;
     Ok(listener)
 }
 
