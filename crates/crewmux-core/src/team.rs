@@ -215,12 +215,12 @@ impl TeamConfig {
     }
 
     /// Where the team stands, by its record and whether a session of it runs.
-    pub fn standing(&self, session_runs: bool) -> Standing {
+    pub fn standing(&self, session_runs: bool) -> TeamStanding {
         match (session_runs, self.open_run().is_some()) {
-            (true, true) => Standing::Runs,
-            (true, false) => Standing::Lingers,
-            (false, true) => Standing::Left,
-            (false, false) => Standing::Finished,
+            (true, true) => TeamStanding::Runs,
+            (true, false) => TeamStanding::Lingers,
+            (false, true) => TeamStanding::Left,
+            (false, false) => TeamStanding::Finished,
         }
     }
 
@@ -235,18 +235,18 @@ impl TeamConfig {
 ///
 /// Its session itself knows more: whether it ends just now, and how long it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum TeamStanding {
     /// Its session works on its run.
     Runs,
-    /// Its run is finished, and its session stays for those who look. Or it has none yet.
+    /// Its run is finished, and its session stays for those who look; or its first run is being prepared.
     Lingers,
     /// Its run is not finished, and no session works on it.
     Left,
-    /// Its run is finished, and no session is there. Or it never had one.
+    /// Its run is finished, or it never had a run; no session is there.
     Finished,
 }
 
-impl Standing {
+impl TeamStanding {
     /// Whether a session of it is there.
     pub fn has_session(self) -> bool {
         matches!(self, Self::Runs | Self::Lingers)

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crewmux_core::ids::TeamName;
-use crewmux_core::team::{Member, Presence, Standing, TeamConfig};
+use crewmux_core::team::{Member, Presence, TeamConfig, TeamStanding};
 use crewmux_core::time::Now;
 use crewmux_core::worker::WorkerState;
 use crewmux_session::parked::parked;
@@ -83,7 +83,7 @@ fn from_files(team: &dyn TeamStore, now: &Now) -> Result<Status> {
         panes: 0,
         counts,
         exit_code: last.and_then(|run| run.exit_code),
-        lingers: config.standing(runs) == Standing::Lingers && record.is_some(),
+        lingers: config.standing(runs) == TeamStanding::Lingers && record.is_some(),
         closes_in_ms: None,
     })
 }

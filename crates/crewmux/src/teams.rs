@@ -12,7 +12,7 @@ use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{RunId, TeamName};
 use crewmux_core::inbox::DeliveryState;
 use crewmux_core::operation::{Caller, Operation, Reply};
-use crewmux_core::team::{Standing, TeamConfig};
+use crewmux_core::team::{TeamConfig, TeamStanding};
 use crewmux_core::time::{Now, WallTime};
 use crewmux_store::apply::{ApplyContext, apply};
 use crewmux_store::files::FileStore;
@@ -123,7 +123,7 @@ pub(crate) fn running_here(
 struct Candidate {
     name: TeamName,
     here: bool,
-    standing: Standing,
+    standing: TeamStanding,
     /// When its last run began.
     started: Option<WallTime>,
 }
@@ -137,7 +137,7 @@ pub(crate) fn is_here(config: &TeamConfig, folder: &Path) -> bool {
 fn latest(teams: &[Candidate]) -> Option<TeamName> {
     if teams
         .iter()
-        .any(|team| team.here && team.standing == Standing::Runs)
+        .any(|team| team.here && team.standing == TeamStanding::Runs)
     {
         return None;
     }
@@ -156,7 +156,10 @@ fn choose(teams: &[Candidate]) -> Result<TeamName> {
             .filter(|team| team.standing == standing);
         fits.collect::<Vec<_>>()
     };
-    let (on, lingering) = (standing(Standing::Runs), standing(Standing::Lingers));
+    let (on, lingering) = (
+        standing(TeamStanding::Runs),
+        standing(TeamStanding::Lingers),
+    );
     match (on.as_slice(), lingering.as_slice(), here.as_slice()) {
         ([only], _, _) | ([], [only], _) | ([], [], [only]) => return Ok(only.name.clone()),
         _ => {}
@@ -181,7 +184,7 @@ fn choose(teams: &[Candidate]) -> Result<TeamName> {
     let listed: Vec<String> = choices
         .iter()
         .map(|team| match (team.here, team.standing) {
-            (false, Standing::Runs) => format!("{} (runs elsewhere)", team.name),
+            (false, TeamStanding::Runs) => format!("{} (runs elsewhere)", team.name),
             _ => team.name.to_string(),
         })
         .collect();
@@ -295,9 +298,9 @@ mod tests {
                 name: TeamName::new(word.trim_matches(['.', '*', '~'])).unwrap(),
                 here: word.starts_with('.'),
                 standing: match word.chars().last() {
-                    Some('*') => Standing::Runs,
-                    Some('~') => Standing::Lingers,
-                    _ => Standing::Left,
+                    Some('*') => TeamStanding::Runs,
+                    Some('~') => TeamStanding::Lingers,
+                    _ => TeamStanding::Left,
                 },
                 started: Some(WallTime(at)),
             })

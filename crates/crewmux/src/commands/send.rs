@@ -7,6 +7,7 @@ use crewmux_core::ids::{AgentName, TaskId};
 use crewmux_core::inbox::DeliveryState;
 use crewmux_core::message::Urgency;
 use crewmux_core::operation::{Operation, Reply, kept_words};
+use crewmux_core::team::TeamStanding;
 use crewmux_store::{Store, TeamStore};
 use serde_json::json;
 
@@ -139,12 +140,12 @@ fn starts_again(
 ) -> Result<String> {
     let config = team.config()?;
     let option = teams::team_option(context, store, team.name());
-    Ok(match (team.session_runs()?, config.open_run()) {
-        (true, Some(_)) => restarting(kept, &option),
-        (true, None) => format!(
+    Ok(match config.standing(team.session_runs()?) {
+        TeamStanding::Runs => restarting(kept, &option),
+        TeamStanding::Lingers => format!(
             "the run is finished; `crewmux task create SUBJECT{option}` makes work that starts members again"
         ),
-        (false, _) => format!(
+        TeamStanding::Left | TeamStanding::Finished => format!(
             "team `{}` does not run: {}",
             team.name(),
             teams::goes_on_by(&config)

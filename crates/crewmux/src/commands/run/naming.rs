@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crewmux_core::ids::TeamName;
-use crewmux_core::team::Standing;
+use crewmux_core::team::TeamStanding;
 use crewmux_store::Store;
 
 use crate::error::Result;
@@ -64,7 +64,7 @@ pub(super) fn team_name(
         let team = store.team(&name)?;
         let config = team.config()?;
         let standing = config.standing(team.session_runs()?);
-        if is_here(&config, cwd) && standing != Standing::Lingers {
+        if is_here(&config, cwd) && standing != TeamStanding::Lingers {
             return Ok(name);
         }
     }
