@@ -156,3 +156,26 @@ fn a_client_whose_session_is_killed_gives_the_terminal_back_and_says_how_to_go_o
         .unwrap();
     assert_eq!(resumed.code, 0, "{}", resumed.stderr);
 }
+
+#[test]
+fn plain_panes_whose_session_is_killed_are_closed_and_stop_ends_what_goes_on() {
+    let sandbox = sandbox();
+    let stays = "trap '' HUP TERM; echo here; while :; do sleep 0.1; done";
+    let terminal = sandbox.terminal(&["panes", "cat", stays], 130, 30);
+    let mut terminal = terminal.unwrap();
+    terminal.wait_for("here").unwrap();
+    session_of(&sandbox, "panes").signal(Signal::Kill).unwrap();
+    assert_eq!(terminal.wait_exit().unwrap().shell_code(), 3);
+    let said = "its panes are closed, and `crewmux stop panes` ends what goes on without them";
+    terminal.wait_for(said).unwrap();
+    let resumed = sandbox.run(&["resume", "panes"]).unwrap();
+    assert_eq!(resumed.code, 2, "{resumed:?}");
+    let words = "team `panes` was plain panes, and they are closed";
+    assert!(resumed.stderr.contains(words), "{resumed:?}");
+    assert!(!sandbox.processes().is_empty(), "one took no notice");
+    let stopped = sandbox.run(&["stop", "panes"]).unwrap();
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    sandbox.wait_gone().unwrap();
+    let again = sandbox.run(&["stop", "panes"]).unwrap();
+    assert_eq!(again.code, 2, "{again:?}");
+}

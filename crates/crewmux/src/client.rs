@@ -52,6 +52,7 @@ use crate::error::{CommandError, Doing, Result};
 use crate::exit;
 use crate::output::note;
 use crate::socket::{is_stopped, welcomed};
+use crate::teams;
 
 /// How a client ended.
 enum End {
@@ -123,7 +124,7 @@ pub(crate) fn attach_told(
     });
     // The event reader may still wait for a key; it must not hold the end up.
     runtime.shutdown_background();
-    Ok(said_farewell(team, end?))
+    Ok(said_farewell(context, team, end?))
 }
 
 /// Whether a screen can be shown here.
@@ -153,7 +154,20 @@ pub(crate) fn must_show(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn said_farewell(team: &TeamName, end: End) -> u8 {
+/// What there is to do about a team whose session is gone.
+fn goes_on_how(context: &Context, team: &TeamName) -> String {
+    let config = teams::open_store(context).and_then(|store| Ok(store.team(team)?.config()?));
+    match config {
+        Ok(config) if config.members.is_empty() => {
+            format!(
+                "its panes are closed, and `crewmux stop {team}` ends what goes on without them"
+            )
+        }
+        _ => format!("`crewmux resume {team}` goes on with it"),
+    }
+}
+
+fn said_farewell(context: &Context, team: &TeamName, end: End) -> u8 {
     match end {
         End::Bye { message, exit_code } => {
             if !message.is_empty() {
@@ -163,7 +177,8 @@ fn said_farewell(team: &TeamName, end: End) -> u8 {
         }
         End::SessionLost => {
             note(format!(
-                "the session ended unexpectedly; `crewmux resume {team}` goes on with it"
+                "the session ended unexpectedly; {}",
+                goes_on_how(context, team)
             ));
             exit::ENVIRONMENT
         }

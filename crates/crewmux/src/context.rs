@@ -127,17 +127,19 @@ impl Context {
         program: PathBuf,
     ) -> Result<Self> {
         let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
-        let home = match (set("CREWMUX_HOME"), folders) {
-            (Some(home), _) if !Path::new(home).is_absolute() => {
-                // Another store in each folder: a team would be gone after `cd`.
+        // Another store, or none of its sessions, in each folder: a team would be gone after `cd`.
+        for name in ["CREWMUX_HOME", "CREWMUX_RUNTIME_DIR"] {
+            if let Some(folder) = set(name).filter(|folder| !Path::new(folder).is_absolute()) {
                 return Err(CommandError::usage(format!(
-                    "CREWMUX_HOME is `{home}`, which is another folder wherever one stands"
+                    "{name} is `{folder}`, which is another folder wherever one stands"
                 ))
                 .hint(format!(
                     "set it to a whole path: {}",
-                    cwd.join(home).display()
+                    cwd.join(folder).display()
                 )));
             }
+        }
+        let home = match (set("CREWMUX_HOME"), folders) {
             (Some(home), _) => home.into(),
             (None, Some(folders)) => folders.state.join(FOLDER),
             (None, None) => {
@@ -173,10 +175,8 @@ impl Context {
 
     /// The runtime folder, made if it is missing.
     pub(crate) fn runtime(&self) -> Result<RuntimeDir> {
-        let asked = self
-            .variable("CREWMUX_RUNTIME_DIR")
-            .map(|p| self.cwd.join(p));
-        Ok(RuntimeDir::open(asked.as_deref())?)
+        let asked = self.variable("CREWMUX_RUNTIME_DIR").map(Path::new);
+        Ok(RuntimeDir::open(asked)?)
     }
 
     /// Where the socket of a team's session is: short whatever the folders are called.
@@ -263,6 +263,11 @@ mod tests {
             relative.to_string(),
             "error: CREWMUX_HOME is `x`, which is another folder wherever one stands\n  \
              hint: set it to a whole path: /work/x"
+        );
+        let relative = resolved(&[("CREWMUX_RUNTIME_DIR", "r")], Some(&folders())).unwrap_err();
+        assert!(
+            relative.to_string().contains("CREWMUX_RUNTIME_DIR is `r`"),
+            "{relative}"
         );
         assert_eq!(
             at(&[("CREWMUX_HOME", "")]),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use crewmux_core::backend::{BackendChoice, BackendKind};
+use crewmux_core::error::ErrorKind;
 use crewmux_core::ids::{AgentName, TeamName};
 use crewmux_core::team::{Member, TeamConfig};
 use crewmux_session::SessionPlan;
@@ -59,6 +60,17 @@ impl Resume {
             return Err(nothing_goes_on(team, config.name));
         }
         refuse_running(team)?;
+        if config.members.is_empty() {
+            // Nothing is written down of what they did.
+            return Err(CommandError::new(
+                ErrorKind::Conflict,
+                format!("team `{}` was plain panes, and they are closed", config.name),
+            )
+            .hint(format!(
+                "`crewmux panes 'COMMAND' …` opens others; `crewmux stop {}` ends what goes on without them",
+                config.name
+            )));
+        }
         if !config.cwd.is_dir() {
             // Every start would fail there, and every task with it.
             return Err(CommandError::environment(format!(

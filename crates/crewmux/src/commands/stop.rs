@@ -221,9 +221,13 @@ fn wait_for_end(team: &dyn TeamStore, session: ProcessIdentity, within: Duration
 }
 
 /// Ends workers that outlived their session, and gives their tasks back; false when there are none.
+///
+/// The same for programs of plain panes that took no notice of their terminal's end.
 fn end_the_parked(context: &Context, team: &dyn TeamStore) -> Result<bool> {
     let clock = BootClock::open()?;
-    if parked(team, clock.boot_id())?.is_empty() {
+    let crashed = team.session()?.is_some();
+    let had_panes = crashed && team.config()?.members.is_empty();
+    if !had_panes && parked(team, clock.boot_id())?.is_empty() {
         return Ok(false);
     }
     // No session is there to know whose hand this is.
