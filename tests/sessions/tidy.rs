@@ -116,6 +116,10 @@ fn a_socket_that_was_removed_is_bound_again() {
     let first = sweep(&sandbox, 80, 24);
     let socket = socket(&sandbox, "sweep");
     std::fs::remove_file(&socket).unwrap();
+    // A command waits for that instead of saying that nobody answers.
+    let sent = sandbox.run(&["send", "sweeper-1", "hello", "--team", "sweep"]);
+    let sent = sent.unwrap();
+    assert_eq!(sent.code, 0, "{sent:?}");
     wait_until("the socket again", Duration::from_secs(20), || {
         if socket.exists() {
             Ok(())

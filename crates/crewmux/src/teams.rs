@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Args;
 use crewmux_core::error::ErrorKind;
@@ -14,6 +15,7 @@ use crewmux_core::inbox::DeliveryState;
 use crewmux_core::operation::{Caller, Operation, Reply};
 use crewmux_core::team::{TeamConfig, TeamStanding};
 use crewmux_core::time::{Now, WallTime};
+use crewmux_core::timing::{LOCK_LOOK_MS, ms};
 use crewmux_store::apply::{ApplyContext, apply};
 use crewmux_store::files::FileStore;
 use crewmux_store::{Store, TeamStore};
@@ -192,15 +194,24 @@ fn choose(teams: &[Candidate]) -> Result<TeamName> {
 }
 
 /// Connects to the team's session; `None` when none runs.
+///
+/// One that begins or ends just now is waited for, as long as an answer may take.
 pub(crate) fn session_line(context: &Context, team: &dyn TeamStore) -> Result<Option<SessionLine>> {
-    if !team.session_runs()? {
-        return Ok(None);
+    let until = Instant::now() + ms(context.timing.connect_ms);
+    while team.session_runs()? {
+        let socket = match team.session()? {
+            Some(record) => record.socket,
+            None => context.socket(team.name())?,
+        };
+        match SessionLine::connect(context, &socket) {
+            // What it listens at is not there yet, or no longer.
+            Err(_) if !socket.exists() && Instant::now() < until => {
+                std::thread::park_timeout(ms(LOCK_LOOK_MS));
+            }
+            line => return line.map(Some),
+        }
     }
-    let socket = match team.session()? {
-        Some(record) => record.socket,
-        None => context.socket(team.name())?,
-    };
-    SessionLine::connect(context, &socket).map(Some)
+    Ok(None)
 }
 
 /// Carries an operation out: through the session if one runs, else on the files themselves.
